@@ -1,0 +1,78 @@
+package record
+
+import (
+	"strings"
+
+	"filippo.io/edwards25519"
+	"github.com/mr-tron/base58"
+
+	"github.com/intercooperative/icn/kernel/api"
+)
+
+const didPrefix = "did:icn:"
+
+// maxDIDText bounds what ParseDID looks at: the prefix and at most 64 characters of base58.
+const maxDIDText = len(didPrefix) + 64
+
+// DIDOf returns the one spelling of the DID of a root key.
+func DIDOf(k api.Key) api.DID { return api.DID(didPrefix + base58.Encode(k[:])) }
+
+// ParseDID reads a DID and returns its root key. Anything but the one spelling of a usable key is refused: wrong prefix, other alphabet,
+// leading or missing zeroes, a key that CheckKey refuses.
+func ParseDID(s string) (api.Key, error) {
+	var k api.Key
+	bad := func(why string) (api.Key, error) {
+		if len(s) > maxDIDText {
+			s = s[:maxDIDText] + "..."
+		}
+		return api.Key{}, api.Errorf("did.parse", api.Invalid, "DID %q: %s", s, why)
+	}
+	text, ok := strings.CutPrefix(s, didPrefix)
+	if !ok {
+		return bad("want did:icn:<base58btc key>")
+	}
+	if len(s) > maxDIDText {
+		return bad("too long")
+	}
+	b, err := base58.Decode(text)
+	if err != nil || len(b) != len(k) {
+		return bad("want 32 bytes in base58btc after did:icn:")
+	}
+	copy(k[:], b)
+	if string(DIDOf(k)) != s {
+		return bad("not the canonical spelling of its key")
+	}
+	if err := CheckKey(k); err != nil {
+		return bad(err.Error())
+	}
+	return k, nil
+}
+
+// CheckKey refuses keys that could have two spellings or sign for two: non-canonical point encodings, points off the curve,
+// and points of small or mixed order (records.md, signature).
+func CheckKey(k api.Key) error {
+	p, err := new(edwards25519.Point).SetBytes(k[:])
+	if err != nil {
+		return api.Errorf("key.check", api.Invalid, "key %s: not a point of the curve", k)
+	}
+	if string(p.Bytes()) != string(k[:]) {
+		return api.Errorf("key.check", api.Invalid, "key %s: non-canonical encoding", k)
+	}
+	// p is in the prime-order subgroup, and is not the identity, iff l*p = 0 and p != 0. edwards25519 scalars are reduced mod l,
+	// so compute (l-1)*p and compare with -p.
+	q := new(edwards25519.Point).ScalarMult(lMinusOne, p)
+	if q.Equal(new(edwards25519.Point).Negate(p)) != 1 || p.Equal(edwards25519.NewIdentityPoint()) == 1 {
+		return api.Errorf("key.check", api.Invalid, "key %s: small or mixed order", k)
+	}
+	return nil
+}
+
+var lMinusOne = func() *edwards25519.Scalar {
+	one := make([]byte, 32)
+	one[0] = 1
+	s, err := edwards25519.NewScalar().SetCanonicalBytes(one)
+	if err != nil {
+		panic(err)
+	}
+	return edwards25519.NewScalar().Negate(s)
+}()
