@@ -138,6 +138,8 @@ type Reader interface {
 	Final(feed Hash) (Position, bool)
 	// Record returns a stored record and its verdict.
 	Record(pos Position) (*Record, Verdict, bool)
+	// Voids iterates the void records of a topic, feed by feed, oldest first, starting after the given position (zero: the start).
+	Voids(topic Topic, after Position) iter.Seq2[*Record, *Reason]
 	// Lookup finds a stored record by id alone.
 	Lookup(id Hash) (*Record, Verdict, bool)
 	Close()

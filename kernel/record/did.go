@@ -59,8 +59,8 @@ func CheckKey(k api.Key) error {
 		return api.Errorf("key.check", api.Invalid, "key %s: non-canonical encoding", k)
 	}
 	// p is in the prime-order subgroup, and is not the identity, iff l*p = 0 and p != 0. edwards25519 scalars are reduced mod l,
-	// so compute (l-1)*p and compare with -p.
-	q := new(edwards25519.Point).ScalarMult(lMinusOne, p)
+	// so compute (l-1)*p and compare with -p. Keys are public: the faster multiplication whose time varies will do.
+	q := new(edwards25519.Point).VarTimeDoubleScalarBaseMult(lMinusOne, p, edwards25519.NewScalar())
 	if q.Equal(new(edwards25519.Point).Negate(p)) != 1 || p.Equal(edwards25519.NewIdentityPoint()) == 1 {
 		return api.Errorf("key.check", api.Invalid, "key %s: small or mixed order", k)
 	}

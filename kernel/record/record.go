@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"math"
 	"unicode/utf8"
 
 	"github.com/intercooperative/icn/codec"
@@ -70,12 +71,12 @@ type Envelope struct {
 
 // FeedID names the chain of one device key in one topic.
 func FeedID(t api.Topic, device api.Key) api.Hash {
-	h := sha256.New()
-	h.Write([]byte("icn-feed\x00"))
-	h.Write(t.Space[:])
-	h.Write(device[:])
-	h.Write([]byte(t.Name))
-	return api.Hash(h.Sum(nil))
+	b := make([]byte, 0, 9+32+32+MaxName) // on the stack
+	b = append(b, "icn-feed\x00"...)
+	b = append(b, t.Space[:]...)
+	b = append(b, device[:]...)
+	b = append(b, t.Name...)
+	return sha256.Sum256(b)
 }
 
 // Unsigned encodes r's signed bytes and fills r.ID, r.Feed and, when r founds a space, r.Topic.Space.
@@ -145,15 +146,18 @@ func Decode(raw []byte) (*Envelope, error) {
 		return nil, api.Errorf("record.decode", api.TooLarge, "envelope of %d bytes: at most %d", len(raw), MaxSize)
 	}
 	var e envelope
-	if err := codec.Unmarshal(raw, &e); err != nil {
+	rd := codec.NewReader(raw)
+	rd.Array(2)
+	e.Signed, e.Signature = rd.Bytes(), rd.Bytes()
+	if err := rd.End(); err != nil {
 		return nil, api.Errorf("record.decode", api.Invalid, "envelope: %w", err)
 	}
 	if len(e.Signature) != ed25519.SignatureSize {
 		return nil, api.Errorf("record.decode", api.Invalid, "signature of %d bytes: want %d", len(e.Signature), ed25519.SignatureSize)
 	}
 	var s signed
-	if err := codec.Unmarshal(e.Signed, &s); err != nil {
-		return nil, api.Errorf("record.decode", api.Invalid, "record: %w", err)
+	if err := s.read(e.Signed); err != nil {
+		return nil, err
 	}
 	if err := s.check(); err != nil {
 		return nil, err
@@ -190,6 +194,41 @@ func Decode(raw []byte) (*Envelope, error) {
 // Founds reports whether the record is the genesis of its space.
 func Founds(r *api.Record) bool { return r.Topic.Space == r.ID }
 
+// read is the inverse of codec.Marshal for signed. It is written out, where codec.Unmarshal would do, since every record that comes in passes
+// here: it takes a third of the time and copies nothing but the names. A fuzz test compares the two.
+func (s *signed) read(b []byte) error {
+	r := codec.NewReader(b)
+	r.Array(12)
+	s.Tag = r.Text()
+	s.Version = uint16(r.Uint(math.MaxUint16))
+	s.Space = r.Bytes()
+	s.Topic = r.Text()
+	s.Device = r.Bytes()
+	s.Seq = r.Uint(math.MaxUint64)
+	s.Prev = r.Bytes()
+	s.Time = r.Uint(math.MaxUint64)
+	n := r.ArrayLen(codec.MaxArray)
+	if n > MaxDeps {
+		return errDeps(n)
+	}
+	s.Deps = make([]dep, n)
+	for i := range s.Deps {
+		r.Array(3)
+		s.Deps[i] = dep{Feed: r.Bytes(), Seq: r.Uint(math.MaxUint64), ID: r.Bytes()}
+	}
+	s.Kind = r.Text()
+	s.Auth = r.Bytes()
+	s.Body = r.Bytes()
+	if err := r.End(); err != nil {
+		return api.Errorf("record.decode", api.Invalid, "record: %w", err)
+	}
+	return nil
+}
+
+func errDeps(n int) error {
+	return api.Errorf("record.check", api.TooLarge, "%d deps: at most %d", n, MaxDeps)
+}
+
 func (s *signed) check() error {
 	bad := func(format string, args ...any) error {
 		return api.Errorf("record.check", api.Invalid, format, args...)
@@ -222,7 +261,7 @@ func (s *signed) check() error {
 	case len(s.Body) > MaxBody:
 		return api.Errorf("record.check", api.TooLarge, "body of %d bytes: at most %d", len(s.Body), MaxBody)
 	case len(s.Deps) > MaxDeps:
-		return api.Errorf("record.check", api.TooLarge, "%d deps: at most %d", len(s.Deps), MaxDeps)
+		return errDeps(len(s.Deps))
 	}
 	for i, d := range s.Deps {
 		if len(d.Feed) != 32 || len(d.ID) != 32 || d.Seq == 0 {

@@ -138,29 +138,33 @@ type Prune struct {
 	Space []byte
 }
 
-// Digest is the sum over all applied heads of a space; equal digests mean nothing to do. Count is the number of feeds.
+// Digest is the sum over all applied heads of a space; equal digests mean nothing to do. Count is the number of feeds. Salt is empty for the
+// standing sum; with a salt the sum is over salted heads, so that sets built to collide are found out.
 type Digest struct {
 	_     struct{} `cbor:",toarray"`
 	Space []byte
+	Salt  []byte // 0 or 8 bytes
 	Sum   []byte // 16 bytes
 	Count uint64
 }
 
-// Buckets refines a Digest: the sums of the feeds whose id starts with Prefix, by the next byte. Empty buckets have an empty sum.
+// Buckets refines a Digest: the salted sums of the heads of the feeds whose id starts with Prefix, by the next byte. Empty buckets have an
+// empty sum.
 type Buckets struct {
 	_      struct{} `cbor:",toarray"`
 	Space  []byte
+	Salt   []byte // 8 bytes, fresh
 	Prefix []byte // 0 to 2 bytes
 	Sums   [][]byte
 }
 
-// Heads lists the applied heads of the feeds whose id starts with Prefix, all of them. With Reply set, the receiver answers with its own list.
+// Heads lists applied heads: the answer to a Probe, or heads that the receiver was found to lack. More is set while further Heads of the
+// same answer follow.
 type Heads struct {
-	_      struct{} `cbor:",toarray"`
-	Space  []byte
-	Prefix []byte
-	Reply  bool
-	Heads  []Head
+	_     struct{} `cbor:",toarray"`
+	Space []byte
+	Heads []Head
+	More  bool
 }
 
 // Head is one feed's applied tip. Fork and Alt show the fork evidence at the lowest forked seq: 0 and empty when there is none.
@@ -175,9 +179,12 @@ type Head struct {
 
 // Wants asks for records: for each item the records From..Position.Seq of the branch that ends in Position.ID (an empty ID: the sender's own
 // branch). The answer may be cut; the asker asks again.
+//
+// Ask numbers the question, from 1 upwards within a session; the Records that answer it repeat the number.
 type Wants struct {
 	_     struct{} `cbor:",toarray"`
 	Space []byte
+	Ask   uint64
 	Items []Want
 }
 
@@ -188,10 +195,12 @@ type Want struct {
 	At   Position
 }
 
-// Records answers Wants. More is set while further Records follow for the same Wants.
+// Records answers Wants. More is set while further Records follow for the same Wants. An answer without any record means that the sender
+// holds none of them.
 type Records struct {
 	_         struct{} `cbor:",toarray"`
 	Space     []byte
+	Ask       uint64
 	Envelopes [][]byte
 	More      bool
 }
@@ -280,6 +289,10 @@ func newFrame(t Type) Frame {
 		return &Records{}
 	case TypeBye:
 		return &Bye{}
+	case TypeSketch:
+		return &Sketch{}
+	case TypeProbe:
+		return &Probe{}
 	}
 	return nil
 }
@@ -409,15 +422,8 @@ func (p *Position) check(id bool) error {
 	return first(checkHash("feed", p.Feed), checkHash("id", p.ID))
 }
 
-func (f *Digest) check() error {
-	if len(f.Sum) != 16 {
-		return bad("sum of %d bytes: want 16", len(f.Sum))
-	}
-	return checkHash("space", f.Space)
-}
-
 func (f *Buckets) check() error {
-	err := first(checkHash("space", f.Space), checkLen("prefix", len(f.Prefix), 2))
+	err := first(checkHash("space", f.Space), checkSalt(f.Salt), checkLen("prefix", len(f.Prefix), 2))
 	if len(f.Sums) != 256 {
 		err = first(err, bad("%d sums: want 256", len(f.Sums)))
 	}
@@ -430,12 +436,15 @@ func (f *Buckets) check() error {
 }
 
 func (f *Heads) check() error {
-	err := first(checkHash("space", f.Space), checkLen("prefix", len(f.Prefix), 3), checkLen("heads", len(f.Heads), MaxHeads))
+	err := first(checkHash("space", f.Space), checkLen("heads", len(f.Heads), MaxHeads))
 	for i := range f.Heads {
 		h := &f.Heads[i]
 		err = first(err, checkHash("feed", h.Feed), checkHash("id", h.ID), checkLen("alt", len(h.Alt), 2))
 		for _, a := range h.Alt {
 			err = first(err, checkHash("alt", a))
+		}
+		if h.Seq == 0 || (h.Fork == 0) != (len(h.Alt) == 0) {
+			err = first(err, bad("head at seq %d with fork %d and %d ids: want a seq from 1, and ids only with a fork", h.Seq, h.Fork, len(h.Alt)))
 		}
 	}
 	return err
@@ -443,6 +452,9 @@ func (f *Heads) check() error {
 
 func (f *Wants) check() error {
 	err := first(checkHash("space", f.Space), checkLen("wants", len(f.Items), MaxWants))
+	if f.Ask == 0 {
+		err = first(err, bad("ask 0: asks are numbered from 1"))
+	}
 	for _, w := range f.Items {
 		err = first(err, w.At.check(false))
 		if w.From == 0 || w.At.Seq < w.From {

@@ -1,0 +1,69 @@
+# `make` alone lists the targets. Each is a line or two of go; what needs more is a program, not shell.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+LINTER := bin/tools/golangci-lint
+RACE := ./kernel/... ./edge/...
+PLATFORMS := linux/amd64 linux/arm64 darwin/arm64
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+.PHONY: help build demo demo-stop test bench lint fmt generate release check deps clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
+
+build: ## the programs, into bin/
+	go build -trimpath -o bin/ ./cmd/...
+
+demo: build ## three nodes found a co-op and transfer hours; CI=1 exits when all steps hold
+	go run ./examples/demo $(if $(CI),-ci)
+
+demo-stop: ## end what `make demo` left running
+	go run ./examples/demo -stop
+
+deps: ## check for, and as root install, what the tests need beyond Go
+	scripts/deps.sh
+
+test: deps ## all tests
+	go vet ./...
+	go vet -C bench ./...
+	go test -count=1 .
+	go test ./...
+	go test -race $(RACE)
+
+bench: ## the benchmarks, beside their peers; ONLY=ingest-64 for one
+	cd bench && go run . $(if $(ONLY),-only $(ONLY))
+
+# The linter is built once, from the versions in tools/go.sum.
+$(LINTER): tools/go.mod tools/go.sum
+	@go build -C tools -o ../bin/tools/ tool || { \
+		echo "make: golangci-lint could not be built: its sources come through the Go module proxy once (see go env GOPROXY)." >&2; \
+		echo "make: without it, 'go vet ./... && gofmt -l .' finds the coarsest mistakes." >&2; exit 1; }
+	@touch $@
+
+lint: $(LINTER) ## static checks and format
+	$(LINTER) run ./...
+	cd bench && ../$(LINTER) run --config ../.golangci.yml ./...
+
+fmt: $(LINTER) ## repair the format
+	$(LINTER) fmt ./...
+
+generate: ## run the generators; their output is committed
+	go generate ./...
+
+release: ## one archive per platform and their checksums, into dist/
+	rm -rf dist && mkdir -p dist
+	for p in $(PLATFORMS); do \
+		name=icn-$(VERSION)-$${p%/*}-$${p#*/}; mkdir dist/$$name; \
+		CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} go build -trimpath -ldflags='-s -w' -o dist/$$name/ ./cmd/...; \
+		cp README.md LICENSE LICENSE-APACHE LICENSE-MIT CHANGELOG.md dist/$$name/; \
+		tar -C dist --sort=name --owner=0 --group=0 --numeric-owner --mtime=@$$(git log -1 --format=%ct) -czf dist/$$name.tar.gz $$name; \
+		rm -r dist/$$name; \
+	done
+	cd dist && sha256sum *.tar.gz > SHA256SUMS
+
+check: lint test ## what has to pass before a change is merged
+
+clean: ## remove what was built
+	rm -rf bin dist

@@ -1,0 +1,72 @@
+package membership
+
+import (
+	"strings"
+
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/kernel/api"
+)
+
+// Oracle implements api.OracleProvider.
+func (a *App) Oracle() api.PolicyOracle { return (*oracle)(a) }
+
+// oracle answers who may follow and write in a space.
+type oracle App
+
+// Domain implements api.PolicyOracle.
+func (*oracle) Domain() api.Domain { return Domain }
+
+// Evaluate implements api.PolicyOracle. Actions: "follow" (may the actor's node have the records of a space?), "write" (may the actor's records be
+// taken in?) and the operations of this app, for which holding the scope is enough: what else they need their handlers and Apply check.
+func (o *oracle) Evaluate(q api.Request) api.Decision {
+	if strings.HasPrefix(q.Action, "space.") || strings.HasPrefix(q.Action, "member.") {
+		return api.Allowed(api.ConstraintSet{})
+	}
+	if q.Action != "follow" && q.Action != "write" || q.Topic.Space.IsZero() {
+		return api.Decision{}
+	}
+	host, err := (*App)(o).with("membership.oracle")
+	if err != nil {
+		return api.Decision{}
+	}
+	r := host.Read()
+	defer r.Close()
+	s, ok := fact.Open(r, q.Topic.Space)
+	if !ok {
+		return api.Allowed(api.ConstraintSet{}) // nothing to protect here yet
+	}
+	if belongs(s, q.Actor) || q.Action == "write" && q.Topic.Name == fact.JoinTopic {
+		return api.Allowed(api.ConstraintSet{})
+	}
+	reason := &api.Reason{
+		Domain: Domain, Rule: "not-a-member", Text: "the actor is not a member of the space", Inputs: map[string]string{"actor": string(q.Actor)},
+		Remedy: "ask its registrar for an invitation and use it: icnctl space join",
+	}
+	if q.Action == "follow" && len(q.Proofs) > 0 {
+		var j join
+		switch err := decode(q.Proofs, &j); {
+		case err != nil || j.DID != q.Actor || !j.valid(s.ID):
+			reason.Rule, reason.Text = "bad-invitation", "what the actor shows is no invitation to this space made out for it"
+		default:
+			held := invitationHolds(r, s, j.Key, host.Now())
+			if held == nil {
+				return api.Allowed(api.ConstraintSet{})
+			}
+			reason = held
+		}
+	}
+	return api.Denied(reason)
+}
+
+// belongs reports whether did is a member or holds an office.
+func belongs(s *fact.Space, did api.DID) bool {
+	if _, _, ok := s.Member(did); ok {
+		return true
+	}
+	for _, name := range s.Genesis.Offices {
+		if o, ok := s.Office(name); ok && o.DID == did {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,178 @@
+package membership
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/codec"
+	"github.com/intercooperative/icn/kernel/api"
+)
+
+// ShowIn is the input of space.show.
+type ShowIn struct {
+	Space api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
+}
+
+// Space is a space in a list.
+type Space struct {
+	Space      api.Hash   `json:"space"`
+	Name       string     `json:"name"` // empty while the genesis is not here
+	Kind       string     `json:"kind"`
+	Test       bool       `json:"test"`
+	Members    int64      `json:"members"`
+	Currencies []Currency `json:"currencies"`
+}
+
+// Currency is a currency of a space.
+type Currency struct {
+	Code         string `json:"code"`
+	Scale        int    `json:"scale"`
+	DefaultLimit int64  `json:"default_limit"` // minor units
+}
+
+// ListOut is the output of space.list.
+type ListOut struct {
+	Spaces []Space `json:"spaces"`
+}
+
+func (a *App) list(_ context.Context, _ *api.Call, _ *struct{}) (*ListOut, error) {
+	host, err := a.with("space.list")
+	if err != nil {
+		return nil, err
+	}
+	r := host.Read()
+	defer r.Close()
+	out := &ListOut{Spaces: []Space{}}
+	for _, id := range host.Follows() {
+		if s, ok := fact.Open(r, id); ok {
+			out.Spaces = append(out.Spaces, describe(r, s))
+		} else {
+			out.Spaces = append(out.Spaces, Space{Space: id, Currencies: []Currency{}})
+		}
+	}
+	return out, nil
+}
+
+func describe(r api.Reader, s *fact.Space) Space {
+	d := Space{Space: s.ID, Name: s.Genesis.Name, Kind: s.Genesis.Kind, Test: s.Genesis.Test, Members: r.Counter(countMembers(s.ID)), Currencies: []Currency{}}
+	for _, code := range s.Genesis.Currencies {
+		if c, ok := s.Currency(code); ok {
+			d.Currencies = append(d.Currencies, Currency{Code: code, Scale: int(c.Scale), DefaultLimit: c.Limit})
+		}
+	}
+	return d
+}
+
+// ShowOut is the output of space.show.
+type ShowOut struct {
+	Space      api.Hash     `json:"space"`
+	Name       string       `json:"name"`
+	Kind       string       `json:"kind"`
+	Test       bool         `json:"test"`
+	Members    int64        `json:"members"`
+	Currencies []Currency   `json:"currencies"`
+	Founders   []api.DID    `json:"founders"`
+	Witnesses  []api.Key    `json:"witnesses"`
+	Threshold  int          `json:"threshold"`
+	Offices    []Office     `json:"offices"`
+	Genesis    api.Position `json:"genesis"`
+}
+
+// Office is an office of a space and who holds it.
+type Office struct {
+	Name   string  `json:"name"`
+	DID    api.DID `json:"did"`
+	Device api.Key `json:"device"`
+}
+
+func (a *App) show(_ context.Context, _ *api.Call, in *ShowIn) (*ShowOut, error) {
+	const op = "space.show"
+	host, err := a.with(op)
+	if err != nil {
+		return nil, err
+	}
+	r := host.Read()
+	defer r.Close()
+	s, err := a.open(op, r, in.Space)
+	if err != nil {
+		return nil, err
+	}
+	d := describe(r, s)
+	out := &ShowOut{Space: d.Space, Name: d.Name, Kind: d.Kind, Test: d.Test, Members: d.Members, Currencies: d.Currencies,
+		Witnesses: s.Genesis.Witnesses, Threshold: int(s.Genesis.Threshold), Genesis: s.Founded}
+	for _, m := range s.Genesis.Founders {
+		out.Founders = append(out.Founders, m.DID)
+	}
+	for _, name := range s.Genesis.Offices {
+		if o, ok := s.Office(name); ok {
+			out.Offices = append(out.Offices, Office{Name: name, DID: o.DID, Device: o.Device})
+		}
+	}
+	return out, nil
+}
+
+// MembersIn is the input of member.list.
+type MembersIn struct {
+	Space  api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
+	Limit  int      `json:"limit,omitempty" doc:"Entries of a page, 1 to 500; default 50"`
+	Cursor string   `json:"cursor,omitempty" doc:"Where the page before ended"`
+}
+
+// Validate implements api.Validator.
+func (in *MembersIn) Validate() error {
+	if in.Limit < 0 || in.Limit > maxPage {
+		return fmt.Errorf("limit %d: want 1 to %d", in.Limit, maxPage)
+	}
+	return nil
+}
+
+// Member is a member in a list.
+type Member struct {
+	DID     api.DID   `json:"did"`
+	Device  api.Key   `json:"device"`
+	Since   time.Time `json:"since"`
+	Founder bool      `json:"founder"`
+}
+
+// MembersOut is the output of member.list.
+type MembersOut struct {
+	Members []Member `json:"members"`
+	Cursor  string   `json:"cursor,omitempty"` // empty on the last page
+}
+
+func (a *App) members(_ context.Context, _ *api.Call, in *MembersIn) (*MembersOut, error) {
+	const op = "member.list"
+	host, err := a.with(op)
+	if err != nil {
+		return nil, err
+	}
+	r := host.Read()
+	defer r.Close()
+	s, err := a.open(op, r, in.Space)
+	if err != nil {
+		return nil, err
+	}
+	limit := in.Limit
+	if limit == 0 {
+		limit = defaultPage
+	}
+	var after []byte
+	if in.Cursor != "" {
+		after = append([]byte(in.Cursor), 1) // behind all rows of that DID, which go on with 0
+	}
+	out := &MembersOut{Members: []Member{}}
+	for _, v := range r.Index(indexMembers(s.ID), after, false) {
+		var m member
+		if codec.Unmarshal(v, &m) != nil {
+			continue
+		}
+		if len(out.Members) == limit {
+			out.Cursor = string(out.Members[limit-1].DID)
+			break
+		}
+		out.Members = append(out.Members, Member{DID: m.DID, Device: m.Device, Since: time.UnixMilli(m.Since).UTC(), Founder: m.Founder})
+	}
+	return out, nil
+}

@@ -1,0 +1,250 @@
+package membership
+
+import (
+	"crypto/ed25519"
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/codec"
+	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/record"
+)
+
+// Record kinds.
+const (
+	kindGenesis = "genesis"
+	kindInvite  = "invite"
+	kindAdmit   = "admit"
+	kindJoin    = "join"
+)
+
+// Bounds of a genesis and of invitations. Lengths are bytes.
+const (
+	maxName       = 80
+	nonceSize     = 16
+	maxFounders   = 64
+	maxCurrencies = 16
+	maxOffices    = 16
+	maxCode       = 16
+	maxScale      = 6
+	maxUses       = 10000
+)
+
+// Kinds are the kinds of spaces.
+var kinds = [...]string{"cooperative", "community", "federation", "personal"}
+
+// genesis is the body of the record that founds a space.
+type genesis struct {
+	_          struct{} `cbor:",toarray"`
+	Name       string
+	Kind       string
+	Nonce      []byte // makes two spaces of one name two
+	Test       bool
+	Founders   []fact.Founder // ascending by DID
+	Witnesses  []api.Key      // ascending
+	Threshold  uint16
+	Faulty     uint16
+	Offices    []office   // ascending by name
+	Currencies []currency // ascending by code
+}
+
+type office struct {
+	_      struct{} `cbor:",toarray"`
+	Name   string
+	DID    api.DID
+	Device api.Key
+}
+
+type currency struct {
+	_     struct{} `cbor:",toarray"`
+	Code  string
+	Scale uint8
+	Limit int64 // default credit limit, minor units
+	P     int64
+}
+
+// invite announces an invitation: who signs with the key's private half may join.
+type invite struct {
+	_       struct{} `cbor:",toarray"`
+	Key     api.Key
+	Uses    uint32
+	Expires int64 // Unix milliseconds
+}
+
+// join asks for admission.
+type join struct {
+	_         struct{} `cbor:",toarray"`
+	Key       api.Key  // the invitation's
+	DID       api.DID
+	Device    api.Key
+	Signature []byte // by Key over joinMessage
+}
+
+// admit admits a member.
+type admit struct {
+	_      struct{} `cbor:",toarray"`
+	DID    api.DID
+	Device api.Key
+	Number uint64 // founders have the first numbers
+}
+
+func decode[T interface{ check() error }](b []byte, v T) error {
+	if err := codec.Unmarshal(b, v); err != nil {
+		return err
+	}
+	return v.check()
+}
+
+func (g *genesis) check() error {
+	switch n, t, f := len(g.Witnesses), int(g.Threshold), int(g.Faulty); {
+	case !text(g.Name, maxName):
+		return fmt.Errorf("name: want 1 to %d bytes of printable text, not starting or ending in space", maxName)
+	case !knownKind(g.Kind):
+		return fmt.Errorf("kind %q: want one of %s", clip(g.Kind), strings.Join(kinds[:], ", "))
+	case len(g.Nonce) != nonceSize:
+		return fmt.Errorf("nonce of %d bytes: want %d", len(g.Nonce), nonceSize)
+	case len(g.Founders) == 0 || len(g.Founders) > maxFounders:
+		return fmt.Errorf("%d founders: want 1 to %d", len(g.Founders), maxFounders)
+	case n != 1:
+		return fmt.Errorf("%d witnesses: this version knows one", n)
+	case t > n || 2*t <= n+f:
+		return fmt.Errorf("threshold %d of %d witnesses, %d faulty: want more than half of their sum", t, n, f)
+	case len(g.Offices) > maxOffices:
+		return fmt.Errorf("%d offices: at most %d", len(g.Offices), maxOffices)
+	case len(g.Currencies) == 0 || len(g.Currencies) > maxCurrencies:
+		return fmt.Errorf("%d currencies: want 1 to %d", len(g.Currencies), maxCurrencies)
+	}
+	for i, m := range g.Founders {
+		if i > 0 && g.Founders[i-1].DID >= m.DID {
+			return fmt.Errorf("founders: want strictly ascending order of DID")
+		}
+		if err := identity(m.DID, m.Device); err != nil {
+			return fmt.Errorf("founder %d: %w", i, err)
+		}
+	}
+	for _, w := range g.Witnesses {
+		if err := record.CheckKey(w); err != nil {
+			return err
+		}
+	}
+	held := map[string]bool{}
+	for i, o := range g.Offices {
+		if i > 0 && g.Offices[i-1].Name >= o.Name {
+			return fmt.Errorf("offices: want strictly ascending order of name")
+		}
+		if !code(o.Name, 32) {
+			return fmt.Errorf("office %q: want 1 to 32 of a-z 0-9 -", clip(o.Name))
+		}
+		if err := identity(o.DID, o.Device); err != nil {
+			return fmt.Errorf("office %s: %w", o.Name, err)
+		}
+		held[o.Name] = true
+	}
+	for _, name := range [...]string{fact.Registrar, fact.Clerk, fact.Treasury} {
+		if !held[name] {
+			return fmt.Errorf("offices: %s is missing", name)
+		}
+	}
+	for i, c := range g.Currencies {
+		switch {
+		case i > 0 && g.Currencies[i-1].Code >= c.Code:
+			return fmt.Errorf("currencies: want strictly ascending order of code")
+		case !code(c.Code, maxCode):
+			return fmt.Errorf("currency %q: want 1 to %d of a-z 0-9 -", clip(c.Code), maxCode)
+		case c.Scale > maxScale:
+			return fmt.Errorf("currency %s: scale %d: want 0 to %d", c.Code, c.Scale, maxScale)
+		case c.Limit < 0 || c.P < 0:
+			return fmt.Errorf("currency %s: limit %d, p %d: want 0 or more", c.Code, c.Limit, c.P)
+		}
+	}
+	return nil
+}
+
+func (i *invite) check() error {
+	if i.Uses == 0 || i.Uses > maxUses {
+		return fmt.Errorf("uses %d: want 1 to %d", i.Uses, maxUses)
+	}
+	if i.Expires <= 0 {
+		return fmt.Errorf("expires %d: want Unix milliseconds", i.Expires)
+	}
+	return record.CheckKey(i.Key)
+}
+
+func (j *join) check() error {
+	if len(j.Signature) != ed25519.SignatureSize {
+		return fmt.Errorf("signature of %d bytes: want %d", len(j.Signature), ed25519.SignatureSize)
+	}
+	if err := record.CheckKey(j.Key); err != nil {
+		return err
+	}
+	return identity(j.DID, j.Device)
+}
+
+// valid reports whether the invitation's key signed this join for space.
+func (j *join) valid(space api.Hash) bool {
+	return record.Verify(j.Key, joinMessage(space, j.DID, j.Device), j.Signature)
+}
+
+func (a *admit) check() error {
+	if a.Number == 0 {
+		return fmt.Errorf("number 0: numbers start at 1")
+	}
+	return identity(a.DID, a.Device)
+}
+
+// joinMessage is what an invitation's key signs. The tag keeps it apart from all else that is signed.
+func joinMessage(space api.Hash, did api.DID, device api.Key) []byte {
+	return codec.MustMarshal(&struct {
+		_       struct{} `cbor:",toarray"`
+		Tag     string
+		Version uint16
+		Space   api.Hash
+		DID     api.DID
+		Device  api.Key
+	}{Tag: "icn-join", Version: 1, Space: space, DID: did, Device: device})
+}
+
+func identity(did api.DID, device api.Key) error {
+	if _, err := record.ParseDID(string(did)); err != nil {
+		return err
+	}
+	return record.CheckKey(device)
+}
+
+func knownKind(k string) bool {
+	for _, known := range kinds {
+		if k == known {
+			return true
+		}
+	}
+	return false
+}
+
+// code reports whether s is 1 to most of a-z 0-9 -.
+func code(s string, most int) bool {
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return len(s) > 0 && len(s) <= most
+}
+
+// text reports whether s is 1 to most bytes that print on one line and do not begin or end in space.
+func text(s string, most int) bool {
+	for _, r := range s {
+		if !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return len(s) > 0 && len(s) <= most && strings.TrimSpace(s) == s
+}
+
+func clip(s string) string {
+	if len(s) > 40 {
+		return s[:40] + "..."
+	}
+	return s
+}

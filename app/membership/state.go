@@ -1,0 +1,245 @@
+package membership
+
+import (
+	"encoding/binary"
+	"strconv"
+
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/codec"
+	"github.com/intercooperative/icn/kernel/api"
+)
+
+// Feed rows. On the registrar's feed:
+//
+//	charter          what of the genesis admissions need
+//	invite/<key>     invite body
+//	used/<key>       how often it was used, 8 bytes
+//	number           of the last admission, 8 bytes
+//	member/<did>     nothing: admitted here
+//
+// and on a feed of topic join:
+//
+//	join             key of the invitation that the newest join used
+var (
+	rowCharter = []byte("charter")
+	rowNumber  = []byte("number")
+	rowJoin    = []byte("join")
+)
+
+func rowInvite(k api.Key) []byte   { return append([]byte("invite/"), k[:]...) }
+func rowUsed(k api.Key) []byte     { return append([]byte("used/"), k[:]...) }
+func rowMember(did api.DID) []byte { return append([]byte("member/"), did...) }
+
+// Query rows: member/<space><did> 0 <feed><seq> -> member, and a counter of members per space.
+func indexMembers(space api.Hash) []byte { return append([]byte("member/"), space[:]...) }
+func countMembers(space api.Hash) []byte { return append([]byte("members/"), space[:]...) }
+
+func indexMember(space api.Hash, did api.DID, by *api.Record) []byte {
+	k := append(append(indexMembers(space), did...), 0)
+	return append(append(k, by.Feed[:]...), api.Seq8(by.Seq)...)
+}
+
+// member is a row of the list of members.
+type member struct {
+	_       struct{} `cbor:",toarray"`
+	DID     api.DID
+	Device  api.Key
+	Since   int64 // Unix milliseconds, by the author's clock
+	Founder bool
+}
+
+// charter is what the registrar's feed remembers of the genesis.
+type charter struct {
+	_         struct{} `cbor:",toarray"`
+	Registrar api.Key
+	Founders  []api.DID
+}
+
+// Apply implements api.Applier.
+func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
+	switch rec.Topic.Name + " " + rec.Kind {
+	case fact.SpaceTopic + " " + kindGenesis:
+		return applyGenesis(tx, rec)
+	case fact.SpaceTopic + " " + kindInvite:
+		return applyInvite(tx, rec)
+	case fact.SpaceTopic + " " + kindAdmit:
+		return applyAdmit(tx, rec)
+	case fact.JoinTopic + " " + kindJoin:
+		return applyJoin(tx, rec)
+	}
+	return api.Voided(Domain, "unknown-kind", "no record of kind "+rec.Kind+" belongs in topic "+rec.Topic.Name)
+}
+
+func malformed(err error) api.Outcome { return api.Voided(Domain, "malformed", err.Error()) }
+
+func applyGenesis(tx api.Tx, rec *api.Record) api.Outcome {
+	if rec.Seq != 1 || rec.ID != rec.Topic.Space {
+		return api.Voided(Domain, "not-founding", "a genesis founds its own space and is the first record of its feed")
+	}
+	var g genesis
+	if err := decode(rec.Body, &g); err != nil {
+		return malformed(err)
+	}
+	f := fact.Genesis{Name: g.Name, Kind: g.Kind, Test: g.Test, Founders: g.Founders, Witnesses: g.Witnesses, Threshold: g.Threshold, Faulty: g.Faulty}
+	ch := charter{}
+	byFounder := false
+	for _, m := range g.Founders {
+		byFounder = byFounder || m.DID == rec.Author && m.Device == rec.Device
+		ch.Founders = append(ch.Founders, m.DID)
+	}
+	if !byFounder {
+		return api.Voided(Domain, "not-a-founder", "the author's DID and device are not among the founders")
+	}
+	for i, m := range g.Founders {
+		putMember(tx, rec, m.DID, fact.Member{Device: m.Device, Number: uint64(i) + 1, Founder: true})
+	}
+	for _, o := range g.Offices {
+		f.Offices = append(f.Offices, o.Name)
+		fact.PutOffice(tx, o.Name, fact.Office{DID: o.DID, Device: o.Device, Number: 1})
+		if o.Name == fact.Registrar {
+			ch.Registrar = o.Device
+		}
+	}
+	for _, c := range g.Currencies {
+		f.Currencies = append(f.Currencies, c.Code)
+		fact.PutCurrency(tx, c.Code, fact.Currency{Scale: c.Scale, Limit: c.Limit, P: c.P})
+	}
+	for _, w := range g.Witnesses {
+		fact.PutWitness(tx, w, fact.Witness{})
+	}
+	fact.PutGenesis(tx, f)
+	tx.Put(rowCharter, codec.MustMarshal(&ch))
+	return api.Accepted
+}
+
+func putMember(tx api.Tx, rec *api.Record, did api.DID, m fact.Member) {
+	fact.PutMember(tx, did, m)
+	tx.Index(indexMember(rec.Topic.Space, did, rec), codec.MustMarshal(&member{DID: did, Device: m.Device, Since: rec.Time.Millis(), Founder: m.Founder}))
+	tx.Add(countMembers(rec.Topic.Space), 1)
+}
+
+// registrar returns the charter if rec is by the registrar's device. A registrar that did not found the space cites the genesis once.
+func registrar(tx api.Tx, rec *api.Record) (charter, bool) {
+	var c charter
+	if b, ok := tx.Own(rowCharter); ok {
+		ok = codec.Unmarshal(b, &c) == nil
+		return c, ok && c.Registrar == rec.Device
+	}
+	for _, d := range rec.Deps {
+		g, ok := fact.GenesisAt(tx, d)
+		if !ok {
+			continue
+		}
+		o, ok := fact.OfficeAt(tx, d, fact.Registrar)
+		if !ok || o.Device != rec.Device || o.DID != rec.Author {
+			return c, false
+		}
+		c.Registrar = o.Device
+		for _, m := range g.Founders {
+			c.Founders = append(c.Founders, m.DID)
+		}
+		tx.Put(rowCharter, codec.MustMarshal(&c))
+		return c, true
+	}
+	return c, false
+}
+
+var notRegistrar = api.Voided(Domain, "not-registrar", "only the registrar's device writes invitations and admissions, and its first record cites the genesis")
+
+func applyInvite(tx api.Tx, rec *api.Record) api.Outcome {
+	var i invite
+	if err := decode(rec.Body, &i); err != nil {
+		return malformed(err)
+	}
+	if _, ok := registrar(tx, rec); !ok {
+		return notRegistrar
+	}
+	if _, ok := tx.Own(rowInvite(i.Key)); ok {
+		return api.Voided(Domain, "invitation-exists", "an invitation with this key has been written before")
+	}
+	tx.Put(rowInvite(i.Key), rec.Body)
+	return api.Accepted
+}
+
+func applyJoin(tx api.Tx, rec *api.Record) api.Outcome {
+	var j join
+	if err := decode(rec.Body, &j); err != nil {
+		return malformed(err)
+	}
+	if j.DID != rec.Author || j.Device != rec.Device {
+		return api.Voided(Domain, "not-own-join", "a join names its author's own DID and device")
+	}
+	for _, d := range rec.Deps {
+		if _, ok := tx.At(d, rowInvite(j.Key)); !ok {
+			continue
+		}
+		if !j.valid(rec.Topic.Space) {
+			return api.Voided(Domain, "bad-invitation", "the invitation's key did not sign this join")
+		}
+		tx.Put(rowJoin, j.Key[:])
+		return api.Accepted
+	}
+	return api.Voided(Domain, "no-invitation", "a join cites the invitation that it uses")
+}
+
+func applyAdmit(tx api.Tx, rec *api.Record) api.Outcome {
+	var a admit
+	if err := decode(rec.Body, &a); err != nil {
+		return malformed(err)
+	}
+	c, ok := registrar(tx, rec)
+	if !ok {
+		return notRegistrar
+	}
+	last := uint64(len(c.Founders))
+	if b, ok := tx.Own(rowNumber); ok {
+		last = binary.BigEndian.Uint64(b)
+	}
+	if a.Number != last+1 {
+		out := api.Voided(Domain, "out-of-order", "admissions are numbered without gaps")
+		out.Void.Inputs = map[string]string{"number": strconv.FormatUint(a.Number, 10), "last": strconv.FormatUint(last, 10)}
+		return out
+	}
+	_, admitted := tx.Own(rowMember(a.DID))
+	for _, f := range c.Founders {
+		admitted = admitted || f == a.DID
+	}
+	if admitted {
+		return api.Voided(Domain, "member-exists", "this DID is a member already, with its one device")
+	}
+	for _, d := range rec.Deps {
+		h, accepted := tx.Dep(d)
+		if h.Topic.Name != fact.JoinTopic {
+			continue
+		}
+		if !accepted || h.Author != a.DID || h.Device != a.Device {
+			return api.Voided(Domain, "join-mismatch", "the admission cites a join that is void or another's")
+		}
+		if !useInvitation(tx, d) {
+			return api.Voided(Domain, "invitation-used-up", "the invitation has been used as often as it says")
+		}
+	}
+	tx.Put(rowNumber, api.Seq8(a.Number))
+	tx.Put(rowMember(a.DID), nil)
+	putMember(tx, rec, a.DID, fact.Member{Device: a.Device, Number: a.Number})
+	return api.Accepted
+}
+
+// useInvitation counts one use of the invitation that the join at d stands on, if one is left.
+func useInvitation(tx api.Tx, d api.Position) bool {
+	k, ok := tx.At(d, rowJoin)
+	if !ok || len(k) != len(api.Key{}) {
+		return false
+	}
+	b, ok := tx.Own(rowInvite(api.Key(k)))
+	var i invite
+	if !ok || codec.Unmarshal(b, &i) != nil {
+		return false
+	}
+	used := uint64(0)
+	if b, ok := tx.Own(rowUsed(i.Key)); ok {
+		used = binary.BigEndian.Uint64(b)
+	}
+	tx.Put(rowUsed(i.Key), api.Seq8(used+1))
+	return used < uint64(i.Uses)
+}

@@ -1,0 +1,137 @@
+package kernel
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/internal/fold"
+	"github.com/intercooperative/icn/kernel/internal/gate"
+)
+
+// entry is one operation with the domain whose oracle is asked about it; the kernel's own have none and need the operator's scope.
+type entry struct {
+	api.Operation
+	domain api.Domain
+}
+
+// buildTable collects the operations of the kernel and the apps.
+func (k *Kernel) buildTable() error {
+	add := func(op api.Operation, d api.Domain) error {
+		if op.Do == nil || op.In == nil || op.Scope == "" {
+			return api.Errorf("kernel.new", api.Internal, "operation %q is incomplete", op.Name)
+		}
+		if k.byName[op.Name] != nil {
+			return api.Errorf("kernel.new", api.Internal, "operation %q exists twice", op.Name)
+		}
+		k.byName[op.Name] = &entry{op, d}
+		k.table = append(k.table, op)
+		return nil
+	}
+	for _, op := range k.operations() {
+		if err := add(op, ""); err != nil {
+			return err
+		}
+	}
+	for _, app := range k.opt.Apps {
+		p, ok := app.(api.OperationProvider)
+		if !ok {
+			continue
+		}
+		var d api.Domain
+		if o, ok := app.(api.OracleProvider); ok {
+			d = o.Oracle().Domain()
+		}
+		for _, op := range p.Operations() {
+			if err := add(op, d); err != nil {
+				return err
+			}
+		}
+	}
+	slices.SortFunc(k.table, func(a, b api.Operation) int { return strings.Compare(a.Name, b.Name) })
+	return nil
+}
+
+// Operations returns the operation table in order of name.
+func (k *Kernel) Operations() []api.Operation { return k.table }
+
+// Call serves one operation for an edge: decode and validate, check the scope, ask the oracle, pass the gates, do it. For a stream emit is called
+// once for each item. Every refusal is an *api.Error with a kind and, where a rule spoke, a reason.
+func (k *Kernel) Call(ctx context.Context, call *api.Call, name string, raw json.RawMessage, emit func(item any) error) (out any, err error) {
+	e := k.byName[name]
+	if e == nil {
+		return nil, api.Errorf("call", api.NotFound, "operation %q does not exist", clip(name))
+	}
+	done := k.metrics.call(name)
+	defer func() { done(err) }()
+	if !k.Ready() {
+		return nil, api.Errorf(name, api.Unavailable, "the node is starting or stopping")
+	}
+	if !call.Can(e.Scope) {
+		return nil, api.Refusal(name, &api.Reason{Domain: "kernel", Rule: "scope", Text: "this needs the scope " + e.Scope,
+			Inputs: map[string]string{"scope": e.Scope, "held": strings.Join(call.Scopes, " ")}, Remedy: "ask for a token with that scope"})
+	}
+	in, err := e.Decode(raw)
+	if err != nil {
+		return nil, err
+	}
+	if call, err = k.constrain(e, call, in); err != nil {
+		return nil, err
+	}
+	return e.Do(ctx, call, in, emit)
+}
+
+// constrain asks the operation's oracle and passes what it imposes through the gates.
+func (k *Kernel) constrain(e *entry, call *api.Call, in any) (*api.Call, error) {
+	if e.domain == "" {
+		return call, nil
+	}
+	req := api.Request{Domain: e.domain, Actor: call.Actor, Action: e.Name}
+	if m, ok := in.(api.Measured); ok && !k.repeats(call) {
+		req.Topic, req.Unit, req.Amount = m.Measure()
+		if req.Topic.Space.IsZero() {
+			if fs := k.follows.list(); len(fs) == 1 {
+				req.Topic.Space = fs[0]
+			}
+		}
+	}
+	d := k.oracles.Evaluate(req)
+	if d.Effect != api.Allow {
+		return nil, api.Refusal(e.Name, d.Reason)
+	}
+	if r := gate.Ceiling(e.domain, req.Amount, &d.Constraints); r != nil {
+		if d.Reason != nil { // the oracle knows better words for its own ceiling
+			r = d.Reason
+		}
+		return nil, api.Refusal(e.Name, r)
+	}
+	if r := gate.Capability(e.domain, e.Scope, &d.Constraints); r != nil {
+		return nil, api.Refusal(e.Name, r)
+	}
+	if req.Topic.Name != "" {
+		if r := gate.Topic(e.domain, req.Topic.Name, &d.Constraints); r != nil {
+			return nil, api.Refusal(e.Name, r)
+		}
+	}
+	c := *call
+	c.Constraints = d.Constraints
+	return &c, nil
+}
+
+// repeats reports whether the call's idempotency key has been used: then the first answer is due again, whatever the gates would say now.
+func (k *Kernel) repeats(call *api.Call) bool {
+	if call.Idempotency == "" || call.Signer == nil {
+		return false
+	}
+	_, _, ok, err := fold.Idempotent(k.st, call.Signer.Device(), fold.IdempotencyName(call.Idempotency))
+	return err == nil && ok
+}
+
+func clip(s string) string {
+	if len(s) > 80 {
+		return s[:80] + "..."
+	}
+	return s
+}

@@ -1,0 +1,244 @@
+package kernel
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/internal/fold"
+	"github.com/intercooperative/icn/kernel/internal/ingest"
+	"github.com/intercooperative/icn/kernel/internal/store"
+	"github.com/intercooperative/icn/kernel/record"
+)
+
+func sortHashes(hs []api.Hash) {
+	slices.SortFunc(hs, func(a, b api.Hash) int { return bytes.Compare(a[:], b[:]) })
+}
+
+// host is the kernel as one app sees it.
+type host struct {
+	k   *Kernel
+	app api.App
+	log *slog.Logger
+}
+
+var _ api.Host = (*host)(nil)
+
+func (h *host) reader() *fold.Reader { return fold.NewReader(h.k.st, h.app.Info().Name, h.log) }
+
+// Read implements api.Host.
+func (h *host) Read() api.Reader { return h.reader() }
+
+// Append implements api.Host.
+func (h *host) Append(ctx context.Context, signer api.Signer, draft api.Draft, wait api.Wait) (api.Receipt, error) {
+	return h.k.appendRecord(ctx, signer, draft, wait)
+}
+
+// Self implements api.Host.
+func (h *host) Self() api.Signer { return h.k.opt.Identity.Signer() }
+
+// Feed implements api.Host.
+func (h *host) Feed(t api.Topic, device api.Key) api.Hash { return record.FeedID(t, device) }
+
+// Heads implements api.Host.
+func (h *host) Heads(t api.Topic) []api.Head {
+	r := h.reader()
+	defer r.Close()
+	return r.Heads(t)
+}
+
+// Follow implements api.Host.
+func (h *host) Follow(space api.Hash) error { return h.k.follow(space) }
+
+// Follows implements api.Host.
+func (h *host) Follows() []api.Hash { return h.k.follows.list() }
+
+// Dial implements api.Host.
+func (h *host) Dial(ctx context.Context, address string, proof []byte) error {
+	if h.k.net == nil {
+		return errNoPeers
+	}
+	_, err := h.k.net.dial(ctx, address, proof)
+	return err
+}
+
+// Addresses implements api.Host.
+func (h *host) Addresses() []string {
+	if h.k.net == nil {
+		return nil
+	}
+	return h.k.net.t.Addresses()
+}
+
+// Oracles implements api.Host.
+func (h *host) Oracles() api.OracleRegistry { return h.k.oracles }
+
+// Services implements api.Host.
+func (h *host) Services() *api.Services { return &h.k.services }
+
+// Now implements api.Host.
+func (h *host) Now() time.Time { return h.k.opt.Now() }
+
+// Log implements api.Host.
+func (h *host) Log() *slog.Logger { return h.log }
+
+var errNoPeers = api.Errorf("peer.dial", api.Unavailable, "this node runs without peers: set network.bind_addr")
+
+// follow makes the node replicate a space, durably.
+func (k *Kernel) follow(space api.Hash) error {
+	if space.IsZero() {
+		return api.Errorf("space.follow", api.Invalid, "space: want an id of 64 hexadecimal digits that are not all zero")
+	}
+	if k.follows.has(space) {
+		return nil
+	}
+	if err := k.setMeta(ingest.MetaFollow+space.String(), nil, true); err != nil {
+		return api.Wrap("space.follow", err)
+	}
+	k.follows.add(space)
+	if k.net != nil {
+		k.net.follow(space)
+	}
+	return nil
+}
+
+// setMeta writes a small named value beside the committing goroutine: it touches no row of the state.
+func (k *Kernel) setMeta(name string, val []byte, sync bool) error {
+	b := k.st.NewBatch()
+	defer b.Close()
+	fold.PutMeta(b, name, val)
+	return k.st.Commit(b, sync)
+}
+
+func (k *Kernel) appendRecord(ctx context.Context, signer api.Signer, draft api.Draft, wait api.Wait) (api.Receipt, error) {
+	if signer == nil {
+		return api.Receipt{}, api.Errorf("record.append", api.Unauthenticated, "nobody is here to sign: prepare the record and submit it signed")
+	}
+	switch wait {
+	case "", api.WaitLocal, api.WaitFinal:
+	default:
+		return api.Receipt{}, api.Errorf("record.append", api.Invalid, "wait %q: want local or final", wait)
+	}
+	receipt, err := k.road.Append(ctx, signer, draft)
+	if err != nil || wait != api.WaitFinal || receipt.Final {
+		return receipt, err
+	}
+	return k.awaitFinal(ctx, receipt)
+}
+
+// awaitFinal waits until a committed position is final.
+func (k *Kernel) awaitFinal(ctx context.Context, receipt api.Receipt) (api.Receipt, error) {
+	w, cancel := k.watchers.waitFinal(receipt.Position)
+	defer cancel()
+	// It may have become final before we began to watch.
+	r := fold.NewReader(k.st, "", k.log)
+	_, v, _ := r.Record(receipt.Position)
+	r.Close()
+	if !v.Final {
+		select {
+		case <-w.done:
+		case <-ctx.Done():
+			return receipt, api.Errorf("record.append", api.Timeout, "the record is committed here (%s) and not final yet: its witness has not answered", receipt.Position.ID)
+		}
+	}
+	receipt.Final = true
+	return receipt, nil
+}
+
+// reaction runs one app's reactor over the local commit log, at least once for each record.
+type reaction struct {
+	k     *Kernel
+	h     *host
+	r     api.Reactor
+	every bool
+	names map[string]bool
+}
+
+func newReaction(k *Kernel, h *host, r api.Reactor) *reaction {
+	x := &reaction{k: k, h: h, r: r, names: map[string]bool{}}
+	for _, t := range r.Info().Topics {
+		x.names[t.Name] = true
+	}
+	for _, w := range r.Watch() {
+		x.every = x.every || w == "*"
+		x.names[w] = true
+	}
+	return x
+}
+
+func (x *reaction) String() string { return "react " + x.r.Info().Name }
+
+// reactBatch bounds the records handed over at a time; a cursor is kept after each batch.
+const reactBatch = 256
+
+// Serve implements suture.Service.
+func (x *reaction) Serve(ctx context.Context) error {
+	kick, cancel := x.k.watchers.subscribe()
+	defer cancel()
+	meta := "react/" + x.r.Info().Name
+	cursor, err := readCursor(x.k.st, meta)
+	if err != nil {
+		return err
+	}
+	for {
+		for {
+			commits, last := x.take(cursor)
+			if last == cursor {
+				break
+			}
+			if len(commits) > 0 {
+				if err := x.r.React(ctx, x.h, commits); err != nil {
+					if ctx.Err() != nil {
+						return nil
+					}
+					return api.Wrap("react "+x.r.Info().Name, err)
+				}
+			}
+			cursor = last
+			// Without a sync: after a crash some records come again, which a reactor must bear.
+			if err := x.k.setMeta(meta, api.Seq8(cursor), false); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-kick:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (x *reaction) take(cursor uint64) ([]api.Commit, uint64) {
+	r := x.h.reader()
+	defer r.Close()
+	ps, last := r.Log(cursor, reactBatch)
+	commits := make([]api.Commit, 0, len(ps))
+	for _, p := range ps {
+		if !x.every {
+			if t, ok := r.Topic(p.Feed); !ok || !x.names[t.Name] {
+				continue
+			}
+		}
+		rec, v, ok := r.Record(p)
+		if !ok {
+			continue
+		}
+		commits = append(commits, api.Commit{Record: rec, Accepted: v.Accepted, Active: v.Accepted && !v.Held})
+	}
+	return commits, last
+}
+
+func readCursor(r store.Reader, name string) (uint64, error) {
+	b, ok, err := fold.Meta(r, name)
+	if err != nil || !ok || len(b) != 8 {
+		return 0, err
+	}
+	var n uint64
+	for _, c := range b {
+		n = n<<8 | uint64(c)
+	}
+	return n, nil
+}

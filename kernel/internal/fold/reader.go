@@ -1,0 +1,448 @@
+package fold
+
+import (
+	"bytes"
+	"encoding/binary"
+	"iter"
+	"log/slog"
+	"slices"
+	"strconv"
+
+	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/internal/store"
+)
+
+// Reader implements api.Reader over one snapshot for one app. A store error ends an iteration early and is logged: queries have no
+// error to return, and a store that fails takes the node down through its writer.
+type Reader struct {
+	view
+	app  string
+	snap store.Snapshot
+	log  *slog.Logger
+}
+
+var _ api.Reader = (*Reader)(nil)
+
+// NewReader opens a snapshot of the app's rows.
+func NewReader(st store.Store, app string, log *slog.Logger) *Reader {
+	snap := st.Snapshot()
+	return &Reader{view: view{r: snap}, app: app, snap: snap, log: log}
+}
+
+// Close releases the snapshot.
+func (r *Reader) Close() {
+	if err := r.snap.Close(); err != nil {
+		r.note(err)
+	}
+}
+
+func (r *Reader) note(err error) bool {
+	if err != nil {
+		r.log.Error("reading state failed", "app", r.app, "err", err)
+	}
+	return err == nil
+}
+
+// Counter implements api.Reader.
+func (r *Reader) Counter(k []byte) int64 {
+	b, ok, err := r.r.Get(key(nsCounter, []byte(r.app), []byte{0}, k))
+	if !r.note(err) || !ok || len(b) != 8 {
+		return 0
+	}
+	return int64(binary.BigEndian.Uint64(b))
+}
+
+// Counters implements api.Reader.
+func (r *Reader) Counters(prefix []byte) iter.Seq2[[]byte, int64] {
+	return func(yield func([]byte, int64) bool) {
+		head := len(r.app) + 2
+		r.note(each(r.r, key(nsCounter, []byte(r.app), []byte{0}, prefix), func(k, v []byte) (bool, error) {
+			return yield(bytes.Clone(k[head:]), int64(binary.BigEndian.Uint64(v))), nil
+		}))
+	}
+}
+
+// Index implements api.Reader.
+func (r *Reader) Index(prefix, after []byte, reverse bool) iter.Seq2[[]byte, []byte] {
+	return func(yield func([]byte, []byte) bool) {
+		lo := key(nsIndex, []byte(r.app), []byte{0}, prefix)
+		hi := upper(lo)
+		head := len(r.app) + 2
+		var from []byte
+		if after != nil {
+			from = append(bytes.Clone(lo), after...)
+		}
+		it, err := r.r.Iter(lo, hi)
+		if !r.note(err) {
+			return
+		}
+		defer it.Close()
+		var ok bool
+		step := it.Next
+		switch {
+		case reverse && from != nil:
+			ok, step = it.SeekLT(from), it.Prev
+		case reverse:
+			ok, step = it.Last(), it.Prev
+		case from != nil:
+			if ok = it.SeekGE(from); ok && bytes.Equal(it.Key(), from) {
+				ok = it.Next()
+			}
+		default:
+			ok = it.First()
+		}
+		for ; ok; ok = step() {
+			if !yield(bytes.Clone(it.Key()[head:]), bytes.Clone(it.Value())) {
+				return
+			}
+		}
+		r.note(it.Err())
+	}
+}
+
+// at returns a feed and its active position.
+func (r *Reader) at(feed api.Hash) (*Feed, Mark, bool) {
+	f, err := r.feed(feed)
+	if !r.note(err) || f == nil {
+		return nil, Mark{}, false
+	}
+	m, err := r.activeMark(f)
+	return f, m, r.note(err)
+}
+
+func (r *Reader) newest(feed api.Hash, name []byte) ([]byte, api.Position, bool) {
+	f, m, ok := r.at(feed)
+	if !ok {
+		return nil, api.Position{}, false
+	}
+	v, by, ok, err := r.rowAt(f, name, m)
+	if !r.note(err) || !ok {
+		return nil, api.Position{}, false
+	}
+	return v, api.Position{Feed: feed, Seq: by.Seq, ID: by.ID}, true
+}
+
+// Own implements api.Reader.
+func (r *Reader) Own(feed api.Hash, k []byte) ([]byte, api.Position, bool) {
+	return r.newest(feed, rowName(nil, classPut, "", k))
+}
+
+// Fact implements api.Reader.
+func (r *Reader) Fact(feed api.Hash, name string, k []byte) ([]byte, api.Position, bool) {
+	return r.newest(feed, rowName(nil, classFact, name, k))
+}
+
+// Rows implements api.Reader.
+func (r *Reader) Rows(feed api.Hash, prefix []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func([]byte, []byte) bool) {
+		f, m, ok := r.at(feed)
+		if !ok {
+			return
+		}
+		var name, val []byte
+		flush := func() bool {
+			if name == nil {
+				return true
+			}
+			return yield(unescape(name[1:len(name)-2]), val)
+		}
+		stopped := false
+		r.note(each(r.r, key(nsRow, feed[:], escape([]byte{classPut}, prefix)), func(k, v []byte) (bool, error) {
+			_, n, seq, id := splitRow(k)
+			on, err := r.onBranch(f, seq, id, m)
+			if err != nil || !on {
+				return err == nil, err
+			}
+			if !bytes.Equal(n, name) {
+				if !flush() {
+					stopped = true
+					return false, nil
+				}
+				name = bytes.Clone(n)
+			}
+			val = bytes.Clone(v)
+			return true, nil
+		}))
+		if !stopped {
+			flush()
+		}
+	}
+}
+
+// Head implements api.Reader.
+func (r *Reader) Head(feed api.Hash) (api.Position, bool) {
+	_, m, ok := r.at(feed)
+	return api.Position{Feed: feed, Seq: m.Seq, ID: m.ID}, ok && m.Seq > 0
+}
+
+// Final implements api.Reader.
+func (r *Reader) Final(feed api.Hash) (api.Position, bool) {
+	f, err := r.feed(feed)
+	if !r.note(err) || f == nil || f.Final.Seq == 0 {
+		return api.Position{}, false
+	}
+	return api.Position{Feed: feed, Seq: f.Final.Seq, ID: f.Final.ID}, true
+}
+
+// Record implements api.Reader.
+func (r *Reader) Record(p api.Position) (*api.Record, api.Verdict, bool) {
+	st, err := r.stored(p)
+	if !r.note(err) || st == nil {
+		return nil, api.Verdict{}, false
+	}
+	f, m, ok := r.at(p.Feed)
+	if !ok {
+		return nil, api.Verdict{}, false
+	}
+	st.Author = f.Author
+	on, err := r.onBranch(f, p.Seq, p.ID, m)
+	if !r.note(err) {
+		return nil, api.Verdict{}, false
+	}
+	fin, err := r.onBranch(f, p.Seq, p.ID, f.Final)
+	if !r.note(err) {
+		return nil, api.Verdict{}, false
+	}
+	v := api.Verdict{Accepted: st.outcome == accepted, Held: !on, Final: fin, Reason: st.reason}
+	switch {
+	case st.outcome == unfolded:
+		v.Reason = &api.Reason{Domain: "kernel", Rule: "unknown-kind", Text: "this build does not know this record's version, topic or kind, or one that it stands on", Remedy: "upgrade this node and run `icnctl state rebuild`"}
+	case !on && v.Reason == nil:
+		v.Reason = &api.Reason{Domain: "kernel", Rule: "forked-feed", Text: "the author signed two records for one position; what follows has no effect until that is resolved",
+			Inputs: map[string]string{"fork": strconv.FormatUint(f.Fork, 10), "one": f.Alt[0].String(), "other": f.Alt[1].String()}, Remedy: "the office of the space can resolve it with a cut"}
+	}
+	return st.Record, v, true
+}
+
+// Lookup implements api.Reader.
+func (r *Reader) Lookup(id api.Hash) (*api.Record, api.Verdict, bool) {
+	b, ok, err := r.r.Get(key(nsID, id[:]))
+	if !r.note(err) || !ok || len(b) != 40 {
+		return nil, api.Verdict{}, false
+	}
+	return r.Record(api.Position{Feed: api.Hash(b[:32]), Seq: binary.BigEndian.Uint64(b[32:]), ID: id})
+}
+
+// Voids implements api.Reader.
+func (r *Reader) Voids(t api.Topic, after api.Position) iter.Seq2[*api.Record, *api.Reason] {
+	return func(yield func(*api.Record, *api.Reason) bool) {
+		prefix := topicPrefix(nsVoid, t)
+		skip := append(bytes.Clone(prefix), posValue(after)...)
+		r.note(each(r.r, prefix, func(k, _ []byte) (bool, error) {
+			if !after.IsZero() && bytes.Compare(k, skip) <= 0 {
+				return true, nil
+			}
+			p, _ := parsePos(k[len(prefix):])
+			rec, v, ok := r.Record(p)
+			return !ok || yield(rec, v.Reason), nil
+		}))
+	}
+}
+
+// Heads lists the feeds of a topic, or of all topics of a space when the name is empty, in order.
+func (r *Reader) Heads(t api.Topic) []api.Head {
+	var hs []api.Head
+	prefix := key(nsTopic, t.Space[:])
+	if t.Name != "" {
+		prefix = topicPrefix(nsTopic, t)
+	}
+	r.note(each(r.r, prefix, func(k, _ []byte) (bool, error) {
+		f, err := loadFeed(r.r, api.Hash(k[len(k)-32:]))
+		if err != nil {
+			return false, err
+		}
+		if f != nil {
+			hs = append(hs, api.Head{Topic: f.Topic, Device: f.Device, Author: f.Author, Fork: f.Fork,
+				Tip: api.Position{Feed: f.ID, Seq: f.Tip.Seq, ID: f.Tip.ID}})
+		}
+		return true, nil
+	}))
+	return hs
+}
+
+// Advertised is a feed's head as peers need it: in a forked feed the last position with effect and the evidence.
+type Advertised struct {
+	Feed api.Hash
+	Mark
+	Fork uint64
+	Alt  [2]api.Hash
+}
+
+// Advertise lists what to advertise of a space, feed by feed.
+func (r *Reader) Advertise(space api.Hash) []Advertised {
+	var as []Advertised
+	r.note(each(r.r, key(nsTopic, space[:]), func(k, _ []byte) (bool, error) {
+		f, m, ok := r.at(api.Hash(k[len(k)-32:]))
+		if ok {
+			as = append(as, Advertised{Feed: f.ID, Mark: m, Fork: f.Fork, Alt: f.Alt})
+		}
+		return true, nil
+	}))
+	return as
+}
+
+// Stored reports whether a record is stored, on whichever branch.
+func (r *Reader) Stored(p api.Position) bool {
+	ok, err := r.has(p)
+	return r.note(err) && ok
+}
+
+// Range returns the stored envelopes from..at.Seq of the branch that ends in at.ID (a zero ID: the branch this node advertises), oldest first, at
+// most so many records and bytes; more says that the range goes on.
+func (r *Reader) Range(feed api.Hash, from uint64, at api.Position, maxRecords, maxBytes int) (raws [][]byte, more bool) {
+	f, am, ok := r.at(feed)
+	if !ok {
+		return nil, false
+	}
+	m := Mark{at.Seq, at.ID}
+	if m.ID.IsZero() {
+		m = am
+		if f.Fork == 0 {
+			m = f.Tip
+		}
+		m.Seq = min(m.Seq, at.Seq)
+	}
+	if f.Fork == 0 || m.Seq < f.Fork {
+		size := 0
+		it, err := r.r.Iter(key(nsRecord, feed[:], be(from)), key(nsRecord, feed[:], be(m.Seq+1)))
+		if !r.note(err) {
+			return nil, false
+		}
+		defer it.Close()
+		for ok := it.First(); ok; ok = it.Next() {
+			_, _, _, raw, good := splitStored(it.Value())
+			if !good {
+				return raws, false
+			}
+			if len(raws) >= maxRecords || len(raws) > 0 && size+len(raw) > maxBytes {
+				return raws, true
+			}
+			size += len(raw)
+			raws = append(raws, bytes.Clone(raw))
+		}
+		return raws, false
+	}
+	// A forked feed: walk back along the branch. Forks are rare and branches past them short, but bound the walk all the same.
+	var ids []Mark
+	for m.Seq >= from && len(ids) < 1<<16 {
+		st, err := r.stored(api.Position{Feed: feed, Seq: m.Seq, ID: m.ID})
+		if !r.note(err) || st == nil {
+			return nil, false
+		}
+		ids = append(ids, m)
+		if m.Seq == 1 {
+			break
+		}
+		m = Mark{m.Seq - 1, st.Prev}
+	}
+	size := 0
+	for i := len(ids) - 1; i >= 0; i-- {
+		b, ok, err := r.r.Get(recordKey(api.Position{Feed: feed, Seq: ids[i].Seq, ID: ids[i].ID}))
+		if !r.note(err) || !ok {
+			return raws, false
+		}
+		_, _, _, raw, _ := splitStored(b)
+		if len(raws) >= maxRecords || len(raws) > 0 && size+len(raw) > maxBytes {
+			return raws, true
+		}
+		size += len(raw)
+		raws = append(raws, raw)
+	}
+	return raws, false
+}
+
+// Log returns up to n positions committed on this node after local number from, and the number of the last.
+func (r *Reader) Log(from uint64, n int) (ps []api.Position, last uint64) {
+	last = from
+	it, err := r.r.Iter(key(nsLog, be(from+1)), []byte{nsLog + 1})
+	if !r.note(err) {
+		return nil, from
+	}
+	defer it.Close()
+	for ok := it.First(); ok && len(ps) < n; ok = it.Next() {
+		if p, good := parsePos(it.Value()); good {
+			ps = append(ps, p)
+			last = binary.BigEndian.Uint64(it.Key()[1:])
+		}
+	}
+	r.note(it.Err())
+	return ps, last
+}
+
+// LogEnd returns the newest local number.
+func (r *Reader) LogEnd() uint64 {
+	it, err := r.r.Iter([]byte{nsLog}, []byte{nsLog + 1})
+	if !r.note(err) {
+		return 0
+	}
+	defer it.Close()
+	if !it.Last() {
+		return 0
+	}
+	return binary.BigEndian.Uint64(it.Key()[1:])
+}
+
+// Meta returns a small named value.
+func Meta(r store.Reader, name string) ([]byte, bool, error) { return r.Get(key(nsMeta, []byte(name))) }
+
+// Metas iterates the named values with a prefix.
+func Metas(r store.Reader, prefix string, fn func(name string, val []byte) bool) error {
+	return each(r, key(nsMeta, []byte(prefix)), func(k, v []byte) (bool, error) {
+		return fn(string(k[1:]), bytes.Clone(v)), nil
+	})
+}
+
+// PutMeta writes a small named value.
+func PutMeta(b store.Batch, name string, val []byte) { b.Set(key(nsMeta, []byte(name)), val) }
+
+// DeleteMeta removes it.
+func DeleteMeta(b store.Batch, name string) { b.Delete(key(nsMeta, []byte(name))) }
+
+// Topic returns the topic of a feed.
+func (r *Reader) Topic(feed api.Hash) (api.Topic, bool) {
+	f, err := r.feed(feed)
+	if !r.note(err) || f == nil {
+		return api.Topic{}, false
+	}
+	return f.Topic, true
+}
+
+// CountFeeds counts the feeds of a space.
+func (r *Reader) CountFeeds(space api.Hash) (n int) {
+	r.note(each(r.r, key(nsTopic, space[:]), func(_, _ []byte) (bool, error) {
+		n++
+		return true, nil
+	}))
+	return n
+}
+
+// LastOf returns the n records of a topic that this node committed last, oldest first.
+func (r *Reader) LastOf(t api.Topic, n int) []api.Position {
+	var ps []api.Position
+	it, err := r.r.Iter([]byte{nsLog}, []byte{nsLog + 1})
+	if !r.note(err) {
+		return nil
+	}
+	defer it.Close()
+	for ok := n > 0 && it.Last(); ok && len(ps) < n; ok = it.Prev() {
+		p, good := parsePos(it.Value())
+		if !good {
+			continue
+		}
+		if ft, ok := r.Topic(p.Feed); ok && ft == t {
+			ps = append(ps, p)
+		}
+	}
+	r.note(it.Err())
+	slices.Reverse(ps)
+	return ps
+}
+
+// AdvertiseFeed is Advertise for one feed.
+func (r *Reader) AdvertiseFeed(feed api.Hash) Advertised {
+	f, m, ok := r.at(feed)
+	if !ok {
+		return Advertised{Feed: feed}
+	}
+	return Advertised{Feed: feed, Mark: m, Fork: f.Fork, Alt: f.Alt}
+}

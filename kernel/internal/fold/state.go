@@ -1,0 +1,739 @@
+// Package fold keeps state: it runs the apps' Apply over records in causal order, keeps what they wrote where later records and
+// queries find it, and takes effects back exactly when a feed turns out to be forked.
+//
+// State is a function of the set of stored records, whatever the order of their arrival:
+//   - each record gets its verdict on its own branch, from rows and facts of its causal past only (api.Tx);
+//   - the records with effect form, per feed, one chain that ends at its active position: the tip, or below the lowest fork, or a
+//     final position beyond it. When that position moves, effects are undone or done by running Apply again, which is pure.
+//
+// It is not the road (package ingest decides what gets here) and it knows no app by name. State is driven by one goroutine; readers
+// use snapshots (NewReader) and never touch it. docs/protocol.md section 4.
+package fold
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+
+	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/internal/store"
+	"github.com/intercooperative/icn/kernel/record"
+)
+
+// Sizes of the caches, in entries; a full cache is emptied, so memory is bounded and the policy is trivial.
+const (
+	maxFeeds    = 16 << 10
+	maxRows     = 64 << 10
+	maxCounters = 32 << 10
+)
+
+// owner is who folds a topic.
+type owner struct {
+	name     string
+	apply    api.Applier
+	kinds    map[string]bool
+	founding string
+}
+
+// Apps finds the app of a topic.
+type Apps struct {
+	topics map[string]*owner
+	names  []string
+}
+
+// NewApps builds the table; two owners of one topic are a wiring mistake.
+func NewApps(apps []api.App) (*Apps, error) {
+	a := &Apps{topics: map[string]*owner{}}
+	for _, app := range apps {
+		info := app.Info()
+		if slices.Contains(a.names, info.Name) {
+			return nil, api.Errorf("fold.apps", api.Internal, "two apps are called %q", info.Name)
+		}
+		a.names = append(a.names, info.Name)
+		ap, _ := app.(api.Applier)
+		for _, t := range info.Topics {
+			if o, dup := a.topics[t.Name]; dup {
+				return nil, api.Errorf("fold.apps", api.Internal, "topic %q belongs to %q and %q", t.Name, o.name, info.Name)
+			}
+			if ap == nil {
+				return nil, api.Errorf("fold.apps", api.Internal, "app %q owns topic %q and cannot apply records", info.Name, t.Name)
+			}
+			o := &owner{name: info.Name, apply: ap, kinds: map[string]bool{}, founding: t.Founding}
+			for _, k := range t.Kinds {
+				o.kinds[k] = true
+			}
+			a.topics[t.Name] = o
+		}
+	}
+	slices.Sort(a.names)
+	return a, nil
+}
+
+// Names lists the apps in order.
+func (a *Apps) Names() []string { return a.names }
+
+// State is the single writer of the store.
+type State struct {
+	st   store.Store
+	apps *Apps
+	log  *slog.Logger
+	view
+
+	// What the store does not hold yet.
+	batch   store.Batch
+	recs    map[api.Position]*Stored
+	over    map[string][]row // rows written since the last commit, by feed and name
+	finals  map[api.Hash]map[string]bool
+	dirty   map[api.Hash]*Feed
+	counted map[string]struct{} // counters changed since the last commit
+	commits []api.Commit
+	next    uint64 // next local log number
+	work    []work // feeds whose final mark may move
+
+	// Caches of what it holds.
+	feeds    map[api.Hash]*Feed
+	rows     map[string]row // newest row by feed and name, of unforked feeds
+	counters map[string]int64
+	scratch  []byte
+
+	finalMoved []api.Position
+	drafted    struct { // the last draft that would be accepted, so that Put need not fold it again
+		id api.Hash
+		tx *tx
+	}
+	replayed uint64 // while rebuilding: records with a higher local number are not there yet; 0 otherwise
+}
+
+type work struct {
+	feed api.Hash
+	full bool // a statement was withdrawn: start from nothing
+}
+
+type row struct {
+	by  Mark
+	val []byte
+	ok  bool // false: there is none
+}
+
+// Open builds the state over a store.
+func Open(st store.Store, apps *Apps, log *slog.Logger) (*State, error) {
+	s := &State{
+		st: st, apps: apps, log: log, batch: st.NewBatch(),
+		recs: map[api.Position]*Stored{}, over: map[string][]row{}, finals: map[api.Hash]map[string]bool{},
+		dirty: map[api.Hash]*Feed{}, counted: map[string]struct{}{},
+		feeds: map[api.Hash]*Feed{}, rows: map[string]row{}, counters: map[string]int64{}, next: 1,
+	}
+	s.view = view{r: st, s: s}
+	it, err := st.Iter([]byte{nsLog}, []byte{nsLog + 1})
+	if err != nil {
+		return nil, err
+	}
+	defer it.Close()
+	if it.Last() {
+		s.next = binary.BigEndian.Uint64(it.Key()[1:]) + 1
+	}
+	return s, it.Err()
+}
+
+// Feed returns a feed, or nil when no record of it is stored.
+func (s *State) Feed(id api.Hash) (*Feed, error) {
+	if f, ok := s.feeds[id]; ok {
+		return f, nil
+	}
+	f, err := loadFeed(s.st, id)
+	if err != nil || f == nil {
+		return nil, err
+	}
+	s.feeds[id] = f
+	return f, nil
+}
+
+// Has reports whether a record is stored, on whichever branch.
+func (s *State) Has(p api.Position) (bool, error) {
+	if f, err := s.Feed(p.Feed); err != nil || f == nil {
+		return false, err
+	} else if f.Tip.Seq == p.Seq && f.Tip.ID == p.ID {
+		return true, nil
+	} else if f.Fork == 0 && p.Seq > f.Tip.Seq {
+		return false, nil
+	}
+	return s.has(p)
+}
+
+// Siblings counts the stored records at a position's seq, up to most.
+func (s *State) Siblings(feed api.Hash, seq uint64, most int) (int, error) {
+	n := 0
+	for p := range s.recs {
+		if p.Feed == feed && p.Seq == seq {
+			n++
+		}
+	}
+	err := each(s.st, key(nsRecord, feed[:], be(seq)), func(_, _ []byte) (bool, error) {
+		n++
+		return n < most, nil
+	})
+	return n, err
+}
+
+// Draft says what Apply would make of a record that is not signed yet: nil when it would be accepted. Nothing changes.
+func (s *State) Draft(r *api.Record) (*api.Reason, error) {
+	f, err := s.Feed(r.Feed)
+	if err != nil {
+		return nil, err
+	}
+	if f != nil {
+		r.Author = f.Author
+		if f.Fork != 0 {
+			return &api.Reason{Domain: "kernel", Rule: "forked-feed", Text: "this device's feed is forked and held",
+				Inputs: map[string]string{"feed": f.ID.String(), "fork": fmt.Sprint(f.Fork)},
+				Remedy: "the office of the space can resolve it with a cut; another device can go on"}, nil
+		}
+	}
+	t, out, reason, err := s.fold(r)
+	s.drafted.id, s.drafted.tx = api.Hash{}, nil
+	switch {
+	case err != nil:
+	case out == accepted:
+		s.drafted.id, s.drafted.tx = r.ID, t
+	case out == unfolded:
+		reason = &api.Reason{Domain: "kernel", Rule: "unknown-kind", Text: "this build does not know the topic or kind", Remedy: "upgrade this node"}
+	}
+	return reason, err
+}
+
+// Put stores a record whose signature, chain and deps have been checked, and applies it. It changes memory and the batch; Commit makes it durable.
+func (s *State) Put(e *record.Envelope) error {
+	p := e.Position()
+	f, err := s.Feed(p.Feed)
+	if err != nil {
+		return err
+	}
+	fresh := f == nil
+	if fresh {
+		f = &Feed{ID: p.Feed, Topic: e.Topic, Device: e.Device, Author: e.Author}
+		s.feeds[f.ID] = f
+		s.batch.Set(key(nsStatic, f.ID[:]), f.static())
+		s.batch.Set(append(topicPrefix(nsTopic, f.Topic), f.ID[:]...), nil)
+	}
+	e.Author = f.Author
+	tx, out, reason := s.drafted.tx, accepted, (*api.Reason)(nil)
+	if tx == nil || s.drafted.id != p.ID {
+		if tx, out, reason, err = s.fold(e.Record); err != nil {
+			return err
+		}
+	}
+	s.drafted.tx = nil // it holds for the state it was made on only
+	st := &Stored{Envelope: e, outcome: out, reason: reason, local: s.next}
+	if s.replayed != 0 {
+		st.local = s.replayed
+	} else {
+		s.batch.Set(key(nsID, p.ID[:]), posValue(p)[:40])
+		s.batch.Set(key(nsLog, be(s.next)), posValue(p))
+		s.next++
+	}
+	s.recs[p] = st
+	s.batch.Set(recordKey(p), encodeStored(st))
+	if out == void {
+		s.batch.Set(append(topicPrefix(nsVoid, f.Topic), posValue(p)...), nil)
+	}
+	if out == accepted {
+		for i := range tx.rows {
+			s.putRow(f, tx.rows[i].name, Mark{p.Seq, p.ID}, tx.rows[i].val)
+		}
+	}
+	s.dirty[f.ID] = f
+
+	// Where the feed stands now. Fast: it grew by one and nothing is forked.
+	extends := f.Tip.Seq+1 == p.Seq && (p.Seq == 1 || f.Tip.ID == e.Prev)
+	if extends && f.Fork == 0 {
+		f.Tip = Mark{p.Seq, p.ID}
+		if out == accepted {
+			if err := s.do(p, tx, +1); err != nil {
+				return err
+			}
+		}
+	} else {
+		old, err := s.activeMark(f)
+		if err != nil {
+			return err
+		}
+		if extends {
+			f.Tip = Mark{p.Seq, p.ID}
+		} else if f.Fork == 0 || p.Seq < f.Fork {
+			other, err := s.ancestor(f.ID, f.Tip, p.Seq)
+			if err != nil {
+				return err
+			}
+			f.Fork, f.Alt = p.Seq, [2]api.Hash{other.ID, p.ID}
+			s.forget(f.ID)
+			s.log.Warn("feed is forked", "feed", f.ID.Short(), "author", f.Author, "seq", p.Seq, "ids", []string{other.ID.Short(), p.ID.Short()})
+		}
+		if err := s.move(f, old); err != nil {
+			return err
+		}
+	}
+	if fresh {
+		f.Pending, err = s.statedFrom(f.ID, 1)
+		if err != nil {
+			return err
+		}
+	}
+	if f.Pending {
+		s.work = append(s.work, work{feed: f.ID})
+	}
+	if err := s.settle(); err != nil {
+		return err
+	}
+	am, err := s.activeMark(f)
+	if err != nil {
+		return err
+	}
+	active := false
+	if out == accepted {
+		if active, err = s.onBranch(f, p.Seq, p.ID, am); err != nil {
+			return err
+		}
+	}
+	s.commits = append(s.commits, api.Commit{Record: e.Record, Accepted: out == accepted, Active: active})
+	return nil
+}
+
+// fold runs the rules over r as the successor of r.Prev and returns the effects, the outcome and the reason.
+func (s *State) fold(r *api.Record) (*tx, outcome, *api.Reason, error) {
+	o := s.apps.topics[r.Topic.Name]
+	if o == nil || r.Version != record.Version || !o.kinds[r.Kind] {
+		return nil, unfolded, nil, nil
+	}
+	t := &tx{s: s, r: r, owner: o}
+	if r.Seq > 1 {
+		prev, err := s.verdict(api.Position{Feed: r.Feed, Seq: r.Seq - 1, ID: r.Prev})
+		if err != nil || prev == unfolded {
+			return nil, unfolded, nil, err
+		}
+	}
+	for _, d := range r.Deps {
+		f, err := s.Feed(d.Feed)
+		if err != nil {
+			return nil, 0, nil, err
+		}
+		if f == nil {
+			return nil, 0, nil, api.Errorf("fold.apply", api.Internal, "dep %v is not stored", d)
+		}
+		if f.Topic.Space != r.Topic.Space {
+			return t, void, kernelReason("foreign-dep", "the record cites a record of another space"), nil
+		}
+		out, err := s.verdict(d)
+		if err != nil || out == unfolded {
+			return nil, unfolded, nil, err
+		}
+	}
+	if record.Founds(r) != (o.founding != "" && r.Kind == o.founding) {
+		return t, void, kernelReason("founding", "only the founding kind of its topic founds a space, and it founds one"), nil
+	}
+	out, err := t.run()
+	switch {
+	case err != nil:
+		return nil, 0, nil, err
+	case out.Void != nil:
+		return t, void, out.Void, nil
+	}
+	return t, accepted, nil, nil
+}
+
+func kernelReason(rule, text string) *api.Reason {
+	return &api.Reason{Domain: "kernel", Rule: rule, Text: text}
+}
+
+// verdict returns the outcome of a stored record without decoding it.
+func (s *State) verdict(p api.Position) (outcome, error) {
+	if st, ok := s.recs[p]; ok {
+		return st.outcome, nil
+	}
+	b, ok, err := s.st.Get(recordKey(p))
+	if err != nil {
+		return 0, err
+	}
+	if !ok || len(b) == 0 {
+		return 0, api.Errorf("fold.verdict", api.Internal, "record %v is not stored", p)
+	}
+	return outcome(b[0]), nil
+}
+
+// do adds (sign +1) or takes back (sign -1) the effects of an accepted record.
+func (s *State) do(p api.Position, t *tx, sign int64) error {
+	for _, kv := range t.index {
+		k := key(nsIndex, []byte(t.owner.name), []byte{0}, kv.name)
+		if sign > 0 {
+			s.batch.Set(k, kv.val)
+		} else {
+			s.batch.Delete(k)
+		}
+	}
+	for _, c := range t.counters {
+		if err := s.count(t.owner.name, c.name, sign*c.delta); err != nil {
+			return err
+		}
+	}
+	for _, fin := range t.finals {
+		if fin.Feed == p.Feed {
+			continue // a feed cannot speak for itself
+		}
+		if err := s.state(fin, p, sign > 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *State) count(app string, name []byte, delta int64) error {
+	k := string(key(nsCounter, []byte(app), []byte{0}, name))
+	n, ok := s.counters[k]
+	if !ok {
+		b, found, err := s.st.Get([]byte(k))
+		if err != nil {
+			return err
+		}
+		if found {
+			n = int64(binary.BigEndian.Uint64(b))
+		}
+	}
+	s.counters[k] = n + delta // wraps on overflow, and back on undo: apps bound what they add
+	s.counted[k] = struct{}{}
+	return nil
+}
+
+// state notes that the record at by says pos is final, or no longer says so.
+func (s *State) state(pos, by api.Position, on bool) error {
+	k := finalKey(pos, by)
+	if s.finals[pos.Feed] == nil {
+		s.finals[pos.Feed] = map[string]bool{}
+	}
+	s.finals[pos.Feed][string(k)] = on
+	if on {
+		s.batch.Set(k, nil)
+	} else {
+		s.batch.Delete(k)
+	}
+	f, err := s.Feed(pos.Feed)
+	if err != nil || f == nil {
+		return err
+	}
+	if on && f.Fork == 0 && !f.Pending && pos.Seq > f.Final.Seq {
+		has, err := s.Has(pos)
+		if err != nil {
+			return err
+		}
+		if has {
+			s.setFinal(f, Mark{pos.Seq, pos.ID})
+			return nil
+		}
+	}
+	f.Pending = true
+	s.dirty[f.ID] = f
+	s.work = append(s.work, work{feed: f.ID, full: !on})
+	return nil
+}
+
+func (s *State) setFinal(f *Feed, m Mark) {
+	if f.Final != m {
+		f.Final = m
+		s.dirty[f.ID] = f
+		s.finalMoved = append(s.finalMoved, api.Position{Feed: f.ID, Seq: m.Seq, ID: m.ID})
+	}
+}
+
+// settle brings final marks up to date for the feeds on the work list, until nothing moves. A final mark of one feed can only move those of
+// feeds that its statements name, and statements never name their own feed, so the list is bounded by what the statements reach.
+func (s *State) settle() error {
+	for steps := 0; len(s.work) > 0; steps++ {
+		if steps > 1<<20 {
+			return api.Errorf("fold.settle", api.Internal, "final marks do not come to rest")
+		}
+		w := s.work[0]
+		s.work = s.work[1:]
+		f, err := s.Feed(w.feed)
+		if err != nil {
+			return err
+		}
+		if f == nil {
+			continue
+		}
+		if err := s.refinal(f, w.full); err != nil {
+			return err
+		}
+	}
+	s.work = nil
+	return nil
+}
+
+// refinal computes a feed's final mark from all positions stated final: in order of seq, each that is stored and continues the one before. So
+// it is a function of the set, whatever came first. In a feed with one branch nothing at or below the present mark can change, so only what
+// lies between it and the tip is looked at.
+func (s *State) refinal(f *Feed, full bool) error {
+	old, err := s.activeMark(f)
+	if err != nil {
+		return err
+	}
+	var m Mark
+	to := uint64(math.MaxUint64 - 1)
+	pending := false
+	if f.Fork == 0 {
+		to = f.Tip.Seq
+		if !full {
+			m = f.Final
+		}
+		if pending, err = s.statedFrom(f.ID, to+1); err != nil {
+			return err
+		}
+	}
+	stated, err := s.stated(f.ID, m.Seq+1, to)
+	if err != nil {
+		return err
+	}
+	for _, c := range stated {
+		has, err := s.Has(api.Position{Feed: f.ID, Seq: c.Seq, ID: c.ID})
+		if err != nil {
+			return err
+		}
+		if !has {
+			pending = true
+			continue
+		}
+		ok, err := s.onBranch(f, m.Seq, m.ID, c)
+		if err != nil {
+			return err
+		}
+		if ok || m.Seq == 0 {
+			m = c
+		} else {
+			s.log.Error("conflicting final positions: the witness contradicts itself", "feed", f.ID.Short(), "seq", c.Seq)
+		}
+	}
+	if pending != f.Pending {
+		f.Pending = pending
+		s.dirty[f.ID] = f
+	}
+	s.setFinal(f, m)
+	if f.Fork != 0 {
+		return s.move(f, old)
+	}
+	return nil
+}
+
+// stated lists the positions from..to of a feed that are stated final, in order.
+func (s *State) stated(feed api.Hash, from, to uint64) ([]Mark, error) {
+	lo, hi := key(nsFinal, feed[:], be(from)), key(nsFinal, feed[:], be(to+1))
+	over := s.finals[feed]
+	var keys [][]byte
+	for k, on := range over {
+		if on && k >= string(lo) && k < string(hi) {
+			keys = append(keys, []byte(k))
+		}
+	}
+	it, err := s.st.Iter(lo, hi)
+	if err != nil {
+		return nil, err
+	}
+	defer it.Close()
+	for ok := it.First(); ok; ok = it.Next() {
+		if _, changed := over[string(it.Key())]; !changed {
+			keys = append(keys, bytes.Clone(it.Key()))
+		}
+	}
+	slices.SortFunc(keys, bytes.Compare)
+	ms := make([]Mark, 0, len(keys))
+	for _, k := range keys {
+		m := Mark{binary.BigEndian.Uint64(k[33:41]), api.Hash(k[41:73])}
+		if len(ms) == 0 || ms[len(ms)-1] != m {
+			ms = append(ms, m)
+		}
+	}
+	return ms, it.Err()
+}
+
+// statedFrom reports whether a position of the feed from seq on is stated final.
+func (s *State) statedFrom(feed api.Hash, from uint64) (bool, error) {
+	lo := key(nsFinal, feed[:], be(from))
+	over := s.finals[feed]
+	for k, on := range over {
+		if on && k >= string(lo) {
+			return true, nil
+		}
+	}
+	it, err := s.st.Iter(lo, upper(key(nsFinal, feed[:])))
+	if err != nil {
+		return false, err
+	}
+	defer it.Close()
+	for ok := it.First(); ok; ok = it.Next() {
+		if on, changed := over[string(it.Key())]; !changed || on {
+			return true, nil
+		}
+	}
+	return false, it.Err()
+}
+
+// move brings effects from a feed's old active position to its new one: what is only under the old one is undone, newest first; what is
+// only under the new one is done, oldest first.
+func (s *State) move(f *Feed, old Mark) error {
+	now, err := s.activeMark(f)
+	if err != nil || now == old {
+		return err
+	}
+	var undo, redo []Mark
+	a, b := old, now
+	for a != b {
+		m := &a
+		list := &undo
+		if b.Seq > a.Seq {
+			m, list = &b, &redo
+		}
+		*list = append(*list, *m)
+		if *m, err = s.ancestor(f.ID, *m, m.Seq-1); err != nil {
+			return err
+		}
+	}
+	slices.Reverse(redo)
+	for _, step := range []struct {
+		marks []Mark
+		sign  int64
+	}{{undo, -1}, {redo, +1}} {
+		for _, m := range step.marks {
+			p := api.Position{Feed: f.ID, Seq: m.Seq, ID: m.ID}
+			st, err := s.stored(p)
+			if err != nil {
+				return err
+			}
+			if st == nil {
+				return api.Errorf("fold.move", api.Internal, "record %v is missing", p)
+			}
+			if st.outcome != accepted {
+				continue
+			}
+			st.Author = f.Author
+			t, out, _, err := s.fold(st.Record)
+			if err != nil {
+				return err
+			}
+			if out != accepted {
+				return api.Errorf("fold.move", api.Internal, "record %v is not accepted when applied again: Apply is not pure", p)
+			}
+			if err := s.do(p, t, step.sign); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// forget drops cached rows of a feed; from now on its rows are read branch by branch.
+func (s *State) forget(feed api.Hash) {
+	for k := range s.rows {
+		if k[:32] == string(feed[:]) {
+			delete(s.rows, k)
+		}
+	}
+}
+
+func (s *State) putRow(f *Feed, name []byte, by Mark, val []byte) {
+	s.batch.Set(rowKey(&f.ID, name, by.Seq, &by.ID), val)
+	r := row{by: by, val: val, ok: true}
+	k := string(f.ID[:]) + string(name)
+	s.over[k] = append(s.over[k], r)
+	if f.Fork == 0 && f.Tip.Seq < by.Seq {
+		s.rows[k] = r
+	}
+}
+
+// row is view.rowAt with the caches and what is not committed.
+func (s *State) row(f *Feed, name []byte, m Mark) ([]byte, bool, error) {
+	if m.Seq == 0 {
+		return nil, false, nil
+	}
+	s.scratch = append(append(s.scratch[:0], f.ID[:]...), name...)
+	if f.Fork == 0 {
+		if r, ok := s.rows[string(s.scratch)]; ok && (!r.ok || r.by.Seq <= m.Seq) {
+			return r.val, r.ok, nil
+		}
+	}
+	over := s.over[string(s.scratch)]
+	for i := len(over) - 1; i >= 0; i-- {
+		on, err := s.onBranch(f, over[i].by.Seq, over[i].by.ID, m)
+		if err != nil {
+			return nil, false, err
+		}
+		if on {
+			return over[i].val, true, nil
+		}
+	}
+	val, by, ok, err := s.rowAt(f, name, m)
+	if err == nil && f.Fork == 0 && m.Seq >= f.Tip.Seq && len(over) == 0 {
+		s.rows[string(f.ID[:])+string(name)] = row{by: by, val: val, ok: ok}
+	}
+	return val, ok, err
+}
+
+// Commit makes everything since the last Commit durable at once and returns what was committed, in order. After an error the State must not be used.
+func (s *State) Commit(sync bool) ([]api.Commit, []api.Position, error) {
+	for _, f := range s.dirty {
+		s.batch.Set(key(nsHead, f.ID[:]), f.head())
+	}
+	for k := range s.counted {
+		if n := s.counters[k]; n == 0 {
+			s.batch.Delete([]byte(k))
+		} else {
+			s.batch.Set([]byte(k), be(uint64(n)))
+		}
+	}
+	if s.batch.Len() > 0 {
+		if err := s.st.Commit(s.batch, sync); err != nil {
+			return nil, nil, err
+		}
+		s.batch.Reset()
+	}
+	commits, finals := s.commits, s.finalMoved
+	s.commits, s.finalMoved = nil, nil
+	clear(s.recs)
+	clear(s.over)
+	clear(s.finals)
+	clear(s.dirty)
+	clear(s.counted)
+	if len(s.feeds) > maxFeeds {
+		clear(s.feeds)
+	}
+	if len(s.rows) > maxRows {
+		clear(s.rows)
+	}
+	if len(s.counters) > maxCounters {
+		clear(s.counters)
+	}
+	return commits, finals, nil
+}
+
+// Uncommitted counts the records since the last Commit.
+func (s *State) Uncommitted() int { return len(s.recs) }
+
+// SetMeta writes a small named value with the next Commit.
+func (s *State) SetMeta(name string, val []byte) { s.batch.Set(key(nsMeta, []byte(name)), val) }
+
+// SetIdempotent remembers, with the next Commit, that device used a request name for the record at p with the given content.
+func (s *State) SetIdempotent(device api.Key, name, content api.Hash, p api.Position) {
+	s.batch.Set(key(nsIdem, device[:], name[:]), append(content[:], posValue(p)...))
+}
+
+// Idempotent returns what device's request name was used for.
+func Idempotent(r store.Reader, device api.Key, name api.Hash) (content api.Hash, p api.Position, ok bool, err error) {
+	b, ok, err := r.Get(key(nsIdem, device[:], name[:]))
+	if err != nil || !ok || len(b) != 104 {
+		return content, p, false, err
+	}
+	p, ok = parsePos(b[32:])
+	return api.Hash(b[:32]), p, ok, nil
+}
+
+// IdempotencyName is the stored form of a request's name.
+func IdempotencyName(s string) api.Hash { return sha256.Sum256([]byte(s)) }

@@ -1,0 +1,121 @@
+package fold
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/intercooperative/icn/kernel/api"
+)
+
+// tx implements api.Tx for one record: it reads from the record's causal past and collects what the record writes.
+type tx struct {
+	s     *State
+	r     *api.Record
+	owner *owner
+	err   error // first store error; ends the transaction
+
+	rows     []named
+	index    []named
+	counters []counter
+	finals   []api.Position
+}
+
+type named struct{ name, val []byte }
+
+type counter struct {
+	name  []byte
+	delta int64
+}
+
+var _ api.Tx = (*tx)(nil)
+
+// fail carries a store error out of Apply, which has no error to return.
+type fail struct{ err error }
+
+// run calls Apply. A panic of an app is a bug in a pure function: it happens on every node alike, so it is a verdict.
+func (t *tx) run() (out api.Outcome, err error) {
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case fail:
+			err = p.err
+		default:
+			t.s.log.Error("an app panicked while applying a record", "app", t.owner.name, "record", t.r.ID.Short(), "panic", fmt.Sprint(p))
+			out = api.Outcome{Void: kernelReason("apply-panic", "the app cannot apply this record: "+fmt.Sprint(p))}
+		}
+	}()
+	return t.owner.apply.Apply(t, t.r), nil
+}
+
+func (t *tx) check(err error) {
+	if err != nil {
+		panic(fail{err})
+	}
+}
+
+func (t *tx) Own(k []byte) ([]byte, bool) {
+	if t.r.Seq == 1 {
+		return nil, false
+	}
+	f, err := t.s.Feed(t.r.Feed)
+	t.check(err)
+	v, ok, err := t.s.row(f, rowName(nil, classPut, "", k), Mark{t.r.Seq - 1, t.r.Prev})
+	t.check(err)
+	return v, ok
+}
+
+// dep returns the feed of a cited position.
+func (t *tx) dep(p api.Position) *Feed {
+	for _, d := range t.r.Deps {
+		if d == p {
+			f, err := t.s.Feed(p.Feed)
+			t.check(err)
+			return f
+		}
+	}
+	panic(fmt.Sprintf("read at %v, which the record does not cite", p))
+}
+
+func (t *tx) At(dep api.Position, k []byte) ([]byte, bool) {
+	f := t.dep(dep)
+	if o := t.s.apps.topics[f.Topic.Name]; o == nil || o.name != t.owner.name {
+		return nil, false
+	}
+	v, ok, err := t.s.row(f, rowName(nil, classPut, "", k), Mark{dep.Seq, dep.ID})
+	t.check(err)
+	return v, ok
+}
+
+func (t *tx) Fact(dep api.Position, name string, k []byte) ([]byte, bool) {
+	f := t.dep(dep)
+	v, ok, err := t.s.row(f, rowName(nil, classFact, name, k), Mark{dep.Seq, dep.ID})
+	t.check(err)
+	return v, ok
+}
+
+func (t *tx) Dep(dep api.Position) (*api.Record, bool) {
+	f := t.dep(dep)
+	st, err := t.s.stored(dep)
+	t.check(err)
+	r := *st.Record
+	r.Author, r.Body, r.Auth = f.Author, nil, nil
+	return &r, st.outcome == accepted
+}
+
+func (t *tx) Put(k, v []byte) {
+	t.rows = append(t.rows, named{rowName(nil, classPut, "", k), bytes.Clone(v)})
+}
+
+func (t *tx) Publish(name string, k, v []byte) {
+	t.rows = append(t.rows, named{rowName(nil, classFact, name, k), bytes.Clone(v)})
+}
+
+func (t *tx) Index(k, v []byte) {
+	t.index = append(t.index, named{bytes.Clone(k), bytes.Clone(v)})
+}
+
+func (t *tx) Add(c []byte, delta int64) {
+	t.counters = append(t.counters, counter{bytes.Clone(c), delta})
+}
+
+func (t *tx) Final(p api.Position) { t.finals = append(t.finals, p) }

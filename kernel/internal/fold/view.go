@@ -1,0 +1,146 @@
+package fold
+
+import (
+	"bytes"
+
+	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/internal/store"
+)
+
+// view reads rows branch by branch, from a snapshot or, with a State behind it, from the store and what the State has not committed yet.
+type view struct {
+	r store.Reader
+	s *State // nil for a snapshot
+}
+
+func (v *view) feed(id api.Hash) (*Feed, error) {
+	if v.s != nil {
+		return v.s.Feed(id)
+	}
+	return loadFeed(v.r, id)
+}
+
+// stored returns a record, or nil.
+func (v *view) stored(p api.Position) (*Stored, error) {
+	if v.s != nil {
+		if st, ok := v.s.recs[p]; ok {
+			return st, nil
+		}
+	}
+	b, ok, err := v.r.Get(recordKey(p))
+	if err != nil || !ok {
+		return nil, err
+	}
+	st, err := decodeStored(b)
+	if err == nil && v.hides(st.local) {
+		return nil, nil
+	}
+	return st, err
+}
+
+// hides reports whether a record is not there yet because the state is being rebuilt and has not come to it.
+func (v *view) hides(local uint64) bool {
+	return v.s != nil && v.s.replayed != 0 && local > v.s.replayed
+}
+
+func (v *view) has(p api.Position) (bool, error) {
+	if v.s != nil {
+		if _, ok := v.s.recs[p]; ok {
+			return true, nil
+		}
+	}
+	b, ok, err := v.r.Get(recordKey(p))
+	if err != nil || !ok {
+		return false, err
+	}
+	_, local, _, _, ok := splitStored(b)
+	return ok && !v.hides(local), nil
+}
+
+// ancestor walks from m back to seq along m's branch.
+func (v *view) ancestor(feed api.Hash, m Mark, seq uint64) (Mark, error) {
+	for m.Seq > seq {
+		st, err := v.stored(api.Position{Feed: feed, Seq: m.Seq, ID: m.ID})
+		if err != nil {
+			return Mark{}, err
+		}
+		if st == nil {
+			return Mark{}, api.Errorf("fold.ancestor", api.Internal, "feed %s: record %d is missing below %s", feed.Short(), m.Seq, m.ID.Short())
+		}
+		m = Mark{Seq: m.Seq - 1, ID: st.Prev}
+	}
+	return m, nil
+}
+
+// onBranch reports whether the record (seq, id) is m or below m on m's branch.
+func (v *view) onBranch(f *Feed, seq uint64, id api.Hash, m Mark) (bool, error) {
+	switch {
+	case seq > m.Seq:
+		return false, nil
+	case f.Fork == 0 || seq < f.Fork:
+		return true, nil
+	}
+	a, err := v.ancestor(f.ID, m, seq)
+	return a.ID == id, err
+}
+
+// activeMark is the last position of f with effect, with its id.
+func (v *view) activeMark(f *Feed) (Mark, error) {
+	m := f.active()
+	if m.Seq > 0 && m.ID.IsZero() {
+		st, err := v.stored(api.Position{Feed: f.ID, Seq: f.Fork, ID: f.Alt[0]})
+		if err != nil {
+			return m, err
+		}
+		if st == nil {
+			return m, api.Errorf("fold.active", api.Internal, "feed %s: fork evidence at %d is missing", f.ID.Short(), f.Fork)
+		}
+		m.ID = st.Prev
+	}
+	return m, nil
+}
+
+// rowAt returns the newest row of that name which the branch ending at m had, and who wrote it.
+func (v *view) rowAt(f *Feed, name []byte, m Mark) (val []byte, by Mark, ok bool, err error) {
+	if m.Seq == 0 {
+		return nil, Mark{}, false, nil
+	}
+	lo := key(nsRow, f.ID[:], name)
+	hi := append(bytes.Clone(lo), be(m.Seq+1)...)
+	it, err := v.r.Iter(lo, hi)
+	if err != nil {
+		return nil, Mark{}, false, err
+	}
+	defer it.Close()
+	for ok := it.Last(); ok; ok = it.Prev() {
+		k := it.Key()
+		if len(k) != len(lo)+rowSuffix {
+			continue
+		}
+		_, _, seq, id := splitRow(k)
+		on, err := v.onBranch(f, seq, id, m)
+		if err != nil {
+			return nil, Mark{}, false, err
+		}
+		if on {
+			return bytes.Clone(it.Value()), Mark{seq, id}, true, nil
+		}
+	}
+	return nil, Mark{}, false, it.Err()
+}
+
+// each iterates store keys with a prefix; fn returns false to stop. Key and value are valid during fn only.
+func each(r store.Reader, prefix []byte, fn func(k, v []byte) (bool, error)) error {
+	it, err := r.Iter(prefix, upper(prefix))
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	for ok := it.First(); ok; ok = it.Next() {
+		more, err := fn(it.Key(), it.Value())
+		if err != nil || !more {
+			return err
+		}
+	}
+	return it.Err()
+}

@@ -1,0 +1,377 @@
+package ingest
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/record"
+)
+
+// Bounds of the shell.
+const (
+	queueUnits  = 1024 // units (a submit, a frame) waiting for verification, and again for the engine
+	verifyBatch = 128  // signatures verified together
+	commitBatch = 512  // records in one commit at most
+	knownBad    = 8192 // hashes of refused envelopes remembered
+	keyCache    = 4096 // decoded public keys
+)
+
+// Service runs an Engine: signatures in parallel, one committer, groups of whatever has come while the last group was written.
+type Service struct {
+	e        *Engine
+	verifier *record.Verifier
+	verify   chan []Item
+	process  chan []Item
+	drafts   chan Draft
+	calls    chan func() error
+	done     chan struct{}
+
+	mu  sync.Mutex
+	bad map[api.Hash]struct{} // envelopes with a bad signature, by the hash of the whole envelope: never by id, which an honest copy shares
+	err error                 // why the service ended
+}
+
+// NewService returns a service around e; Serve runs it.
+func NewService(e *Engine) *Service {
+	return &Service{
+		e: e, verifier: record.NewVerifier(keyCache),
+		verify: make(chan []Item, queueUnits), process: make(chan []Item, queueUnits), drafts: make(chan Draft, queueUnits),
+		calls: make(chan func() error), done: make(chan struct{}), bad: map[api.Hash]struct{}{},
+	}
+}
+
+// Serve runs until ctx ends or the store fails. What is queued when it ends is refused, not acknowledged.
+func (s *Service) Serve(ctx context.Context) error {
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	for range max(1, runtime.GOMAXPROCS(0)) {
+		wg.Go(func() { s.verifyLoop(inner) })
+	}
+	err := s.commitLoop(ctx)
+	cancel()
+	wg.Wait()
+	s.mu.Lock()
+	s.err = err
+	if err == nil {
+		s.err = api.Errorf("record.submit", api.Unavailable, "the node is shutting down")
+	}
+	s.mu.Unlock()
+	close(s.done)
+	s.drain()
+	if err == nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// drain refuses what is still queued; whoever queues later sees done closed.
+func (s *Service) drain() {
+	for {
+		select {
+		case items := <-s.verify:
+			s.refuse(items)
+		case items := <-s.process:
+			s.refuse(items)
+		case d := <-s.drafts:
+			d.Done(api.Receipt{}, s.ended())
+		default:
+			return
+		}
+	}
+}
+
+func (s *Service) refuse(items []Item) {
+	for _, it := range items {
+		if it.Done != nil {
+			it.Done(Result{ID: it.ID, Outcome: Refused, Err: s.ended()})
+		}
+	}
+}
+
+func (s *Service) ended() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+func (s *Service) verifyLoop(ctx context.Context) {
+	envs := make([]*record.Envelope, 0, verifyBatch)
+	for {
+		var items []Item
+		select {
+		case <-ctx.Done():
+			return
+		case items = <-s.verify:
+		}
+		if len(items) < verifyBatch {
+			items = append(make([]Item, 0, verifyBatch), items...)
+		}
+	fill:
+		for len(items) < verifyBatch {
+			select {
+			case more := <-s.verify:
+				items = append(items, more...)
+			default:
+				break fill
+			}
+		}
+		envs = envs[:0]
+		for i := range items {
+			envs = append(envs, items[i].Envelope)
+		}
+		good := items[:0]
+		for i, ok := range s.verifier.Verify(envs) {
+			if ok {
+				good = append(good, items[i])
+				continue
+			}
+			s.e.Count(BadSignature, 1)
+			s.remember(items[i].Raw)
+			if items[i].Done != nil {
+				items[i].Done(Result{ID: items[i].ID, Outcome: Refused, Err: errBadSignature})
+			}
+		}
+		clear(envs)
+		if len(good) == 0 {
+			continue
+		}
+		select {
+		case s.process <- good:
+		case <-ctx.Done():
+			s.refuse(good)
+			return
+		}
+	}
+}
+
+var errBadSignature = api.Errorf("record.submit", api.Refused, "the device key did not sign these bytes")
+
+// IsBadSignature reports whether a result was refused because its signature does not fit: the sender, not the author, is at fault.
+func IsBadSignature(err error) bool { return errors.Is(err, errBadSignature) }
+
+func (s *Service) remember(raw []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.bad) >= knownBad {
+		clear(s.bad)
+	}
+	s.bad[sha256.Sum256(raw)] = struct{}{}
+}
+
+func (s *Service) knownBad(raw []byte) bool {
+	s.mu.Lock()
+	n := len(s.bad)
+	s.mu.Unlock()
+	if n == 0 {
+		return false
+	}
+	h := api.Hash(sha256.Sum256(raw))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.bad[h]
+	return ok
+}
+
+func (s *Service) commitLoop(ctx context.Context) error {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	var items []Item
+	for {
+		items = items[:0]
+		var draft *Draft
+		select {
+		case <-ctx.Done():
+			return nil
+		case items = <-s.process:
+		case d := <-s.drafts:
+			draft = &d
+		case call := <-s.calls:
+			if err := call(); err != nil {
+				return err
+			}
+		case <-timer.C:
+		}
+		// Take what has gathered while the last group was being written, in one go.
+		n := len(items)
+		for n < commitBatch {
+			if draft != nil {
+				if err := s.e.Append(*draft); err != nil {
+					return err
+				}
+				draft = nil
+				n++
+			}
+			select {
+			case more := <-s.process:
+				items = append(items, more...)
+				n += len(more)
+				continue
+			case d := <-s.drafts:
+				draft = &d
+				continue
+			default:
+			}
+			break
+		}
+		if draft != nil {
+			if err := s.e.Append(*draft); err != nil {
+				return err
+			}
+		}
+		if err := s.e.Process(items); err != nil {
+			return err
+		}
+		wait := time.Hour
+		if due := s.e.NextDue(); !due.IsZero() {
+			wait = max(due.Sub(s.e.Now()), time.Millisecond)
+		}
+		timer.Reset(wait)
+	}
+}
+
+// decode turns raw envelopes into items and answers those that are no records.
+func (s *Service) decode(raws [][]byte, origin Origin, done func(i int, r Result)) []Item {
+	items := make([]Item, 0, len(raws))
+	for i, raw := range raws {
+		if s.knownBad(raw) {
+			s.e.Count(BadSignature, 1)
+			done(i, Result{Outcome: Refused, Err: errBadSignature})
+			continue
+		}
+		env, err := record.Decode(raw)
+		if err != nil {
+			why := Malformed
+			if api.KindOf(err) == api.TooLarge {
+				why = Oversized
+			}
+			s.e.Count(why, 1)
+			done(i, Result{Outcome: Refused, Err: err})
+			continue
+		}
+		items = append(items, Item{Envelope: env, Origin: origin, Done: func(r Result) { done(i, r) }})
+	}
+	return items
+}
+
+// Submit sends envelopes along the road and waits until each is settled: durable, or refused, or waiting in the room. A full queue refuses at once.
+func (s *Service) Submit(ctx context.Context, raws [][]byte, origin Origin) []Result {
+	results := make([]Result, len(raws))
+	var wg sync.WaitGroup
+	wg.Add(len(raws))
+	s.Offer(raws, origin, func(i int, r Result) {
+		results[i] = r
+		wg.Done()
+	})
+	settled := make(chan struct{})
+	go func() { wg.Wait(); close(settled) }()
+	var err error
+	select {
+	case <-settled:
+		return results
+	case <-ctx.Done():
+		err = api.Wrap("record.submit", ctx.Err())
+	case <-s.done:
+		select {
+		case <-settled:
+			return results
+		default:
+		}
+		err = s.ended()
+	}
+	late := make([]Result, len(raws)) // results may still be written to
+	for i := range late {
+		late[i] = Result{Outcome: Refused, Err: err}
+	}
+	return late
+}
+
+// Offer is Submit without waiting: done is called once for each envelope, from any goroutine and possibly before Offer returns. It reports false
+// when the queue is full; done has been called all the same.
+func (s *Service) Offer(raws [][]byte, origin Origin, done func(i int, r Result)) bool {
+	items := s.decode(raws, origin, done)
+	if len(items) == 0 {
+		return true
+	}
+	select {
+	case <-s.done:
+		s.refuse(items)
+		return false
+	default:
+	}
+	select {
+	case s.verify <- items:
+		return true
+	default:
+		s.e.Count(Busy, len(items))
+		for _, it := range items {
+			it.Done(Result{ID: it.ID, Outcome: Refused, Err: api.Errorf("record.submit", api.Unavailable, "the node is busy: %d submissions are waiting", queueUnits)})
+		}
+		return false
+	}
+}
+
+// Append makes a draft durable on this node. It waits for the author's rate, and refuses at once what the rules would void.
+func (s *Service) Append(ctx context.Context, signer api.Signer, draft api.Draft) (api.Receipt, error) {
+	for {
+		type answer struct {
+			r   api.Receipt
+			err error
+		}
+		ch := make(chan answer, 1)
+		d := Draft{Draft: draft, Signer: signer, Done: func(r api.Receipt, err error) { ch <- answer{r, err} }}
+		select {
+		case s.drafts <- d:
+		case <-s.done:
+			return api.Receipt{}, s.ended()
+		case <-ctx.Done():
+			return api.Receipt{}, api.Wrap("record.append", ctx.Err())
+		}
+		var a answer
+		select {
+		case a = <-ch:
+		case <-s.done:
+			select {
+			case a = <-ch:
+			default:
+				return api.Receipt{}, s.ended()
+			}
+		case <-ctx.Done():
+			// The draft may be committed all the same; an idempotency key makes repeating it safe.
+			return api.Receipt{}, api.Wrap("record.append", ctx.Err())
+		}
+		var slow errRate
+		if !errors.As(a.err, &slow) {
+			return a.r, a.err
+		}
+		s.e.Count(RateLimit, 1)
+		select {
+		case <-time.After(slow.after):
+		case <-s.done:
+			return api.Receipt{}, s.ended()
+		case <-ctx.Done():
+			return api.Receipt{}, api.Errorf("record.append", api.RateLimited, "this author's rate allows the next record in %s: %w", slow.after, ctx.Err())
+		}
+	}
+}
+
+// Do runs fn on the committing goroutine, between two commits, with the engine to itself.
+func (s *Service) Do(ctx context.Context, fn func(*Engine) error) error {
+	ch := make(chan error, 1)
+	call := func() error {
+		ch <- fn(s.e)
+		return nil
+	}
+	select {
+	case s.calls <- call:
+	case <-s.done:
+		return s.ended()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return <-ch
+}

@@ -1,0 +1,409 @@
+// Package kernel is the node's engine room: it opens the store, starts the apps in phases, runs the road of a record, replicates with
+// peers, and serves the operation table. It enforces the constraints that the apps' oracles give and knows none of their meaning.
+//
+// Call New, then Run once. Call and Operations serve the edges meanwhile. The kernel's own operations (node, peer, record, state, topic)
+// are in operations.go; what apps are given is in host.go; peers are in net.go.
+package kernel
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/thejerf/suture/v4"
+
+	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/internal/authz"
+	"github.com/intercooperative/icn/kernel/internal/clock"
+	"github.com/intercooperative/icn/kernel/internal/fold"
+	"github.com/intercooperative/icn/kernel/internal/ingest"
+	"github.com/intercooperative/icn/kernel/internal/store"
+	"github.com/intercooperative/icn/obs"
+)
+
+// Identity is who the node is: the device that signs for its own member, and the key of the node itself.
+type Identity interface {
+	Signer() api.Signer
+	NodeKey() ed25519.PrivateKey
+}
+
+// Options say where a node keeps its things and whom it talks to.
+type Options struct {
+	DataDir  string // the store lies in its folder "store"; required unless Store is "mem"
+	Store    string // "pebble" (default) or "mem", which forgets everything at the end
+	Identity Identity
+	Apps     []api.App
+	Config   map[string]any // effective configuration, without secrets, for node.config
+
+	Listen    []string // peer addresses host:port, UDP; empty: no peers at all
+	Bootstrap []string // icn://<node did>@host:port, dialled and kept
+	MDNS      bool     // find and be found on the local network
+	MaxPeers  int      // default 100
+	Heartbeat time.Duration
+
+	AccessDomain api.Domain    // whose oracle says who may follow a space; empty: nobody but this node
+	RateDomain   api.Domain    // whose oracle sets rates and admits connections; empty: no limits
+	Skew         time.Duration // how far ahead of the wall clock a record may be; default 30 s
+	DecisionTTL  time.Duration // how long an oracle's answer is kept; default 1 s
+
+	Version string // of the software, for people
+	Logger  *slog.Logger
+	Metrics *obs.Registry
+	Now     func() time.Time // wall clock; default time.Now
+}
+
+// EnsureDefaults fills in zero fields.
+func (o *Options) EnsureDefaults() {
+	if o.Store == "" {
+		o.Store = "pebble"
+	}
+	if o.MaxPeers == 0 {
+		o.MaxPeers = 100
+	}
+	if o.Heartbeat == 0 {
+		o.Heartbeat = 30 * time.Second
+	}
+	if o.Skew == 0 {
+		o.Skew = 30 * time.Second
+	}
+	if o.DecisionTTL == 0 {
+		o.DecisionTTL = time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Version == "" {
+		o.Version = "dev"
+	}
+}
+
+// Kernel is one node.
+type Kernel struct {
+	opt      Options
+	log      *slog.Logger
+	st       store.Store
+	apps     *fold.Apps
+	state    *fold.State
+	clock    *clock.Clock
+	oracles  *authz.Registry
+	services api.Services
+	engine   *ingest.Engine
+	road     *ingest.Service
+	net      *network // nil without peers
+	hosts    map[string]*host
+	table    []api.Operation
+	byName   map[string]*entry
+	follows  follows
+	watchers watchers
+	metrics  metrics
+	started  time.Time
+	ready    atomic.Bool
+	stopping chan struct{} // closed when the peers and apps are told to stop
+}
+
+// New opens the store and wires the parts. The caller must Run the kernel or Close it.
+func New(o Options) (*Kernel, error) {
+	o.EnsureDefaults()
+	if o.Identity == nil {
+		return nil, api.Errorf("kernel.new", api.Invalid, "identity: a node needs one")
+	}
+	k := &Kernel{opt: o, log: o.Logger, hosts: map[string]*host{}, byName: map[string]*entry{}, started: o.Now(), stopping: make(chan struct{})}
+	var err error
+	if k.apps, err = fold.NewApps(o.Apps); err != nil {
+		return nil, err
+	}
+	if k.st, err = openStore(o); err != nil {
+		return nil, err
+	}
+	if err := k.wire(); err != nil {
+		return nil, errors.Join(err, k.st.Close())
+	}
+	return k, nil
+}
+
+func openStore(o Options) (store.Store, error) {
+	switch o.Store {
+	case "mem":
+		return store.OpenMem(store.Faults{}), nil
+	case "pebble":
+		if o.DataDir == "" {
+			return nil, api.Errorf("kernel.new", api.Invalid, "data directory: name one")
+		}
+		return store.Open(store.Options{Dir: filepath.Join(o.DataDir, "store"), Logger: o.Logger})
+	}
+	return nil, api.Errorf("kernel.new", api.Invalid, "store %q: want pebble or mem", o.Store)
+}
+
+func (k *Kernel) wire() error {
+	var err error
+	if k.state, err = fold.Open(k.st, k.apps, k.log); err != nil {
+		return err
+	}
+	if err := k.state.Resume(context.Background()); err != nil {
+		return err
+	}
+	k.clock = clock.New(k.opt.Now, k.opt.Skew)
+	if err := ingest.RestoreClock(k.st, k.clock); err != nil {
+		return err
+	}
+	if err := k.follows.load(k.st); err != nil {
+		return err
+	}
+	k.metrics.init(k)
+	k.oracles = authz.New(authz.Options{TTL: k.opt.DecisionTTL, Now: k.opt.Now})
+	k.engine = ingest.NewEngine(ingest.Options{
+		Store: k.st, State: k.state, Clock: k.clock, Now: k.opt.Now, Oracles: k.oracles, RateDomain: k.opt.RateDomain, Log: k.log,
+		Follows: k.follows.has, Founded: func(s api.Hash) { k.follows.add(s); k.netRefresh() },
+		Committed: k.committed, Count: k.metrics.count,
+	})
+	k.road = ingest.NewService(k.engine)
+	for _, app := range k.opt.Apps {
+		k.hosts[app.Info().Name] = &host{k: k, app: app, log: k.log.With("app", app.Info().Name)}
+	}
+	if len(k.opt.Listen) > 0 {
+		if k.net, err = newNetwork(k); err != nil {
+			return err
+		}
+	}
+	return k.buildTable()
+}
+
+// Close releases a kernel that was never run.
+func (k *Kernel) Close() error { return k.st.Close() }
+
+// Ready reports whether the node is running and has opened its doors.
+func (k *Kernel) Ready() bool { return k.ready.Load() }
+
+// Run takes the node through its phases and serves until ctx ends, then stops in order: peers and apps first, then the road, then the
+// store. It returns nil after an ordered stop, and the cause when the store failed or an app could not start.
+func (k *Kernel) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, k.st.Close()) }()
+
+	// The road stops last: what apps and peers have in hand can still be settled.
+	roadCtx, stopRoad := context.WithCancel(context.WithoutCancel(ctx))
+	runCtx, stopRun := context.WithCancelCause(ctx)
+	defer stopRun(nil)
+	context.AfterFunc(runCtx, func() { close(k.stopping) })
+	roadDone := make(chan error, 1)
+	go func() {
+		err := k.road.Serve(roadCtx)
+		if err != nil && !errors.Is(err, context.Canceled) {
+			k.log.Error("the store failed; the node stops so that nothing is acknowledged that is not on disk", "err", err)
+			stopRun(api.Wrap("kernel.run", err))
+		}
+		roadDone <- err
+	}()
+	defer func() {
+		stopRoad()
+		if e := <-roadDone; e != nil && !errors.Is(e, context.Canceled) {
+			err = errors.Join(err, e)
+		}
+	}()
+
+	for _, app := range k.opt.Apps {
+		if p, ok := app.(api.OracleProvider); ok {
+			k.oracles.Register(p.Oracle())
+		}
+	}
+	k.oracles.Advance(api.CoreApps)
+	for _, app := range k.opt.Apps {
+		if s, ok := app.(api.Starter); ok {
+			if err := s.Start(runCtx, k.hosts[app.Info().Name]); err != nil {
+				return api.Wrap("kernel.run: start app "+app.Info().Name, err)
+			}
+		}
+	}
+	k.oracles.Advance(api.Running)
+
+	tree := k.supervisor()
+	served := tree.ServeBackground(runCtx)
+	k.ready.Store(true)
+	k.log.Info("node is running", "node", k.nodeDID(), "member", k.opt.Identity.Signer().DID(), "spaces", len(k.follows.list()))
+	<-runCtx.Done()
+	k.ready.Store(false)
+	<-served
+	if cause := context.Cause(runCtx); ctx.Err() == nil {
+		return cause
+	}
+	return nil
+}
+
+// supervisor builds the tree of services: a part that fails is restarted with back-off, and its siblings go on.
+func (k *Kernel) supervisor() *suture.Supervisor {
+	spec := suture.Spec{
+		EventHook: func(e suture.Event) {
+			k.metrics.restarts.Inc()
+			k.log.Warn("a part of the node failed and is restarted", "event", e.String())
+		},
+		FailureBackoff: 5 * time.Second, FailureThreshold: 5, Timeout: 8 * time.Second,
+	}
+	root := suture.New("icn", spec)
+	if k.net != nil {
+		peers := suture.New("peers", spec)
+		peers.Add(k.net.listener())
+		peers.Add(k.net)
+		root.Add(peers)
+	}
+	apps := suture.New("apps", spec)
+	for _, app := range k.opt.Apps {
+		h := k.hosts[app.Info().Name]
+		if r, ok := app.(api.Reactor); ok {
+			apps.Add(newReaction(k, h, r))
+		}
+		if r, ok := app.(api.Runner); ok {
+			apps.Add(service{"run " + app.Info().Name, func(ctx context.Context) error { return r.Serve(ctx, h) }})
+		}
+	}
+	root.Add(apps)
+	return root
+}
+
+// service names a Serve function for the supervisor.
+type service struct {
+	name  string
+	serve func(ctx context.Context) error
+}
+
+func (s service) Serve(ctx context.Context) error { return s.serve(ctx) }
+func (s service) String() string                  { return s.name }
+
+func (k *Kernel) netRefresh() {
+	if k.net != nil {
+		k.net.refresh()
+	}
+}
+
+func (k *Kernel) nodeDID() api.DID {
+	if k.net == nil {
+		return ""
+	}
+	return k.net.t.Self()
+}
+
+// committed runs on the committing goroutine after each commit.
+func (k *Kernel) committed(events []ingest.Event, finals []api.Position) {
+	k.metrics.committed(events)
+	if k.net != nil {
+		k.net.committed(events)
+	}
+	k.watchers.wake(finals)
+}
+
+// follows is the set of spaces this node replicates.
+type follows struct {
+	mu  sync.RWMutex
+	set map[api.Hash]struct{}
+}
+
+func (f *follows) load(r store.Reader) error {
+	f.set = map[api.Hash]struct{}{}
+	var bad error
+	err := fold.Metas(r, ingest.MetaFollow, func(name string, _ []byte) bool {
+		var h api.Hash
+		if h, bad = api.ParseHash(name[len(ingest.MetaFollow):]); bad != nil {
+			return false
+		}
+		f.set[h] = struct{}{}
+		return true
+	})
+	return errors.Join(err, bad)
+}
+
+func (f *follows) has(s api.Hash) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	_, ok := f.set[s]
+	return ok
+}
+
+func (f *follows) add(s api.Hash) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.set[s] = struct{}{}
+}
+
+func (f *follows) list() []api.Hash {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	hs := make([]api.Hash, 0, len(f.set))
+	for h := range f.set {
+		hs = append(hs, h)
+	}
+	sortHashes(hs)
+	return hs
+}
+
+// watchers are those who wait for commits: reactors, tails, and writers who wait for a position to become final.
+type watchers struct {
+	mu    sync.Mutex
+	kicks map[chan struct{}]struct{}
+	final map[api.Hash]map[*finalWait]struct{}
+}
+
+type finalWait struct {
+	at   api.Position
+	done chan struct{}
+}
+
+// subscribe returns a channel that is readable after commits; unsubscribe with the function.
+func (w *watchers) subscribe() (<-chan struct{}, func()) {
+	ch := make(chan struct{}, 1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.kicks == nil {
+		w.kicks = map[chan struct{}]struct{}{}
+	}
+	w.kicks[ch] = struct{}{}
+	return ch, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.kicks, ch)
+	}
+}
+
+func (w *watchers) waitFinal(p api.Position) (*finalWait, func()) {
+	f := &finalWait{at: p, done: make(chan struct{})}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.final == nil {
+		w.final = map[api.Hash]map[*finalWait]struct{}{}
+	}
+	if w.final[p.Feed] == nil {
+		w.final[p.Feed] = map[*finalWait]struct{}{}
+	}
+	w.final[p.Feed][f] = struct{}{}
+	return f, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if delete(w.final[p.Feed], f); len(w.final[p.Feed]) == 0 {
+			delete(w.final, p.Feed)
+		}
+	}
+}
+
+func (w *watchers) wake(finals []api.Position) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for ch := range w.kicks {
+		select {
+		case ch <- struct{}{}:
+		default:
+		}
+	}
+	for _, p := range finals {
+		for f := range w.final[p.Feed] {
+			if f.at.Seq <= p.Seq {
+				close(f.done)
+				delete(w.final[p.Feed], f)
+			}
+		}
+	}
+}

@@ -1,0 +1,253 @@
+package kerneltest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/intercooperative/icn/kernel/api"
+)
+
+// toy is an app of plain effects: "found" founds, "count" counts its body's length, "final" states its deps final, "never" is void; the
+// others break a rule.
+type toy struct{ calls int }
+
+func (*toy) Info() api.AppInfo {
+	return api.AppInfo{Name: "toy", Topics: []api.TopicSpec{{Name: "toy", Founding: "found"}, {Name: "states"}}}
+}
+
+func (a *toy) Apply(tx api.Tx, rec *api.Record) api.Outcome {
+	switch rec.Kind {
+	case "found":
+	case "count":
+		n, _ := tx.Own([]byte("n"))
+		tx.Put([]byte("n"), append(n, 'x'))
+		tx.Publish("last", nil, rec.Body)
+		tx.Index(append([]byte("i/"), append(rec.Feed[:], api.Seq8(rec.Seq)...)...), rec.Body)
+		tx.Add([]byte("total"), int64(len(rec.Body)))
+		tx.Add([]byte("to-zero"), 1)
+	case "uncount":
+		tx.Add([]byte("to-zero"), -1)
+	case "final":
+		for _, d := range rec.Deps {
+			tx.Final(d)
+		}
+	case "peek":
+		tx.At(api.Position{Seq: 1}, nil)
+	case "clash":
+		tx.Index([]byte("i/fixed"), nil)
+	case "impure":
+		a.calls++
+		tx.Put([]byte("n"), fmt.Append(nil, a.calls))
+	default:
+		return api.Voided("toy", "never", "no")
+	}
+	return api.Accepted
+}
+
+// start founds a space and gives the function that appends to it.
+func start(t *testing.T) (*Model, api.Topic, func(who, kind, body string, deps ...api.Position) api.Position) {
+	t.Helper()
+	m := NewModel(&toy{})
+	rc, err := m.Append(m.Signer("f"), api.Draft{Topic: api.Topic{Name: "toy"}, Kind: "found"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	topic := rc.Topic
+	return m, topic, func(who, kind, body string, deps ...api.Position) api.Position {
+		t.Helper()
+		at := topic
+		if kind == "final" {
+			at.Name = "states"
+		}
+		rc, err := m.Append(m.Signer(who), api.Draft{Topic: at, Kind: kind, Body: []byte(body), Deps: deps})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rc.Position
+	}
+}
+
+func total(m *Model) int64 {
+	r := m.Read("toy")
+	defer r.Close()
+	return r.Counter([]byte("total"))
+}
+
+func TestModelPanicsOnBrokenRules(t *testing.T) {
+	for kind, want := range map[string]string{"peek": "does not cite", "impure": "not pure", "clash": "is written by"} {
+		t.Run(kind, func(t *testing.T) {
+			_, _, add := start(t)
+			defer func() {
+				if got := fmt.Sprint(recover()); !strings.Contains(got, want) {
+					t.Errorf("recovered %q, want something with %q", got, want)
+				}
+			}()
+			add("a", kind, "")
+			add("a", kind, "")
+		})
+	}
+}
+
+func TestModelEffects(t *testing.T) {
+	m, topic, add := start(t)
+	add("a", "count", "12345")
+	p := add("a", "count", "123")
+	add("b", "count", "1")
+	add("b", "uncount", "")
+	if got := total(m); got != 9 {
+		t.Errorf("total is %d, want 9", got)
+	}
+	if _, err := m.Append(m.Signer("a"), api.Draft{Topic: topic, Kind: "other"}); api.KindOf(err) != api.Refused {
+		t.Errorf("a void draft: %v, want refused", err)
+	}
+	r := m.Read("toy")
+	defer r.Close()
+	add("a", "count", "after the snapshot")
+	if v, by, ok := r.Own(p.Feed, []byte("n")); !ok || string(v) != "xx" || by != p {
+		t.Errorf("own row: %q by %v, want xx by %v", v, by, p)
+	}
+	if v, _, _ := r.Fact(p.Feed, "last", nil); string(v) != "123" {
+		t.Errorf("fact: %q, want 123", v)
+	}
+	var got []string
+	for k, v := range r.Index([]byte("i/"), append(append([]byte{}, p.Feed[:]...), api.Seq8(1)...), false) {
+		if string(k[2:34]) == string(p.Feed[:]) {
+			got = append(got, string(v))
+		}
+	}
+	if fmt.Sprint(got) != "[123]" {
+		t.Errorf("index after the first: %q, want [123]", got)
+	}
+	var names []string
+	for k := range r.Counters(nil) {
+		names = append(names, string(k))
+	}
+	if add("b", "uncount", ""); fmt.Sprint(names) != "[to-zero total]" {
+		t.Errorf("counters: %q", names)
+	}
+	add("b", "uncount", "")
+	add("b", "uncount", "")
+	now := m.Read("toy")
+	defer now.Close()
+	for k, n := range now.Counters([]byte("to-zero")) {
+		t.Errorf("a counter at zero is still there: %s = %d", k, n)
+	}
+}
+
+func TestModelIdempotency(t *testing.T) {
+	m, topic, _ := start(t)
+	d := api.Draft{Topic: topic, Kind: "count", Body: []byte("x"), Idempotency: "one"}
+	first, err := m.Append(m.Signer("a"), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := m.Append(m.Signer("a"), d); err != nil || again.Position != first.Position || !again.Repeated {
+		t.Errorf("repeated: %+v %v, want the first receipt", again, err)
+	}
+	d.Body = []byte("y")
+	if _, err := m.Append(m.Signer("a"), d); api.KindOf(err) != api.Conflict {
+		t.Errorf("another content: %v, want a conflict", err)
+	}
+}
+
+func TestModelRefusesClaimedIDs(t *testing.T) {
+	m, topic, _ := start(t)
+	r, err := m.Make(m.Signer("a"), api.Draft{Topic: topic, Kind: "count", Body: []byte("x")}, api.Position{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := *r
+	forged.Body = []byte("more")
+	if _, err := m.Deliver(&forged); api.KindOf(err) != api.Invalid {
+		t.Errorf("a changed body under the old id: %v, want invalid", err)
+	}
+	next, err := m.Make(m.Signer("a"), api.Draft{Topic: topic, Kind: "count"}, r.Position())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Deliver(next); api.KindOf(err) != api.NotFound {
+		t.Errorf("without its predecessor: %v, want not found", err)
+	}
+}
+
+// A fork withdraws effects from its seq on; a final position brings its branch back up to there.
+func TestModelFork(t *testing.T) {
+	m, topic, add := start(t)
+	p1 := add("a", "count", "1")
+	p2 := add("a", "count", "22")
+	add("a", "count", "333")
+	other, err := m.Make(m.Signer("a"), api.Draft{Topic: topic, Kind: "count", Body: []byte("4444444")}, p1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Deliver(other); err != nil {
+		t.Fatal(err)
+	}
+	if got := total(m); got != 1 {
+		t.Errorf("total is %d after the fork, want 1", got)
+	}
+	if _, err := m.Append(m.Signer("a"), api.Draft{Topic: topic, Kind: "count"}); api.KindOf(err) != api.Refused {
+		t.Errorf("append to a forked feed: %v, want refused", err)
+	}
+	add("w", "final", "", p2)
+	if got := total(m); got != 3 {
+		t.Errorf("total is %d after 22 is final, want 3", got)
+	}
+	r := m.Read("toy")
+	defer r.Close()
+	if _, v, ok := r.Record(other.Position()); !ok || !v.Accepted || !v.Held || v.Final {
+		t.Errorf("the other branch: %+v, want accepted and held", v)
+	}
+	if _, v, _ := r.Record(p2); v.Held || !v.Final {
+		t.Errorf("the final branch: %+v, want final", v)
+	}
+	if h, _ := r.Head(p1.Feed); h != p2 {
+		t.Errorf("head is %v, want %v", h, p2)
+	}
+}
+
+// State is a function of the set of records, not of their order.
+func TestModelOrder(t *testing.T) {
+	for seed := range uint64(30) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		m, topic, _ := start(t)
+		for range 40 {
+			who := fmt.Sprint("p", rng.IntN(3))
+			d := api.Draft{Topic: topic, Kind: "count", Body: make([]byte, rng.IntN(9))}
+			rs := m.Records()
+			on := rs[rng.IntN(len(rs))]
+			var prev api.Position
+			if rng.IntN(4) == 0 {
+				d = api.Draft{Topic: api.Topic{Space: topic.Space, Name: "states"}, Kind: "final", Deps: []api.Position{on.Position()}}
+				who = "w"
+			}
+			for _, r := range rs {
+				if r.Topic == d.Topic && r.Device == m.Signer(who).Device() && (r.Seq > prev.Seq && rng.IntN(6) > 0) {
+					prev = r.Position()
+				}
+			}
+			r, err := m.Make(m.Signer(who), d, prev)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.Deliver(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		other := NewModel(&toy{})
+		left := m.Records()
+		for len(left) > 0 {
+			i := rng.IntN(len(left))
+			if _, err := other.Deliver(left[i]); err == nil {
+				left = append(left[:i], left[i+1:]...)
+			} else if api.KindOf(err) != api.NotFound {
+				t.Fatal(err)
+			}
+		}
+		if m.Digest("toy") != other.Digest("toy") {
+			t.Fatalf("seed %d: another order, another state", seed)
+		}
+	}
+}

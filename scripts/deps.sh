@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Checks for what `make test` needs beyond Go, and installs it from Debian packages when run as root.
+#   age  the keystore tests read our files with the stock tool, and the reverse
+#   gcc  the race detector links with it
+set -euo pipefail
+
+if ! command -v go >/dev/null; then
+	echo "deps: Go is missing: install Go 1.26 or newer" >&2
+	exit 1
+fi
+
+packages=()
+command -v age >/dev/null || packages+=(age)
+command -v "${CC:-gcc}" >/dev/null || packages+=(gcc libc6-dev)
+[ ${#packages[@]} -eq 0 ] && exit 0
+
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+	echo "deps: missing: ${packages[*]}. On Debian or Ubuntu: sudo apt-get install ${packages[*]}" >&2
+	exit 1
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${packages[@]}"
