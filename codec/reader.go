@@ -70,6 +70,9 @@ func (r *Reader) ArrayLen(limit int) int {
 	return int(n)
 }
 
+// Failed reports whether an error occurred: to leave a long loop early.
+func (r *Reader) Failed() bool { return r.fail != nil }
+
 // End returns the first error, ErrMalformed or ErrNotCanonical with the place where it occurred; input left over is one.
 func (r *Reader) End() error {
 	if r.fail == nil && r.at != len(r.b) {

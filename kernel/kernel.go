@@ -161,7 +161,12 @@ func (k *Kernel) wire() error {
 	k.oracles = authz.New(authz.Options{TTL: k.opt.DecisionTTL, Now: k.opt.Now})
 	k.engine = ingest.NewEngine(ingest.Options{
 		Store: k.st, State: k.state, Clock: k.clock, Now: k.opt.Now, Oracles: k.oracles, RateDomain: k.opt.RateDomain, Log: k.log,
-		Follows: k.follows.has, Founded: func(s api.Hash) { k.follows.add(s); k.netRefresh() },
+		Follows: k.follows.has, Founded: func(s api.Hash) {
+			k.follows.add(s)
+			if k.net != nil {
+				k.net.follow(s)
+			}
+		},
 		Committed: k.committed, Count: k.metrics.count,
 	})
 	k.road = ingest.NewService(k.engine)
@@ -274,12 +279,6 @@ type service struct {
 
 func (s service) Serve(ctx context.Context) error { return s.serve(ctx) }
 func (s service) String() string                  { return s.name }
-
-func (k *Kernel) netRefresh() {
-	if k.net != nil {
-		k.net.refresh()
-	}
-}
 
 func (k *Kernel) nodeDID() api.DID {
 	if k.net == nil {

@@ -2,6 +2,8 @@ package kernel
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"log/slog"
 	"slices"
 	"strings"
@@ -55,8 +57,8 @@ func newNetwork(k *Kernel) (*network, error) {
 	err := fold.Metas(k.st, metaPeer, func(name string, proof []byte) bool {
 		address := name[len(metaPeer):]
 		bootstrap = append(bootstrap, address)
-		if node, _, err := transport.ParseAddress(address); err == nil && len(proof) > 0 {
-			n.proofs[node] = proof
+		if a, err := transport.ParseAddress(address); err == nil && len(proof) > 0 {
+			n.proofs[a.Node] = proof
 		}
 		return true
 	})
@@ -85,7 +87,11 @@ func (n *network) String() string { return "gossip" }
 
 // Serve implements suture.Service: the loop.
 func (n *network) Serve(ctx context.Context) error {
-	n.core = gossip.New(gossip.Options{}, logView{n.k})
+	var seed [8]byte
+	if _, err := rand.Read(seed[:]); err != nil {
+		return api.Wrap("gossip", err)
+	}
+	n.core = gossip.New(gossip.Options{Seed: binary.BigEndian.Uint64(seed[:])}, logView{n.k})
 	clear(n.peers)
 	clear(n.shared)
 	for _, s := range n.k.follows.list() {
@@ -117,16 +123,18 @@ func (n *network) Serve(ctx context.Context) error {
 				}
 			}
 		}
-		n.drain()
+		for n.drain() && len(n.in) == 0 {
+		}
 	}
 }
 
-// drain sends and delivers what gossip has ready.
-func (n *network) drain() {
+// drain sends and delivers what gossip has ready, one round, and reports whether it is worth calling again at once. Serving a peer that catches
+// up takes many rounds; between them the loop looks at what has come in.
+func (n *network) drain() (again bool) {
 	for {
 		out := n.core.Ready()
 		if len(out.Send)+len(out.Deliver)+len(out.Bad) == 0 {
-			return
+			return out.More
 		}
 		now := n.k.opt.Now()
 		for _, b := range out.Bad {
@@ -139,6 +147,9 @@ func (n *network) drain() {
 		}
 		for _, d := range out.Deliver {
 			n.deliver(now, d)
+		}
+		if out.More {
+			return true
 		}
 	}
 }
@@ -249,10 +260,11 @@ func (n *network) refresh() { go n.t.Refresh() }
 
 // dial connects to a peer, keeps it across restarts, and shows it the proof.
 func (n *network) dial(ctx context.Context, address string, proof []byte) (api.DID, error) {
-	node, _, err := transport.ParseAddress(address)
+	a, err := transport.ParseAddress(address)
 	if err != nil {
 		return "", err
 	}
+	node := a.Node
 	if len(proof) > wire.MaxProof {
 		return "", api.Errorf("peer.dial", api.TooLarge, "proof of %d bytes: at most %d", len(proof), wire.MaxProof)
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 )
@@ -113,15 +114,13 @@ func TestRegistry(t *testing.T) {
 func TestServer(t *testing.T) {
 	r := NewRegistry()
 	r.Gauge("icn_supervisor_state", "h").Set(2)
-	notReady := errors.New("phase core-apps")
-	ready := notReady
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	h := Handler(r, func() error { return ready })
+	h := Handler(r, func() error { return errors.New("phase core-apps") })
 	go func() { done <- Serve(ctx, l, h, slog.New(slog.DiscardHandler)) }()
 	get := func(path string) (int, string) {
 		t.Helper()
@@ -144,6 +143,10 @@ func TestServer(t *testing.T) {
 	}
 	if code, _ := get("/nothing"); code != 404 {
 		t.Error("unknown path", code)
+	}
+	w := httptest.NewRecorder()
+	if Handler(r, nil).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil)); w.Code != http.StatusOK {
+		t.Error("nothing said that it is not ready", w.Code)
 	}
 	cancel()
 	if err := <-done; err != nil {

@@ -2,10 +2,12 @@ package trust
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/kernel/api"
 )
 
@@ -49,9 +51,15 @@ type App struct {
 	spelling spelling
 	people   people // made up for trust.import
 
-	mu     sync.Mutex                          // guards changes of loaded
-	loaded atomic.Pointer[map[api.Hash]*space] // copied on change, so that look-ups take no lock
-	forgot atomic.Int64                        // when the oracle's cached answers were last forgotten, Unix nanoseconds
+	mu     sync.Mutex             // guards changes of loaded
+	loaded atomic.Pointer[loaded] // copied on change, so that look-ups take no lock
+	forgot atomic.Int64           // when the oracle's cached answers were last forgotten, Unix nanoseconds
+}
+
+// loaded are the spaces whose graph is in memory. It is immutable.
+type loaded struct {
+	byID map[api.Hash]*space
+	all  []*space
 }
 
 var (
@@ -67,7 +75,7 @@ var (
 func New(spaces Spaces, opt Options) *App {
 	opt.ensureDefaults()
 	a := &App{spaces: spaces, opt: opt}
-	a.loaded.Store(&map[api.Hash]*space{})
+	a.loaded.Store(&loaded{})
 	return a
 }
 
@@ -86,20 +94,26 @@ func (a *App) Start(_ context.Context, host api.Host) error {
 	return nil
 }
 
-// Watch implements api.Reactor: the app sees its own topic only.
-func (a *App) Watch() []string { return nil }
+// Watch implements api.Reactor. What the witnesses state may end the hold on a forked feed.
+func (a *App) Watch() []string { return []string{fact.FinalityTopic} }
 
 // React keeps the graphs up with what has been committed.
 func (a *App) React(_ context.Context, host api.Host, commits []api.Commit) error {
-	by := map[api.Hash][]*api.Commit{}
+	own, stated := map[api.Hash][]*api.Commit{}, map[api.Hash]bool{}
 	for i := range commits {
-		if t := commits[i].Record.Topic; t.Name == Topic {
-			by[t.Space] = append(by[t.Space], &commits[i])
+		switch t := commits[i].Record.Topic; t.Name {
+		case Topic:
+			own[t.Space] = append(own[t.Space], &commits[i])
+		case fact.FinalityTopic:
+			stated[t.Space] = true
 		}
 	}
 	changed := false
-	for id, cs := range by {
+	for id, cs := range own {
 		changed = a.space(id).commit(host, cs) || changed
+	}
+	for id := range stated {
+		changed = a.space(id).settle(host) || changed
 	}
 	if changed {
 		a.forget()
@@ -118,23 +132,22 @@ func (a *App) forget() {
 
 // space returns a space, loading it first if need be.
 func (a *App) space(id api.Hash) *space {
-	if s, ok := (*a.loaded.Load())[id]; ok {
+	if s, ok := a.loaded.Load().byID[id]; ok {
 		return s
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	old := *a.loaded.Load()
-	if s, ok := old[id]; ok {
+	old := a.loaded.Load()
+	if s, ok := old.byID[id]; ok {
 		return s
 	}
 	s := newSpace(id)
 	s.load(a.host)
-	next := make(map[api.Hash]*space, len(old)+1)
-	for k, v := range old {
-		next[k] = v
+	next := &loaded{byID: make(map[api.Hash]*space, len(old.all)+1), all: append(slices.Clone(old.all), s)}
+	for _, s := range next.all {
+		next.byID[s.topic.Space] = s
 	}
-	next[id] = s
-	a.loaded.Store(&next)
+	a.loaded.Store(next)
 	return s
 }
 
@@ -142,8 +155,7 @@ func (a *App) space(id api.Hash) *space {
 // behind the newest attestations as Options says.
 func (a *App) Score(did api.DID) Score {
 	best := Score(0)
-	spaces := *a.loaded.Load()
-	for _, s := range spaces {
+	for _, s := range a.loaded.Load().all {
 		best = max(best, s.standing(a.self, a.host.Now, &a.opt).scores[did])
 	}
 	if best < Full && did == a.self() {

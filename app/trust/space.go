@@ -17,12 +17,18 @@ type space struct {
 
 	writing sync.Mutex             // one reader of rows at a time, so that an older snapshot never overwrites a newer one
 	feeds   map[api.DID][]api.Hash // by author, guarded by writing
+	held    map[api.Hash]held      // feeds with a fork and where their effect ended when last read, guarded by writing
 
 	own       atomic.Pointer[view] // from this node's own member, all contexts: what the oracle and the ranker use
 	computing sync.Mutex           // one computation of own at a time
 
 	mu     sync.Mutex // guards recent
 	recent []*view    // of other viewpoints and contexts, newest first, at most maxViews
+}
+
+type held struct {
+	author api.DID
+	end    api.Position
 }
 
 // view is every score above 0 from one viewpoint. It is immutable.
@@ -38,7 +44,7 @@ type view struct {
 const maxViews = 16
 
 func newSpace(id api.Hash) *space {
-	return &space{topic: api.Topic{Space: id, Name: Topic}, graph: newGraph(), feeds: map[api.DID][]api.Hash{}}
+	return &space{topic: api.Topic{Space: id, Name: Topic}, graph: newGraph(), feeds: map[api.DID][]api.Hash{}, held: map[api.Hash]held{}}
 }
 
 func (s *space) compute(from api.DID, context string, now time.Time) *view {
@@ -96,12 +102,14 @@ func (s *space) from(did api.DID, context string, now time.Time) *view {
 func (s *space) load(host api.Host) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	heads := host.Heads(s.topic)
-	for i := range heads {
-		s.know(heads[i].Author, heads[i].Tip.Feed)
-	}
 	r := host.Read()
 	defer r.Close()
+	for _, h := range host.Heads(s.topic) {
+		s.know(h.Author, h.Tip.Feed)
+		if h.Fork != 0 {
+			s.hold(r, h.Author, h.Tip.Feed)
+		}
+	}
 	for author := range s.feeds {
 		s.reload(r, author)
 	}
@@ -117,12 +125,12 @@ func (s *space) commit(host api.Host, commits []*api.Commit) bool {
 	changed := false
 	for _, c := range commits {
 		s.know(c.Record.Author, c.Record.Feed)
-		b, err := decode(c.Record.Body)
-		if !c.Active || err != nil { // void, or the feed is held: what it said before may count no more
+		if _, v, ok := r.Record(c.Record.Position()); ok && v.Held { // what the feed said before may count no more
+			s.hold(r, c.Record.Author, c.Record.Feed)
 			changed = s.reload(r, c.Record.Author) || changed
-			continue
+		} else if b, err := decode(c.Record.Body); c.Accepted && err == nil {
+			changed = s.refresh(r, c.Record.Author, b.To, b.Context) || changed
 		}
-		changed = s.refresh(r, c.Record.Author, b.To, b.Context) || changed
 	}
 	return changed
 }
@@ -135,6 +143,30 @@ func (s *space) written(host api.Host, author api.DID, feed api.Hash, to api.DID
 	defer r.Close()
 	s.know(author, feed)
 	s.refresh(r, author, to, context)
+}
+
+// settle looks whether what the space's witnesses stated gave a held feed another end.
+func (s *space) settle(host api.Host) bool {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if len(s.held) == 0 {
+		return false
+	}
+	r := host.Read()
+	defer r.Close()
+	changed := false
+	for feed, h := range s.held {
+		if end, _ := r.Head(feed); end != h.end {
+			s.hold(r, h.author, feed)
+			changed = s.reload(r, h.author) || changed
+		}
+	}
+	return changed
+}
+
+func (s *space) hold(r api.Reader, author api.DID, feed api.Hash) {
+	end, _ := r.Head(feed)
+	s.held[feed] = held{author, end}
 }
 
 func (s *space) know(author api.DID, feed api.Hash) {

@@ -24,16 +24,20 @@ type conn struct {
 
 	mu       sync.Mutex
 	inflight map[string]context.CancelFunc // by request id as written
-	running  int                           // goroutines, at most MaxInFlight
+	running  int                           // calls, at most MaxInFlight
+
+	// answers has one entry for each call whose answer is not written yet. When it is full the reader waits, for at most writeTimeout: a client
+	// that asks and does not read is slowed down.
+	answers chan struct{}
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	return &conn{s: s, nc: nc, inflight: map[string]context.CancelFunc{}}
+	return &conn{s: s, nc: nc, inflight: map[string]context.CancelFunc{}, answers: make(chan struct{}, 2*MaxInFlight)}
 }
 
 // refuse tells the client why it is not served, and closes.
 func (c *conn) refuse(err error) {
-	c.write(jsonrpc.Response{Error: jsonrpc.ErrorOf(err)})
+	c.say(jsonrpc.Response{Error: jsonrpc.ErrorOf(err)})
 	c.nc.Close()
 }
 
@@ -46,7 +50,11 @@ func (c *conn) serve(soft, hard context.Context) {
 	defer cancelSoft()
 	defer c.nc.Close()
 	// The reader has no other way to learn that the server stops.
-	stopRead := context.AfterFunc(soft, func() { c.nc.SetReadDeadline(time.Unix(1, 0)) })
+	stopRead := context.AfterFunc(soft, func() {
+		if err := c.nc.SetReadDeadline(time.Unix(1, 0)); err != nil {
+			c.nc.Close()
+		}
+	})
 	defer stopRead()
 	stopWrite := context.AfterFunc(hard, func() { c.nc.Close() })
 	defer stopWrite()
@@ -72,16 +80,19 @@ func (c *conn) serve(soft, hard context.Context) {
 		// Ids are taken here, not in the goroutine, so that a cancel that follows at once finds its call.
 		work := make([]work, len(parts))
 		for i, p := range parts {
-			work[i] = c.prepare(p, batch, soft, hard)
+			work[i] = c.prepare(soft, hard, p, batch)
 		}
+		c.answers <- struct{}{}
 		calls.Go(func() {
-			defer c.leave()
-			c.run(work, batch)
+			defer func() { <-c.answers }()
+			out := c.run(work)
+			c.leave() // before the answer: who has it may call again at once
+			c.writeAll(out, batch)
 		})
 	}
 	if errors.Is(err, jsonrpc.ErrTooLarge) {
 		// Where the next message begins is not known any more.
-		c.write(jsonrpc.Response{Error: jsonrpc.ErrorOf(api.Errorf("rpc", api.TooLarge, "a message may have %d bytes", jsonrpc.MaxMessage))})
+		c.say(jsonrpc.Response{Error: jsonrpc.ErrorOf(api.Errorf("rpc", api.TooLarge, "a message may have %d bytes", jsonrpc.MaxMessage))})
 		cancelSoft()
 	} else if !errors.Is(err, io.EOF) {
 		cancelSoft()
@@ -132,7 +143,7 @@ type work struct {
 	finish func() // frees the id
 }
 
-func (c *conn) prepare(p jsonrpc.Part, batch bool, soft, hard context.Context) work {
+func (c *conn) prepare(soft, hard context.Context, p jsonrpc.Part, batch bool) work {
 	w := work{req: p.Request, err: p.Err, finish: func() {}}
 	if w.err != nil {
 		return w
@@ -180,8 +191,8 @@ func (c *conn) prepare(p jsonrpc.Part, batch bool, soft, hard context.Context) w
 	return w
 }
 
-// run runs the requests of one message in order and answers them.
-func (c *conn) run(todo []work, batch bool) {
+// run runs the requests of one message in order and returns their answers.
+func (c *conn) run(todo []work) []jsonrpc.Response {
 	var out []jsonrpc.Response
 	for _, w := range todo {
 		resp := jsonrpc.Response{ID: w.req.ID, Error: w.err}
@@ -194,7 +205,7 @@ func (c *conn) run(todo []work, batch bool) {
 			out = append(out, resp)
 		}
 	}
-	c.writeAll(out, batch)
+	return out
 }
 
 // call runs one request. A panic of an operation is its own failure, not the daemon's.
@@ -268,7 +279,7 @@ func (c *conn) cancel(req jsonrpc.Request) jsonrpc.Response {
 
 func (c *conn) reply(req jsonrpc.Request, resp jsonrpc.Response) {
 	if req.ID != nil {
-		c.write(resp)
+		c.say(resp)
 	}
 }
 
@@ -278,14 +289,17 @@ func (c *conn) writeAll(out []jsonrpc.Response, batch bool) {
 	case len(out) == 0:
 	case batch:
 		if err := c.write(out); api.KindOf(err) == api.TooLarge {
-			c.write([]jsonrpc.Response{{ID: out[0].ID, Error: jsonrpc.ErrorOf(err)}})
+			c.say([]jsonrpc.Response{{ID: out[0].ID, Error: jsonrpc.ErrorOf(err)}})
 		}
 	default:
 		if err := c.write(out[0]); api.KindOf(err) == api.TooLarge {
-			c.write(jsonrpc.Response{ID: out[0].ID, Error: jsonrpc.ErrorOf(err)})
+			c.say(jsonrpc.Response{ID: out[0].ID, Error: jsonrpc.ErrorOf(err)})
 		}
 	}
 }
+
+// say is write for a last word: when it fails the connection has been closed, and there is nobody to tell.
+func (c *conn) say(v any) { _ = c.write(v) }
 
 // write sends one message. After a failed write the connection is of no use and is closed, which ends the reader.
 func (c *conn) write(v any) error {
@@ -298,8 +312,11 @@ func (c *conn) write(v any) error {
 	}
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
-	c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
-	if _, err := c.nc.Write(append(b, '\n')); err != nil {
+	err = c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if err == nil {
+		_, err = c.nc.Write(append(b, '\n'))
+	}
+	if err != nil {
 		c.nc.Close()
 		return api.Errorf("rpc", api.Unavailable, "the client is gone: %w", err)
 	}

@@ -191,7 +191,11 @@ func (p *peer) expectCode(id string, code int, text string) {
 	if err := json.Unmarshal([]byte(line), &r); err != nil || r.Error == nil {
 		p.t.Fatalf("%s: %v", line, err)
 	}
-	if string(r.ID) != id && !(id == "null" && r.ID == nil) || r.Error.Code != code || !strings.Contains(r.Error.Message, text) {
+	got := string(r.ID)
+	if r.ID == nil {
+		got = "null"
+	}
+	if got != id || r.Error.Code != code || !strings.Contains(r.Error.Message, text) {
 		p.t.Errorf("got %s\nwant id %s, code %d, text %q", line, id, code, text)
 	}
 }
@@ -202,12 +206,18 @@ func TestCalls(t *testing.T) {
 	for _, c := range []struct{ in, out string }{
 		{`{"jsonrpc":"2.0","id":1,"method":"test.add","params":{"a":1,"b":2}}`, `{"jsonrpc":"2.0","id":1,"result":{"sum":3,` + who + `}}`},
 		{`{"jsonrpc":"2.0","id":"x","method":"test.add"}`, `{"jsonrpc":"2.0","id":"x","result":{"sum":0,` + who + `}}`},
-		{`{"jsonrpc":"2.0","id":2,"method":"test.add","params":{"a":9007199254740993,"_idempotency":"k1","_wait":"final"}}`,
-			`{"jsonrpc":"2.0","id":2,"result":{"sum":9007199254740993,"idempotency":"k1","level":"final",` + who + `}}`},
-		{`{"jsonrpc":"2.0","id":3,"method":"test.refuse"}`,
-			`{"jsonrpc":"2.0","id":3,"error":{"code":-32003,"message":"test.refuse: Never. (do not ask)","data":{"code":"refused","op":"test.refuse","reason":{"domain":"test","rule":"never","text":"Never.","remedy":"do not ask"}}}}`},
-		{`[{"jsonrpc":"2.0","id":1,"method":"test.add","params":{"a":1}},{"jsonrpc":"2.0","method":"test.add"},{"jsonrpc":"2.0","id":2,"method":"test.add","params":{"b":5}}]`,
-			`[{"jsonrpc":"2.0","id":1,"result":{"sum":1,` + who + `}},{"jsonrpc":"2.0","id":2,"result":{"sum":5,` + who + `}}]`},
+		{
+			`{"jsonrpc":"2.0","id":2,"method":"test.add","params":{"a":9007199254740993,"_idempotency":"k1","_wait":"final"}}`,
+			`{"jsonrpc":"2.0","id":2,"result":{"sum":9007199254740993,"idempotency":"k1","level":"final",` + who + `}}`,
+		},
+		{
+			`{"jsonrpc":"2.0","id":3,"method":"test.refuse"}`,
+			`{"jsonrpc":"2.0","id":3,"error":{"code":-32003,"message":"test.refuse: Never. (do not ask)","data":{"code":"refused","op":"test.refuse","reason":{"domain":"test","rule":"never","text":"Never.","remedy":"do not ask"}}}}`,
+		},
+		{
+			`[{"jsonrpc":"2.0","id":1,"method":"test.add","params":{"a":1}},{"jsonrpc":"2.0","method":"test.add"},{"jsonrpc":"2.0","id":2,"method":"test.add","params":{"b":5}}]`,
+			`[{"jsonrpc":"2.0","id":1,"result":{"sum":1,` + who + `}},{"jsonrpc":"2.0","id":2,"result":{"sum":5,` + who + `}}]`,
+		},
 		{`{"jsonrpc":"2.0","id":4,"method":"test.count","params":{"to":2}}`, `{"jsonrpc":"2.0","method":"stream","params":{"id":4,"item":{"n":1}}}`},
 		{``, `{"jsonrpc":"2.0","method":"stream","params":{"id":4,"item":{"n":2}}}`},
 		{``, `{"jsonrpc":"2.0","id":4,"result":null}`},
@@ -293,6 +303,30 @@ func TestTooManyCallsAreRefused(t *testing.T) {
 	p.send(`{"jsonrpc":"2.0","id":"again","method":"test.add"}`)
 	if got := p.recv(); !strings.Contains(got, `"sum":0`) {
 		t.Error(got)
+	}
+}
+
+func TestEveryRequestOfAFloodIsAnswered(t *testing.T) {
+	p := start(t).dial()
+	const flood = 5000
+	go func() {
+		for i := range flood {
+			fmt.Fprintf(p, `{"jsonrpc":"2.0","id":%d,"method":"test.add","params":{"a":%d}}`+"\n", i, i)
+		}
+	}()
+	seen := map[string]bool{}
+	for range flood {
+		var a jsonrpc.Reply
+		if err := json.Unmarshal([]byte(p.recv()), &a); err != nil {
+			t.Fatal(err)
+		}
+		if seen[string(a.ID)] || (a.Error != nil && a.Error.Code != api.RateLimited.RPCCode()) {
+			t.Fatalf("%s twice, or %+v", a.ID, a.Error)
+		}
+		seen[string(a.ID)] = true
+		if a.Error == nil && !strings.Contains(string(a.Result), `{"sum":`+string(a.ID)+",") {
+			t.Fatalf("%s: %s", a.ID, a.Result)
+		}
 	}
 }
 

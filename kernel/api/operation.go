@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"strings"
 )
@@ -102,7 +103,7 @@ func (op *Operation) Decode(raw json.RawMessage) (any, error) {
 		if err := dec.Decode(in); err != nil {
 			return nil, Errorf(op.Name, Invalid, "%s", jsonProblem(err))
 		}
-		if dec.More() {
+		if _, err := dec.Token(); err != io.EOF {
 			return nil, Errorf(op.Name, Invalid, "input: something follows the JSON value")
 		}
 	}

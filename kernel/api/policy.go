@@ -146,7 +146,7 @@ func (r *Reason) Error() string {
 
 // OracleRegistry routes requests to the oracle of their domain. It is itself usable wherever one oracle is wanted.
 type OracleRegistry interface {
-	Evaluate(Request) Decision
+	Evaluate(Request) Decision // the answer may be shared: read only
 	Register(PolicyOracle) // replaces the domain's oracle atomically and forgets its cached answers
 	Invalidate(Domain)     // forgets the domain's cached answers
 	Phase() Phase

@@ -1,13 +1,12 @@
 package kerneltest
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
 	"math"
-	"reflect"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/intercooperative/icn/kernel/api"
@@ -16,13 +15,17 @@ import (
 
 // Model is the reference for the kernel's fold: everything in memory, hardly anything cached, one goroutine, rules written the obvious way.
 // It holds records and what the apps made of them. App tests run on it without store, network or wall clock; differential tests compare the
-// real fold with it, digest by digest. It is stricter than the kernel: an app that breaks a rule of api.Tx panics. It is not safe for
-// concurrent use.
+// real fold with it, digest by digest. It is stricter than the kernel: an app that breaks a rule of api.Tx panics.
+//
+// It is single-threaded, and safe for an operation that waits on another goroutine: a lock guards the records, never a call of an app's code
+// other than Apply. React is called by one goroutine at a time.
 type Model struct {
 	Clock  time.Time                                // what Host.Now says; advance it at will
 	OnDial func(address string, proof []byte) error // what Host.Dial does; nil: nothing, successfully
 
+	mu       sync.Mutex // guards what follows
 	self     api.Signer
+	signers  map[string]api.Signer
 	apps     []api.App
 	names    []string // sorted
 	owners   map[string]*owner
@@ -30,6 +33,7 @@ type Model struct {
 	services api.Services
 
 	nodes   map[api.Hash]*node
+	raws    map[api.Hash][]byte
 	feeds   map[api.Hash]*feed
 	log     []*node // in the order of arrival
 	seen    []int   // per app: how much of the log React has shown it
@@ -52,7 +56,6 @@ type owner struct {
 
 type node struct {
 	rec     *api.Record
-	raw     []byte
 	parent  *node
 	number  int
 	owner   *owner
@@ -91,8 +94,8 @@ type used struct {
 // NewModel returns an empty node with the given apps, whose own member is Signer("self"). Apps that are Starters are started.
 func NewModel(apps ...api.App) *Model {
 	m := &Model{
-		Clock: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), self: Signer("self"), apps: apps, owners: map[string]*owner{},
-		oracles: map[api.Domain]api.PolicyOracle{}, nodes: map[api.Hash]*node{}, feeds: map[api.Hash]*feed{}, seen: make([]int, len(apps)),
+		Clock: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), self: Signer("self"), signers: map[string]api.Signer{}, apps: apps, owners: map[string]*owner{},
+		oracles: map[api.Domain]api.PolicyOracle{}, nodes: map[api.Hash]*node{}, raws: map[api.Hash][]byte{}, feeds: map[api.Hash]*feed{}, seen: make([]int, len(apps)),
 		follows: map[api.Hash]bool{}, idem: map[string]used{}, index: map[string]map[string]indexRow{}, count: map[string]map[string]int64{},
 		users: map[string]api.Position{},
 	}
@@ -122,13 +125,28 @@ func NewModel(apps ...api.App) *Model {
 }
 
 // SetSelf says which member this node serves.
-func (m *Model) SetSelf(s api.Signer) { m.self = s }
+func (m *Model) SetSelf(s api.Signer) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.self = s
+}
 
-// Signer is Signer; a method for brevity.
-func (m *Model) Signer(name string) api.Signer { return Signer(name) }
+// Signer returns Signer(name) and remembers it: making one takes a while.
+func (m *Model) Signer(name string) api.Signer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, ok := m.signers[name]
+	if !ok {
+		s = Signer(name)
+		m.signers[name] = s
+	}
+	return s
+}
 
 // Append makes d the next record of s's feed, as api.Host's Append does.
 func (m *Model) Append(s api.Signer, d api.Draft) (api.Receipt, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	const op = "model.append"
 	if len(d.Idempotency) > 64 {
 		return api.Receipt{}, api.Errorf(op, api.Invalid, "idempotency key of %d characters: at most 64", len(d.Idempotency))
@@ -150,7 +168,7 @@ func (m *Model) Append(s api.Signer, d api.Draft) (api.Receipt, error) {
 		}
 		prev = f.tip.rec.Position()
 	}
-	r, raw, err := m.make(s, d, prev)
+	r, err := m.make(s, d, prev)
 	if err != nil {
 		return api.Receipt{}, err
 	}
@@ -161,7 +179,6 @@ func (m *Model) Append(s api.Signer, d api.Draft) (api.Receipt, error) {
 	if n.out.Void != nil {
 		return api.Receipt{}, api.Refusal(op, n.out.Void)
 	}
-	n.raw = raw
 	m.put(n)
 	rc := api.Receipt{Position: r.Position(), Topic: r.Topic, Time: r.Time}
 	if d.Idempotency != "" {
@@ -180,11 +197,12 @@ func contentOf(d api.Draft) api.Hash {
 
 // Make signs a record that follows prev (zero: the first of its feed) and stores nothing: for forks and for records of the other side.
 func (m *Model) Make(s api.Signer, d api.Draft, prev api.Position) (*api.Record, error) {
-	r, _, err := m.make(s, d, prev)
-	return r, err
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.make(s, d, prev)
 }
 
-func (m *Model) make(s api.Signer, d api.Draft, prev api.Position) (*api.Record, []byte, error) {
+func (m *Model) make(s api.Signer, d api.Draft, prev api.Position) (*api.Record, error) {
 	m.last = max(m.last+1, api.MakeTimestamp(m.Clock.UnixMilli(), 0))
 	r := &api.Record{Version: record.Version, Topic: d.Topic, Seq: prev.Seq + 1, Prev: prev.ID, Time: m.last, Deps: d.Deps, Kind: d.Kind, Body: d.Body}
 	if r.Seq == 1 {
@@ -192,20 +210,23 @@ func (m *Model) make(s api.Signer, d api.Draft, prev api.Position) (*api.Record,
 	}
 	e, err := record.Sign(r, s)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	// What others get is what the bytes say.
 	got, err := record.Decode(e.Raw)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	got.Author = s.DID()
-	return got.Record, e.Raw, nil
+	m.raws[got.ID] = e.Raw
+	return got.Record, nil
 }
 
 // Deliver applies a record made elsewhere. A record whose predecessor or deps are missing is NotFound and leaves no trace; one that is
 // stored already changes nothing.
 func (m *Model) Deliver(r *api.Record) (api.Outcome, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if n := m.nodes[r.ID]; n != nil {
 		return n.out, nil
 	}
@@ -229,226 +250,10 @@ func (m *Model) Deliver(r *api.Record) (api.Outcome, error) {
 	return n.out, nil
 }
 
-// fold runs the rules over r and gives its node, not yet stored.
-func (m *Model) fold(r *api.Record) (*node, error) {
-	const op = "model.fold"
-	o := m.owners[r.Topic.Name]
-	if o == nil {
-		return nil, api.Errorf(op, api.Unsupported, "topic %q belongs to no app", r.Topic.Name)
-	}
-	n := &node{rec: r, owner: o}
-	if r.Seq > 1 {
-		if n.parent = m.nodes[r.Prev]; n.parent == nil || n.parent.rec.Feed != r.Feed || n.parent.rec.Seq != r.Seq-1 {
-			return nil, api.Errorf(op, api.NotFound, "the predecessor of %v is not here", r.Position())
-		}
-		r.Author = n.parent.rec.Author
-	} else {
-		ke, err := record.ParseKeyEvent(r.Auth)
-		if err != nil {
-			return nil, err
-		}
-		if ke.Device != r.Device {
-			return nil, api.Errorf(op, api.Invalid, "the key event certifies another device")
-		}
-		r.Author = ke.DID
-	}
-	for _, d := range r.Deps {
-		dn := m.nodes[d.ID]
-		switch {
-		case dn == nil || dn.rec.Position() != d:
-			return nil, api.Errorf(op, api.NotFound, "dep %v is not here", d)
-		case dn.rec.Topic.Space != r.Topic.Space:
-			n.out = kernelVoid("foreign-dep", "the record cites a record of another space")
-			return n, nil
-		}
-	}
-	if founds := r.Seq == 1 && r.ID == r.Topic.Space; founds != (o.founding != "" && r.Kind == o.founding) {
-		n.out = kernelVoid("founding", "only the founding kind of its topic founds a space, and it founds one")
-		return n, nil
-	}
-	n.out, n.effects = m.apply(n)
-	// Pure means: the same again, from the same.
-	out, again := m.apply(n)
-	if !reflect.DeepEqual(out, n.out) || !reflect.DeepEqual(again, n.effects) {
-		panic(fmt.Sprintf("%s: Apply of %v is not pure:\n%+v %+v\n%+v %+v", o.name, r.Position(), n.out, n.effects, out, again))
-	}
-	if n.out.Void != nil {
-		n.effects = effects{}
-	}
-	return n, nil
-}
-
-func kernelVoid(rule, text string) api.Outcome { return api.Voided("kernel", rule, text) }
-
-func (m *Model) apply(n *node) (api.Outcome, effects) {
-	rec := *n.rec
-	rec.Body, rec.Auth, rec.Deps = bytes.Clone(rec.Body), bytes.Clone(rec.Auth), slices.Clone(rec.Deps)
-	t := &tx{m: m, n: n, effects: effects{rows: map[string][]byte{}, index: map[string][]byte{}, count: map[string]int64{}}}
-	out := n.owner.app.Apply(t, &rec)
-	if !bytes.Equal(rec.Body, n.rec.Body) || !slices.Equal(rec.Deps, n.rec.Deps) {
-		panic(n.owner.name + ": Apply changed the record")
-	}
-	t.done = true
-	return out, t.effects
-}
-
-// put stores a folded node and works out anew what has effect.
-func (m *Model) put(n *node) {
-	r := n.rec
-	n.number = len(m.log)
-	m.log = append(m.log, n)
-	m.nodes[r.ID] = n
-	f := m.feeds[r.Feed]
-	if f == nil {
-		f = &feed{topic: r.Topic, device: r.Device, author: r.Author}
-		m.feeds[r.Feed] = f
-	}
-	for _, o := range f.nodes {
-		if o.rec.Seq == r.Seq && (f.fork == 0 || r.Seq < f.fork) {
-			f.fork = r.Seq
-		}
-	}
-	f.nodes = append(f.nodes, n)
-	for k := range n.effects.index {
-		k = n.owner.name + "\x00" + k
-		place := api.Position{Feed: r.Feed, Seq: r.Seq}
-		if by, ok := m.users[k]; ok && by != place {
-			panic(fmt.Sprintf("index key %q is written by %v and %v", k, by, place))
-		}
-		m.users[k] = place
-	}
-	if f.tip == n.parent {
-		f.tip = n
-	}
-	m.forked = m.forked || f.fork != 0
-	if m.forked {
-		m.settle()
-		return
-	}
-	// The one short cut: without forks everything accepted has effect, and only final marks can move.
-	f.active = n
-	if n.out.Void == nil {
-		m.do(n)
-	}
-	m.mark(r.Feed, f)
-	for _, p := range n.effects.finals {
-		if f := m.feeds[p.Feed]; f != nil {
-			m.mark(p.Feed, f)
-		}
-	}
-}
-
-// settle computes which records have effect, from nothing: first no position is final, then those that effective records state, and so on
-// until nothing moves. Then it does the effects.
-func (m *Model) settle() {
-	for _, f := range m.feeds {
-		f.final, f.active = nil, f.end(nil)
-	}
-	for round := 0; ; round++ {
-		if round > len(m.log) {
-			panic("final positions do not come to rest")
-		}
-		moved := false
-		for id, f := range m.feeds {
-			if m.mark(id, f) {
-				moved = true
-			}
-		}
-		if !moved {
-			break
-		}
-		for _, f := range m.feeds {
-			f.active = f.end(f.final)
-		}
-	}
-	for app := range m.index {
-		clear(m.index[app])
-		clear(m.count[app])
-	}
-	for _, n := range m.log {
-		if m.effective(n) {
-			m.do(n)
-		}
-	}
-}
-
-// mark sets f's final record: of the positions that effective records of other feeds state, in order, each that continues the one before.
-func (m *Model) mark(id api.Hash, f *feed) bool {
-	var stated []api.Position
-	for _, n := range m.log {
-		if n.rec.Feed == id || len(n.effects.finals) == 0 || !m.effective(n) {
-			continue
-		}
-		for _, p := range n.effects.finals {
-			if p.Feed == id {
-				stated = append(stated, p)
-			}
-		}
-	}
-	slices.SortFunc(stated, func(a, b api.Position) int {
-		if a.Seq != b.Seq {
-			return int(min(max(int64(a.Seq)-int64(b.Seq), -1), 1))
-		}
-		return bytes.Compare(a.ID[:], b.ID[:])
-	})
-	var fin *node
-	for _, p := range stated {
-		if n := m.nodes[p.ID]; n != nil && n.rec.Position() == p && (fin == nil || n.on(fin.rec.Seq) == fin) {
-			fin = n
-		}
-	}
-	moved := fin != f.final
-	f.final = fin
-	return moved
-}
-
-// end is the last record with effect when fin is the final one.
-func (f *feed) end(fin *node) *node {
-	switch {
-	case f.fork == 0:
-		return f.tip
-	case fin != nil && fin.rec.Seq >= f.fork:
-		return fin
-	}
-	return f.tip.on(f.fork - 1)
-}
-
-// on returns n's ancestor at seq, n itself when it is there, nil when there is none.
-func (n *node) on(seq uint64) *node {
-	for n != nil && n.rec.Seq > seq {
-		n = n.parent
-	}
-	if n == nil || n.rec.Seq != seq {
-		return nil
-	}
-	return n
-}
-
-// onBranch reports whether n is end or below it.
-func (n *node) onBranch(end *node) bool { return end != nil && end.on(n.rec.Seq) == n }
-
-// held reports whether n waits for a fork to be resolved.
-func (m *Model) held(n *node) bool { return !n.onBranch(m.feeds[n.rec.Feed].active) }
-
-func (m *Model) effective(n *node) bool { return n.out.Void == nil && !m.held(n) }
-
-func (m *Model) final(n *node) bool { return n.onBranch(m.feeds[n.rec.Feed].final) }
-
-func (m *Model) do(n *node) {
-	app := n.owner.name
-	for k, v := range n.effects.index {
-		m.index[app][k] = indexRow{v, n}
-	}
-	for k, d := range n.effects.count {
-		c := m.count[app]
-		if c[k] += d; c[k] == 0 {
-			delete(c, k)
-		}
-	}
-}
-
 // Records returns all records in the order of their arrival, which is a causal order.
 func (m *Model) Records() []*api.Record {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	rs := make([]*api.Record, len(m.log))
 	for i, n := range m.log {
 		rs[i] = n.rec
@@ -456,12 +261,11 @@ func (m *Model) Records() []*api.Record {
 	return rs
 }
 
-// Raw returns the signed envelope of a record that was appended here.
+// Raw returns the signed envelope of a record that was made here, by Append or Make; nil for others.
 func (m *Model) Raw(id api.Hash) []byte {
-	if n := m.nodes[id]; n != nil {
-		return n.raw
-	}
-	return nil
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.raws[id]
 }
 
 // React shows each reactor the commits it has not seen, app by app, until there are none.
@@ -470,24 +274,16 @@ func (m *Model) React() error {
 		quiet := true
 		for i, a := range m.apps {
 			r, ok := a.(api.Reactor)
-			from := m.seen[i]
-			m.seen[i] = len(m.log)
 			if !ok {
 				continue
 			}
-			info, watch := a.Info(), r.Watch()
-			var cs []api.Commit
-			for _, n := range m.log[from:] {
-				if n.owner.name == info.Name || slices.Contains(watch, "*") || slices.Contains(watch, n.rec.Topic.Name) {
-					cs = append(cs, api.Commit{Record: n.rec, Accepted: n.out.Void == nil, Active: m.effective(n)})
-				}
-			}
+			cs := m.unseen(i, a.Info().Name, r.Watch())
 			if len(cs) == 0 {
 				continue
 			}
 			quiet = false
-			if err := r.React(context.Background(), m.Host(info.Name), cs); err != nil {
-				return fmt.Errorf("react %s: %w", info.Name, err)
+			if err := r.React(context.Background(), m.Host(a.Info().Name), cs); err != nil {
+				return fmt.Errorf("react %s: %w", a.Info().Name, err)
 			}
 		}
 		if quiet {
@@ -497,8 +293,23 @@ func (m *Model) React() error {
 	return api.Errorf("model.react", api.Internal, "the reactors do not come to rest")
 }
 
+// unseen returns the commits of its own topics and of those it watches that app i has not been shown.
+func (m *Model) unseen(i int, name string, watch []string) (cs []api.Commit) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, n := range m.log[m.seen[i]:] {
+		if n.owner.name == name || slices.Contains(watch, "*") || slices.Contains(watch, n.rec.Topic.Name) {
+			cs = append(cs, api.Commit{Record: n.rec, Accepted: n.out.Void == nil, Active: m.effective(n)})
+		}
+	}
+	m.seen[i] = len(m.log)
+	return cs
+}
+
 // Digest hashes one app's state exactly as the kernel does: counters, index rows, and the feed rows and facts with effect.
 func (m *Model) Digest(app string) api.Hash {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	h := sha256.New()
 	add := func(parts ...[]byte) {
 		for _, p := range parts {

@@ -57,10 +57,13 @@ func (m *Model) Read(app string) api.Reader { return m.Host(app).Read() }
 
 // Evaluate asks the oracle of the request's domain.
 func (m *Model) Evaluate(r api.Request) api.Decision {
-	if o := m.oracles[r.Domain]; o != nil {
-		return o.Evaluate(r)
+	m.mu.Lock()
+	o := m.oracles[r.Domain]
+	m.mu.Unlock()
+	if o == nil {
+		return api.Decision{}
 	}
-	return api.Decision{}
+	return o.Evaluate(r)
 }
 
 func (h *host) Append(ctx context.Context, s api.Signer, d api.Draft, _ api.Wait) (api.Receipt, error) {
@@ -69,11 +72,22 @@ func (h *host) Append(ctx context.Context, s api.Signer, d api.Draft, _ api.Wait
 	}
 	return h.m.Append(s, d)
 }
-func (h *host) Self() api.Signer                          { return h.m.self }
+func (h *host) Self() api.Signer {
+	h.m.mu.Lock()
+	defer h.m.mu.Unlock()
+	return h.m.self
+}
+
 func (h *host) Feed(t api.Topic, device api.Key) api.Hash { return record.FeedID(t, device) }
-func (h *host) Follow(space api.Hash) error               { h.m.follows[space] = true; return nil }
+func (h *host) Follow(space api.Hash) error {
+	h.m.mu.Lock()
+	defer h.m.mu.Unlock()
+	h.m.follows[space] = true
+	return nil
+}
+
 func (h *host) Addresses() []string {
-	return []string{"icn://" + string(h.m.self.DID()) + "@127.0.0.1:7100"}
+	return []string{"icn://" + string(h.Self().DID()) + "@127.0.0.1:7100"}
 }
 func (h *host) Oracles() api.OracleRegistry { return registry{h.m} }
 func (h *host) Services() *api.Services     { return &h.m.services }
@@ -88,10 +102,14 @@ func (h *host) Dial(ctx context.Context, address string, proof []byte) error {
 }
 
 func (h *host) Follows() []api.Hash {
+	h.m.mu.Lock()
+	defer h.m.mu.Unlock()
 	return slices.SortedFunc(maps.Keys(h.m.follows), func(a, b api.Hash) int { return bytes.Compare(a[:], b[:]) })
 }
 
 func (h *host) Heads(t api.Topic) []api.Head {
+	h.m.mu.Lock()
+	defer h.m.mu.Unlock()
 	var hs []api.Head
 	for id, f := range h.m.feeds {
 		if f.topic.Space == t.Space && (t.Name == "" || f.topic.Name == t.Name) {
@@ -111,22 +129,28 @@ func (h *host) Heads(t api.Topic) []api.Head {
 type registry struct{ m *Model }
 
 func (r registry) Evaluate(q api.Request) api.Decision { return r.m.Evaluate(q) }
-func (r registry) Register(o api.PolicyOracle)         { r.m.oracles[o.Domain()] = o }
-func (r registry) Invalidate(api.Domain)               {}
-func (r registry) Phase() api.Phase                    { return api.Running }
+func (r registry) Register(o api.PolicyOracle) {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	r.m.oracles[o.Domain()] = o
+}
+func (r registry) Invalidate(api.Domain) {}
+func (r registry) Phase() api.Phase      { return api.Running }
 
 // reader is a snapshot: it copies what can change.
 type reader struct {
 	m     *Model
 	app   string
-	n     int // records with a higher number are not there
+	log   []*node
 	index map[string]indexRow
 	count map[string]int64
 	feeds map[api.Hash]feed
 }
 
 func (h *host) Read() api.Reader {
-	r := &reader{m: h.m, app: h.app, n: len(h.m.log), index: maps.Clone(h.m.index[h.app]), count: maps.Clone(h.m.count[h.app]), feeds: map[api.Hash]feed{}}
+	h.m.mu.Lock()
+	defer h.m.mu.Unlock()
+	r := &reader{m: h.m, app: h.app, log: slices.Clip(h.m.log), index: maps.Clone(h.m.index[h.app]), count: maps.Clone(h.m.count[h.app]), feeds: map[api.Hash]feed{}}
 	for id, f := range h.m.feeds {
 		r.feeds[id] = *f
 	}
@@ -234,8 +258,10 @@ func (r *reader) Record(p api.Position) (*api.Record, api.Verdict, bool) {
 }
 
 func (r *reader) Lookup(id api.Hash) (*api.Record, api.Verdict, bool) {
+	r.m.mu.Lock()
 	n := r.m.nodes[id]
-	if n == nil || n.number >= r.n {
+	r.m.mu.Unlock()
+	if n == nil || n.number >= len(r.log) {
 		return nil, api.Verdict{}, false
 	}
 	f := r.feeds[n.rec.Feed]
@@ -248,7 +274,7 @@ func (r *reader) Voids(t api.Topic, after api.Position) iter.Seq2[*api.Record, *
 	return func(yield func(*api.Record, *api.Reason) bool) {
 		key := func(p api.Position) []byte { return slices.Concat(p.Feed[:], api.Seq8(p.Seq), p.ID[:]) }
 		var ns []*node
-		for _, n := range r.m.log[:r.n] {
+		for _, n := range r.log {
 			if n.rec.Topic == t && n.out.Void != nil && (after.IsZero() || bytes.Compare(key(n.rec.Position()), key(after)) > 0) {
 				ns = append(ns, n)
 			}

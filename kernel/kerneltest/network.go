@@ -3,6 +3,7 @@ package kerneltest
 import (
 	"cmp"
 	"container/heap"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -68,7 +69,7 @@ func (n *Network) Join(o transport.Options, h transport.Handler) (*SimTransport,
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.joined++
-	t.host = "n" + itoa(n.joined) + ".sim:7100"
+	t.host = fmt.Sprintf("n%d.sim:7100", n.joined)
 	if len(o.Announce) > 0 {
 		t.host = o.Announce[0]
 	}

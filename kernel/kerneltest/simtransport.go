@@ -7,7 +7,7 @@ import (
 	"crypto/sha256"
 	"maps"
 	"slices"
-	"strconv"
+	"strings"
 	"time"
 
 	"github.com/intercooperative/icn/kernel/api"
@@ -15,8 +15,6 @@ import (
 	"github.com/intercooperative/icn/kernel/internal/wire"
 	"github.com/intercooperative/icn/kernel/record"
 )
-
-func itoa(i int) string { return strconv.Itoa(i) }
 
 // NodeKey returns the node key of that name, the same in every process.
 func NodeKey(name string) ed25519.PrivateKey {
@@ -147,8 +145,7 @@ func (t *SimTransport) connect(a transport.Address) error {
 	}
 	n.mu.Lock()
 	other := n.nodes[a.Node]
-	hostport, _ := cutAddress(a)
-	reachable := other != nil && n.hosts[hostport] == a.Node && n.island[t.self] == n.island[a.Node] && !t.isGone() && !other.isGone()
+	reachable := other != nil && n.hosts[hostPort(a)] == a.Node && n.island[t.self] == n.island[a.Node] && !t.isGone() && !other.isGone()
 	if t.sessions[a.Node] != nil {
 		n.mu.Unlock()
 		return nil
@@ -168,9 +165,9 @@ func (t *SimTransport) connect(a transport.Address) error {
 	return err
 }
 
-func cutAddress(a transport.Address) (string, error) {
-	s := a.String()
-	return s[len("icn://")+len(a.Node)+1:], nil
+func hostPort(a transport.Address) string {
+	_, s, _ := strings.Cut(a.String(), "@")
+	return s
 }
 
 func (t *SimTransport) isGone() bool {
@@ -188,57 +185,6 @@ func (n *Network) nonce() []byte {
 		b[i] = byte(n.rand.Uint32())
 	}
 	return b
-}
-
-// shake runs the handshake of the two nodes and registers the session.
-func (t *SimTransport) shake(other *SimTransport, nonces [2][]byte) error {
-	p := &simPipe{}
-	a, b := &simSide{t: t, pipe: p}, &simSide{t: other, pipe: p}
-	a.other, b.other, p.sides = b, a, [2]*simSide{a, b}
-	for i, s := range p.sides {
-		g, err := transport.NewGreeting(s.t.self, s.other.t.self, s.t.opts.Build, nonces[i], s.t.opts.Logger)
-		if err != nil {
-			return err
-		}
-		s.greet = g
-	}
-	locals := [2]transport.Local{t.handler.Local(), other.handler.Local()}
-	for i, s := range p.sides {
-		hello, err := travel(s.greet.Hello(locals[i], s.t.Addresses()))
-		if err == nil {
-			err = s.other.greet.Meet(hello)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	for i, s := range p.sides {
-		members, err := travel(s.greet.Members(locals[i], s.t.handler.Proof(s.other.t.self)))
-		if err == nil {
-			s.other.peer, err = s.other.greet.Verify(members)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	b.peer.Inbound = true
-	for _, s := range p.sides {
-		if err := t.net.room(s.t, s.other.t.self); err != nil {
-			return err
-		}
-		if err := s.t.handler.Admit(s.peer); err != nil {
-			t.net.mu.Lock()
-			s.t.stats.Refused++
-			t.net.mu.Unlock()
-			return api.Errorf("transport.dial", api.Refused, "%w", err)
-		}
-	}
-	t.net.mu.Lock()
-	defer t.net.mu.Unlock()
-	if t.sessions[other.self] == nil { // else two dialled at once
-		t.net.open(p)
-	}
-	return nil
 }
 
 // room refuses a session beyond MaxPeers.
@@ -467,61 +413,4 @@ func (t *SimTransport) Stats() transport.Stats {
 	st := t.stats
 	st.Sessions = len(t.sessions)
 	return st
-}
-
-// Refresh implements transport.Transport: the peers hear of it at the next Step.
-func (t *SimTransport) Refresh() {
-	t.net.mu.Lock()
-	defer t.net.mu.Unlock()
-	for _, d := range slices.Sorted(maps.Keys(t.sessions)) {
-		s := t.sessions[d]
-		t.net.at(t.net.now, s.refresh)
-	}
-}
-
-// refresh tells the other side what Local says now.
-func (s *simSide) refresh() {
-	n, t, o := s.t.net, s.t, s.other
-	n.mu.Lock()
-	idle := s.pipe.ended || t.isGone() || o.t.isGone()
-	n.mu.Unlock()
-	if idle {
-		return
-	}
-	local := t.handler.Local()
-	hello, err := travel(s.greet.Hello(local, t.Addresses()))
-	if err == nil {
-		err = o.greet.Meet(hello)
-	}
-	var p *transport.Peer
-	if err == nil {
-		var members *wire.Members
-		if members, err = travel(s.greet.Members(local, t.handler.Proof(o.t.self))); err == nil {
-			p, err = o.greet.Verify(members)
-		}
-	}
-	if err == nil {
-		p.Inbound, p.Since = o.peer.Inbound, o.peer.Since
-		err = o.t.handler.Admit(p)
-	}
-	if err != nil {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		n.end(s.pipe, err.Error())
-		return
-	}
-	n.mu.Lock()
-	o.peer = p
-	shared := s.greet.Shared()
-	changed := !slices.Equal(shared, s.peer.Spaces)
-	if changed {
-		mine := *s.peer
-		mine.Spaces = shared
-		s.peer = &mine
-	}
-	n.mu.Unlock()
-	o.tell()
-	if changed {
-		s.tell()
-	}
 }

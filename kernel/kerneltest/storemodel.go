@@ -38,7 +38,7 @@ func (m *storeModel) commit(t *rapid.T) {
 			delete(m.rows, k)
 			continue
 		}
-		v := strings.Repeat("v", rapid.SampledFrom([]int{0, 1, 300, 40_000}).Draw(t, "size")) + fmt.Sprint(len(m.rows))
+		v := strings.Repeat("v", rapid.SampledFrom([]int{0, 1, 300, 5_000}).Draw(t, "size")) + fmt.Sprint(len(m.rows))
 		b.Set([]byte(k), []byte(v))
 		m.rows[k] = v
 	}
@@ -67,7 +67,7 @@ func (m *storeModel) dropSnapshot(t *rapid.T) {
 
 // restart ends the store after a barrier, so that all of the model's rows are durable.
 func (m *storeModel) restart(t *rapid.T) {
-	if rapid.IntRange(0, 3).Draw(t, "rarely") != 0 {
+	if rapid.IntRange(0, 7).Draw(t, "rarely") != 0 {
 		t.Skip("costly")
 	}
 	m.dropSnapshot(t)

@@ -43,7 +43,7 @@ func ParseDID(s string) (api.Key, error) {
 		return bad("not the canonical spelling of its key")
 	}
 	if err := CheckKey(k); err != nil {
-		return bad(err.Error())
+		return api.Key{}, api.Errorf("did.parse", api.Invalid, "DID %q: %w", s, err)
 	}
 	return k, nil
 }

@@ -84,7 +84,7 @@ func TestR13_OneSpellingOneDID(t *testing.T) {
 		"path":              did + "/",
 		"case of the key":   "did:icn:" + strings.ToLower(text),
 		"not in base58":     "did:icn:0" + text[1:],
-		"cut":               did[:len(did)-1],
+		"cut":               did[:len(did)-3],
 		"longer":            did + "2",
 		"no key":            "did:icn:",
 		"no prefix":         text,

@@ -278,14 +278,20 @@ func TestDecodeDoesNotBelieveCounts(t *testing.T) {
 	b := codec.MustMarshal(s)
 	head := slices.Concat([]byte{0x80, 0x64}, []byte("note")) // the empty deps and the kind
 	at := bytes.Index(b, head)
-	forged := slices.Concat(b[:at], []byte{0x9a, 0, 0, 0xff, 0xff}, b[at+1:])
-	raw := codec.MustMarshal(&envelopeParts{Signed: forged, Signature: make([]byte, 64)})
-	if n := testing.AllocsPerRun(10, func() {
-		if _, err := record.Decode(raw); api.KindOf(err) != api.Invalid && api.KindOf(err) != api.TooLarge {
-			t.Errorf("%v", err)
+	for count, kind := range map[string]api.Kind{
+		"\x99\xff\xff":                         api.TooLarge,
+		"\x9a\x00\x01\x00\x01":                 api.Invalid,
+		"\x9b\xff\xff\xff\xff\xff\xff\xff\xff": api.Invalid,
+	} {
+		forged := slices.Concat(b[:at], []byte(count), b[at+1:])
+		raw := codec.MustMarshal(&envelopeParts{Signed: forged, Signature: make([]byte, 64)})
+		if n := testing.AllocsPerRun(10, func() {
+			if _, err := record.Decode(raw); api.KindOf(err) != kind {
+				t.Errorf("count %x: %v, want %s", count, err, kind.Code())
+			}
+		}); n > 50 {
+			t.Errorf("count %x: %v allocations", count, n)
 		}
-	}); n > 50 {
-		t.Errorf("%v allocations", n)
 	}
 }
 

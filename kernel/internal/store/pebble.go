@@ -52,6 +52,11 @@ func Open(o Options) (Store, error) {
 
 // open opens the store in o.Dir of disk. o is complete and the directory exists.
 func open(name string, o Options, disk vfs.FS) (*db, error) {
+	return openSteps(name, o, disk, migrations())
+}
+
+// openSteps is open with a choice of migrations.
+func openSteps(name string, o Options, disk vfs.FS, steps []migration) (*db, error) {
 	const op = "store.open"
 	d := &db{name: name, disk: newGuard(disk, func(err error) {
 		o.Logger.Error("store: failed; nothing is written to disk any more", "err", err)
@@ -69,7 +74,7 @@ func open(name string, o Options, disk vfs.FS) (*db, error) {
 	if d.p, err = pebble.Open(o.Dir, po); err != nil {
 		return nil, api.Errorf(op, api.Internal, "%s: %w", o.Dir, errors.Join(err, d.disk.err(), d.lock.Close()))
 	}
-	if err = migrate(d, migrations()); err == nil {
+	if err = migrate(d, steps); err == nil {
 		err = d.disk.err()
 	}
 	if err != nil {

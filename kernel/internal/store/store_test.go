@@ -49,7 +49,6 @@ func TestStoreInMemory(t *testing.T) {
 	for name, f := range map[string]store.Faults{
 		"killed":     {},
 		"power loss": {LoseUnsynced: true},
-		"torn":       {LoseUnsynced: true, KeepPercent: 50, Seed: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			kerneltest.TestStore(t, func(testing.TB) (store.Store, func(store.Store) store.Store) {

@@ -116,7 +116,7 @@ func (g *Greeting) Members(local Local, proof []byte) *wire.Members {
 // Verify checks the other side's Members and returns the peer as its Hello and Members show it. Call it after Meet and Hello.
 func (g *Greeting) Verify(m *wire.Members) (*Peer, error) {
 	p := &Peer{
-		Node: g.peer, Proof: m.Proof, Build: g.hello.Build, Features: g.hello.Features, Version: g.Version(),
+		Node: g.peer, Proof: m.Proof, Build: printable(g.hello.Build), Features: g.hello.Features, Version: g.Version(),
 		Spaces: g.Shared(), Addresses: g.addresses(),
 	}
 	said := signedWords(g.theirs, g.nonce, g.peerKey, g.selfKey)

@@ -22,7 +22,7 @@ import (
 const protocolID = "/icn/1"
 
 // newHost starts a libp2p host that listens on QUIC only. What libp2p would decide by itself (trimming connections, refusing addresses that
-// failed, connections per address) is switched off or stated.
+// failed, connections per address) is switched off or stated. QUIC wants large UDP buffers: net.core.rmem_max and wmem_max of 7.5 MB.
 func newHost(o *Options, gater connmgr.ConnectionGater) (host.Host, error) {
 	key, err := crypto.UnmarshalEd25519PrivateKey(o.Key)
 	if err != nil {

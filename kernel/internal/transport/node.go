@@ -5,23 +5,17 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/binary"
-	"errors"
-	"io"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/p2p/net/swarm"
-	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/kernel/internal/wire"
@@ -57,12 +51,6 @@ type Node struct {
 	targets  map[api.DID]*target
 	dialling int           // attempts of the keeper
 	changed  chan struct{} // closed and replaced when a session comes up or goes
-}
-
-// attempt is an outbound dial under way; several callers may wait for it.
-type attempt struct {
-	done chan struct{}
-	err  error
 }
 
 type counters struct {
@@ -182,218 +170,6 @@ func (n *Node) begin() bool {
 	return !n.stopping
 }
 
-// watch closes a connection on which no session is begun: strangers get no free place.
-func (n *Node) watch(_ network.Network, c network.Conn) {
-	time.AfterFunc(2*n.opts.HandshakeTimeout, func() { n.release(c) })
-}
-
-// release closes a connection that carries no session.
-func (n *Node) release(c network.Conn) {
-	n.mu.Lock()
-	for s := range n.live {
-		if s.stream.Conn() == c {
-			n.mu.Unlock()
-			return
-		}
-	}
-	n.mu.Unlock()
-	c.Close()
-}
-
-// accept takes a stream that a peer opened.
-func (n *Node) accept(stream network.Stream) {
-	node, err := didOf(stream.Conn().RemotePeer())
-	if err != nil || !n.begin() {
-		stream.Reset()
-		return
-	}
-	n.mu.Lock()
-	full := n.incoming >= n.opts.MaxHandshakes
-	if !full {
-		n.incoming++
-	}
-	n.mu.Unlock()
-	if full {
-		stream.Reset()
-		n.group.Done()
-		return
-	}
-	s, err := n.newSession(node, stream, true)
-	if err != nil {
-		n.log.Error("session cannot be made", "node", node, "err", err)
-		stream.Reset()
-		n.mu.Lock()
-		n.incoming--
-		n.mu.Unlock()
-		n.group.Done()
-		return
-	}
-	n.run(s)
-}
-
-// run is a session's life. The caller has counted it into group and, when inbound, into incoming.
-func (n *Node) run(s *session) {
-	defer n.group.Done()
-	n.mu.Lock()
-	n.seq++
-	s.opened = n.seq
-	n.live[s] = struct{}{}
-	if n.stopping { // after shutdown looked at live
-		s.stream.Reset()
-	}
-	n.mu.Unlock()
-
-	timer := time.AfterFunc(n.opts.HandshakeTimeout, func() { s.stream.Reset() })
-	err := s.handshake()
-	timer.Stop()
-	if s.inbound {
-		n.mu.Lock()
-		n.incoming--
-		n.mu.Unlock()
-	}
-	if err != nil {
-		n.note(s, err)
-		s.refuse(err)
-		n.drop(s)
-		s.fail = err
-		close(s.ready)
-		close(s.done)
-		return
-	}
-	if s.prev != nil {
-		<-s.prev.done // its Down comes before our Up
-		s.prev = nil
-	}
-	n.up(s)
-	written := make(chan struct{})
-	go func() { s.writeLoop(); close(written) }()
-	s.calls.Lock()
-	told := !s.ended()
-	if told {
-		n.handler.Up(s.copyPeer(s.peer.Load()))
-	} else {
-		s.fail = s.err
-	}
-	s.calls.Unlock()
-	close(s.ready)
-
-	err = s.readLoop()
-	n.note(s, err)
-	if e := (*ending)(nil); errors.As(err, &e) {
-		s.end(e.code, e.err)
-	}
-	s.end("", err)
-	<-written
-	io.Copy(io.Discard, s.r) // until the peer has read our Bye, or linger is over
-	s.stream.Reset()
-	if told {
-		s.calls.Lock()
-		n.handler.Down(s.node, s.err)
-		s.calls.Unlock()
-	}
-	n.drop(s)
-	close(s.done)
-}
-
-// note counts why a session failed or ended, and reports a peer that broke the protocol.
-func (n *Node) note(s *session, err error) {
-	var e *ending
-	if !errors.As(err, &e) || s.ended() {
-		return
-	}
-	switch e.code {
-	case byeMalformed:
-		n.stats.malformed.Add(1)
-		n.log.Warn("peer broke the protocol", "node", s.node, "err", e.err)
-		n.handler.Bad(s.node, e.Error())
-	case byeRefused, byeFull, byeBarred, byeUpgrade:
-		n.stats.refused.Add(1)
-	}
-}
-
-// room refuses early a session that claim would refuse.
-func (n *Node) room(node api.DID) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.roomLocked(node)
-}
-
-func (n *Node) roomLocked(node api.DID) error {
-	if err := n.bars.Allowed(node); err != nil {
-		return &ending{byeBarred, err}
-	}
-	if n.stopping {
-		return &ending{byeStopping, api.Errorf("transport.accept", api.Unavailable, "the node stops")}
-	}
-	if n.sessions[node] == nil && len(n.sessions) >= n.opts.MaxPeers {
-		return &ending{byeFull, api.Errorf("transport.accept", api.Unavailable, "node %s has all its %d sessions in use", n.self, n.opts.MaxPeers)}
-	}
-	return nil
-}
-
-// claim gives s the node's place in the table. On the lower node this is the decision which of two sessions counts: a living one gives
-// way only to one that the peer opened after the living one came up, since then the peer has lost it, by a restart for example. The higher
-// node follows.
-func (n *Node) claim(s *session) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if err := n.roomLocked(s.node); err != nil {
-		return err
-	}
-	if old := n.sessions[s.node]; old != nil {
-		if !old.ended() {
-			if n.self < s.node && (old.upAt == 0 || !s.inbound || s.opened < old.upAt) {
-				return &ending{byeDuplicate, errDuplicate}
-			}
-			n.stats.replaced.Add(1)
-			old.end("", api.Errorf("transport.session", api.Unavailable, "replaced by a newer session"))
-		}
-		s.prev = old
-	}
-	n.sessions[s.node] = s
-	return nil
-}
-
-func (n *Node) up(s *session) {
-	n.mu.Lock()
-	n.seq++
-	s.upAt = n.seq
-	ask := n.opts.TargetPeers > 0 && len(n.sessions) < n.opts.TargetPeers
-	barred := n.bars.Allowed(s.node)
-	if n.stopping {
-		barred = api.Errorf("transport.serve", api.Unavailable, "the node stops")
-	}
-	n.broadcastLocked()
-	n.mu.Unlock()
-	if barred != nil { // while the handshake ran
-		s.end(byeBarred, barred)
-		return
-	}
-	if s.rtt.Load() == 0 {
-		s.ping()
-	}
-	if ask {
-		s.ask()
-	}
-	if n.local.Load() != s.local { // Refresh came during the handshake
-		s.startTell()
-	}
-}
-
-// drop takes s out of the tables and closes its connection if nothing else uses it.
-func (n *Node) drop(s *session) {
-	n.mu.Lock()
-	delete(n.live, s)
-	if n.sessions[s.node] == s {
-		delete(n.sessions, s.node)
-		n.lostLocked(s)
-	}
-	n.broadcastLocked()
-	n.mu.Unlock()
-	n.release(s.stream.Conn())
-	n.poke()
-}
-
 func (n *Node) broadcastLocked() {
 	close(n.changed)
 	n.changed = make(chan struct{})
@@ -415,170 +191,14 @@ func (n *Node) session(node api.DID) *session {
 	return nil
 }
 
+// has reports whether a session with node is up, claimed whether one is or comes up.
 func (n *Node) has(node api.DID) bool { return n.session(node) != nil }
 
-// Dial implements Transport.
-func (n *Node) Dial(ctx context.Context, address string) (api.DID, error) {
-	a, err := ParseAddress(address)
-	if err != nil {
-		return "", err
-	}
-	if a.Node == n.self {
-		return "", api.Errorf("transport.dial", api.Invalid, "address %s is this node itself", address)
-	}
-	select {
-	case <-n.serving:
-	case <-n.ctx.Done():
-		return "", api.Errorf("transport.dial", api.Unavailable, "the node stops")
-	case <-ctx.Done():
-		return "", api.Wrap("transport.dial", context.Cause(ctx))
-	}
-	if err := n.bars.Allowed(a.Node); err != nil {
-		return "", err
-	}
-	if err := n.connect(ctx, a.Node, []string{address}); err != nil {
-		return "", err
-	}
+func (n *Node) claimed(node api.DID) bool {
 	n.mu.Lock()
-	n.addTarget(a.Node, kept, address)
-	n.mu.Unlock()
-	return a.Node, nil
-}
-
-// connect returns when a session with node is up. One attempt per node runs at a time; others wait for it and try their own addresses if it fails.
-func (n *Node) connect(ctx context.Context, node api.DID, addresses []string) error {
-	for {
-		n.mu.Lock()
-		other := n.attempts[node]
-		var mine *attempt
-		if other == nil {
-			mine = &attempt{done: make(chan struct{})}
-			n.attempts[node] = mine
-		}
-		n.mu.Unlock()
-		if mine != nil {
-			mine.err = n.attempt(ctx, node, addresses)
-			n.mu.Lock()
-			delete(n.attempts, node)
-			n.mu.Unlock()
-			close(mine.done)
-			return mine.err
-		}
-		select {
-		case <-other.done:
-			if other.err == nil {
-				return nil
-			}
-		case <-ctx.Done():
-			return api.Wrap("transport.dial", context.Cause(ctx))
-		}
-	}
-}
-
-func (n *Node) attempt(ctx context.Context, node api.DID, addresses []string) error {
-	ctx, cancel := context.WithTimeout(ctx, n.opts.HandshakeTimeout)
-	defer cancel()
-	defer context.AfterFunc(n.ctx, cancel)()
-	if n.has(node) {
-		return nil
-	}
-	if err := n.room(node); err != nil {
-		return api.Wrap("transport.dial", errors.Unwrap(err))
-	}
-	n.stats.dials.Add(1)
-	err := n.open(ctx, node, addresses)
-	if errors.Is(err, errDuplicate) {
-		err = n.await(ctx, node) // the session that lives may need a moment to come up
-	}
-	if err == nil {
-		return nil
-	}
-	n.stats.dialFailures.Add(1)
-	kind := cmp.Or(api.KindOf(err), api.Unavailable)
-	if ctx.Err() != nil && kind != api.Refused {
-		kind = api.KindOf(ctx.Err())
-	}
-	return api.Errorf("transport.dial", kind, "node %s: %w", node, err)
-}
-
-// open connects and shakes hands.
-func (n *Node) open(ctx context.Context, node api.DID, addresses []string) error {
-	info, err := addrInfo(node, addresses)
-	if err != nil {
-		return err
-	}
-	if sw, ok := n.host.Network().(*swarm.Swarm); ok {
-		sw.Backoff().Clear(info.ID) // the keeper has its own
-	}
-	n.host.Peerstore().ClearAddrs(info.ID) // only those we were given
-	if err := n.host.Connect(ctx, info); err != nil {
-		return api.Errorf("transport.dial", api.Unavailable, "%s", strings.Join(strings.Fields(err.Error()), " "))
-	}
-	stream, err := n.host.NewStream(network.WithNoDial(ctx, "connected above"), info.ID, protocolID)
-	if err != nil {
-		return api.Errorf("transport.dial", api.Unavailable, "connected, but the node takes no session: %w", err)
-	}
-	s, err := n.newSession(node, stream, false)
-	if err != nil || !n.begin() {
-		stream.Reset()
-		return cmp.Or(err, api.Errorf("transport.dial", api.Unavailable, "the node stops"))
-	}
-	go n.run(s)
-	select {
-	case <-s.ready:
-		return s.fail
-	case <-ctx.Done():
-		select {
-		case <-s.ready:
-			return s.fail
-		default:
-			s.stream.Reset()
-			return context.Cause(ctx)
-		}
-	}
-}
-
-// await waits until a session with node is up.
-func (n *Node) await(ctx context.Context, node api.DID) error {
-	for {
-		n.mu.Lock()
-		changed := n.changed
-		n.mu.Unlock()
-		if n.has(node) {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-func addrInfo(node api.DID, addresses []string) (peer.AddrInfo, error) {
-	id, err := peerID(node)
-	if err != nil {
-		return peer.AddrInfo{}, err
-	}
-	info := peer.AddrInfo{ID: id}
-	for _, s := range addresses {
-		a, err := ParseAddress(s)
-		if err != nil {
-			return info, err
-		}
-		m, err := multiaddr(a.Host, a.Port)
-		if err != nil {
-			return info, err
-		}
-		info.Addrs = append(info.Addrs, m)
-	}
-	return info, nil
-}
-
-// loopback reports whether the other end of a connection is on this machine.
-func loopback(m ma.Multiaddr) bool {
-	ap, ok := ipPort(m)
-	return ok && ap.Addr().IsLoopback()
+	defer n.mu.Unlock()
+	s := n.sessions[node]
+	return s != nil && !s.ended()
 }
 
 // Send implements Transport.

@@ -1,8 +1,11 @@
 package wire
 
-// PrintSize is the size of a print in bytes: 40 bits, so that among 10,000 heads a difference hides behind another head's print once in
-// 10,000 exchanges; the next exchange has another salt and shows it.
-const PrintSize = 5
+// PrintSize is the size of a print, in bytes. In a part of 40 prints, as 10,000 feeds have, one of 1,000 differences hides behind another head's
+// print in one exchange of 400; the next exchange has another salt and shows it.
+const PrintSize = 3
+
+// SumSize is the size of the sum of a bucket, in bytes.
+const SumSize = 4
 
 // Limits of sketches.
 const (

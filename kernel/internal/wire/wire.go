@@ -149,7 +149,7 @@ type Digest struct {
 }
 
 // Buckets refines a Digest: the salted sums of the heads of the feeds whose id starts with Prefix, by the next byte. Empty buckets have an
-// empty sum.
+// empty sum. Two sums that are equal by chance hide a difference until the next exchange, under another salt.
 type Buckets struct {
 	_      struct{} `cbor:",toarray"`
 	Space  []byte
@@ -167,14 +167,14 @@ type Heads struct {
 	More  bool
 }
 
-// Head is one feed's applied tip. Fork and Alt show the fork evidence at the lowest forked seq: 0 and empty when there is none.
+// Head is one feed's applied tip. ID may be left out where the seq alone tells the receiver what to do, but not of a forked feed. Fork and Alt show the fork evidence at the lowest forked seq: 0 and empty when there is none.
 type Head struct {
 	_    struct{} `cbor:",toarray"`
 	Feed []byte
 	Seq  uint64
 	ID   []byte
 	Fork uint64
-	Alt  [][]byte // the ids known at Fork, ascending, at most 2
+	Alt  [][]byte // two ids held at Fork
 }
 
 // Wants asks for records: for each item the records From..Position.Seq of the branch that ends in Position.ID (an empty ID: the sender's own
@@ -428,8 +428,8 @@ func (f *Buckets) check() error {
 		err = first(err, bad("%d sums: want 256", len(f.Sums)))
 	}
 	for _, s := range f.Sums {
-		if len(s) != 0 && len(s) != 8 {
-			err = first(err, bad("sum of %d bytes: want 0 or 8", len(s)))
+		if len(s) != 0 && len(s) != SumSize {
+			err = first(err, bad("sum of %d bytes: want 0 or %d", len(s), SumSize))
 		}
 	}
 	return err
@@ -439,12 +439,15 @@ func (f *Heads) check() error {
 	err := first(checkHash("space", f.Space), checkLen("heads", len(f.Heads), MaxHeads))
 	for i := range f.Heads {
 		h := &f.Heads[i]
-		err = first(err, checkHash("feed", h.Feed), checkHash("id", h.ID), checkLen("alt", len(h.Alt), 2))
+		err = first(err, checkHash("feed", h.Feed), checkLen("alt", len(h.Alt), 2))
 		for _, a := range h.Alt {
 			err = first(err, checkHash("alt", a))
 		}
-		if h.Seq == 0 || (h.Fork == 0) != (len(h.Alt) == 0) {
-			err = first(err, bad("head at seq %d with fork %d and %d ids: want a seq from 1, and ids only with a fork", h.Seq, h.Fork, len(h.Alt)))
+		if len(h.ID) != 0 || h.Fork != 0 || h.Seq == 0 {
+			err = first(err, checkHash("id", h.ID))
+		}
+		if (h.Fork == 0) != (len(h.Alt) == 0) || h.Seq == 0 && h.Fork != 1 {
+			err = first(err, bad("head at seq %d with fork %d and %d ids: want ids with a fork only, and seq 0 only when seq 1 is forked", h.Seq, h.Fork, len(h.Alt)))
 		}
 	}
 	return err

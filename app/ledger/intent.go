@@ -1,0 +1,222 @@
+package ledger
+
+import (
+	"math"
+	"slices"
+
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/codec"
+	"github.com/intercooperative/icn/kernel/api"
+)
+
+// How many payers' feeds one record acknowledges, and how many with something due are looked at for that.
+const (
+	someAcks = 16 // always, if there are as many
+	maxAcks  = 64 // when the amount needs them; a record cites at most 128
+	maxLooks = 1024
+	maxAfter = 4096 // payments of one feed beyond its final position
+)
+
+// plan is what the next record of an account would stand on: what it cites, and what it may then spend.
+type plan struct {
+	feed   api.Hash
+	deps   []api.Position
+	acks   int // payers' feeds among deps whose credits count then
+	states []state
+}
+
+// state is one currency of an account.
+type state struct {
+	code    string
+	scale   uint8
+	account        // as the feed has it now
+	gained  int64  // credits that the next record makes count
+	waiting int64  // credits that it cites and that are not final
+	due     int64  // all that was paid and is not counted yet
+	limits  limits // as of the next record
+}
+
+func (s *state) available() int64 {
+	a := s.account
+	a.Credits = addMax(a.Credits, s.gained)
+	return available(a, s.waiting, s.limits)
+}
+
+func (p *plan) state(code string) *state {
+	if i := slices.IndexFunc(p.states, func(s state) bool { return s.code == code }); i >= 0 {
+		return &p.states[i]
+	}
+	return nil
+}
+
+// enough reports whether the plan lets amount of code be spent; an empty code asks for nothing.
+func (p *plan) enough(code string, amount int64) bool {
+	s := p.state(code)
+	return s == nil || s.available() >= amount
+}
+
+// prepare plans the next record of did's feed, which is to spend amount of code. It is false when did is no member.
+func prepare(r api.Reader, s *fact.Space, did api.DID, code string, amount int64) (*plan, bool) {
+	m, admission, ok := s.Member(did)
+	if !ok {
+		return nil, false
+	}
+	p := &plan{feed: s.Feed(fact.LedgerTopic, m.Device)}
+	b, _, ok := r.Own(p.feed, rowSelf)
+	if me := get[self](b, ok); !me.Member || !me.Terms {
+		p.deps = append(p.deps, admission, s.Founded)
+	}
+	granted, at := newGrants(r, s, p.feed, did)
+	if len(granted) > 0 {
+		p.deps = append(p.deps, at)
+	}
+	for _, code := range s.Genesis.Currencies {
+		c, _ := s.Currency(code)
+		b, _, ok := r.Own(p.feed, rowAccount(code))
+		st := state{code: code, scale: c.Scale, account: get[account](b, ok), limits: limits{Code: code, Limit: c.Limit, P: c.P}}
+		if b, _, ok := r.Own(p.feed, rowLimit(code)); ok {
+			st.limits = get[limits](b, ok)
+		}
+		for _, g := range granted {
+			if g.Code == code {
+				st.limits = g
+			}
+		}
+		p.states = append(p.states, st)
+	}
+	p.acknowledge(r, s, did, code, amount, at)
+	p.deps = fact.Deps(p.deps)
+	return p, true
+}
+
+// prepareMost plans for as much of code as one record can make available.
+func prepareMost(r api.Reader, s *fact.Space, did api.DID, code string) (*plan, bool) {
+	return prepare(r, s, did, code, math.MaxInt64)
+}
+
+// newGrants returns the clerk's grants to did that its feed has not cited, and where to cite them.
+func newGrants(r api.Reader, s *fact.Space, feed api.Hash, did api.DID) (granted []limits, at api.Position) {
+	o, ok := s.Office(fact.Clerk)
+	clerk := s.Feed(fact.LedgerTopic, o.Device)
+	if !ok || clerk == feed {
+		return nil, at
+	}
+	b, at, ok := r.Own(clerk, rowGrants(did))
+	for _, l := range get[[]limits](b, ok) {
+		b, _, ok := r.Own(feed, rowLimit(l.Code))
+		if l.Number > get[limits](b, ok).Number {
+			granted = append(granted, l)
+		}
+	}
+	return granted, at
+}
+
+// due is what one payer's feed has paid and the account has not counted.
+type due struct {
+	payer api.Hash
+	sums  []sum
+}
+
+// dues lists what is due to did, by payer's feed, at most so many.
+func dues(r api.Reader, space api.Hash, did api.DID, most int) (all []due) {
+	prefix := didKey(counterDue, space, did)
+	for k, n := range r.Counters(prefix) {
+		rest := k[len(prefix):]
+		if n <= 0 || len(rest) <= 32 {
+			continue
+		}
+		payer := api.Hash(rest[:32])
+		if len(all) == 0 || all[len(all)-1].payer != payer {
+			if len(all) == most {
+				break
+			}
+			all = append(all, due{payer: payer})
+		}
+		last := &all[len(all)-1]
+		last.sums = append(last.sums, sum{Code: string(rest[32:]), Amount: n})
+	}
+	return all
+}
+
+// acknowledge adds credits to the plan: those that are final, and if that is not enough such that are not, as far as they may count. It leaves
+// alone the feed of grant when that is cited beyond its final position: a record cites a feed once.
+func (p *plan) acknowledge(r api.Reader, s *fact.Space, did api.DID, code string, amount int64, grant api.Position) {
+	var later []due
+	granted := slices.Contains(p.deps, grant)
+	for _, d := range dues(r, s.ID, did, maxLooks) {
+		for _, u := range d.sums {
+			if st := p.state(u.Code); st != nil {
+				st.due = addMax(st.due, u.Amount)
+			}
+		}
+		if p.acks >= maxAcks || p.acks >= someAcks && p.enough(code, amount) {
+			continue
+		}
+		stated, ok := s.Final(d.payer)
+		final, here := r.Final(d.payer)
+		ok = ok && here && stated.Position(d.payer) == final
+		if granted && grant.Feed == d.payer && (!ok || grant.Seq > final.Seq) {
+			p.gain(r, s, did, d, grant, false)
+		} else if ok && p.gain(r, s, did, d, final, true) {
+			p.deps = append(p.deps, final)
+			p.acks++
+		} else if !granted || grant.Feed != d.payer {
+			later = append(later, d)
+		}
+	}
+	if p.acks > 0 {
+		if view, ok := r.Head(s.Finality()); ok {
+			p.deps = append(p.deps, view)
+		}
+	}
+	n := p.acks
+	for _, d := range later {
+		st := p.state(code)
+		head, ok := r.Head(d.payer)
+		if st == nil || n >= maxAcks || st.waiting >= st.limits.P || p.enough(code, amount) {
+			break
+		}
+		if w := of(d.sums, code); ok && w > 0 {
+			st.waiting = addMax(st.waiting, w)
+			p.deps = append(p.deps, head)
+			n++
+		}
+	}
+}
+
+// gain adds what a payer has paid by a position that the plan cites, as credits that count or that wait, and reports whether there is any.
+func (p *plan) gain(r api.Reader, s *fact.Space, did api.DID, d due, at api.Position, final bool) bool {
+	after, ok := dueAfter(r, s.ID, did, at)
+	any := false
+	for _, u := range d.sums {
+		st, gain := p.state(u.Code), u.Amount-of(after, u.Code)
+		switch {
+		case !ok || st == nil || gain <= 0:
+			continue
+		case final:
+			st.gained = addMax(st.gained, gain)
+		default:
+			st.waiting = addMax(st.waiting, gain)
+		}
+		any = true
+	}
+	return any
+}
+
+// dueAfter adds up what the payer's feed has paid to did after a position. It is false when that is too much to look at.
+func dueAfter(r api.Reader, space api.Hash, did api.DID, pos api.Position) (sums []sum, ok bool) {
+	n := 0
+	for _, v := range r.Index(incomingKey(space, did, pos.Feed), api.Seq8(pos.Seq), false) {
+		if n++; n > maxAfter {
+			return nil, false
+		}
+		s := get[sum](v, true)
+		sums = with(sums, s.Code, addMax(of(sums, s.Code), s.Amount))
+	}
+	return sums, true
+}
+
+// draft makes the plan's record.
+func (p *plan) draft(s *fact.Space, kind string, body any, idempotency string) api.Draft {
+	return api.Draft{Topic: api.Topic{Space: s.ID, Name: fact.LedgerTopic}, Deps: p.deps, Kind: kind, Body: codec.MustMarshal(body), Idempotency: idempotency}
+}

@@ -1,0 +1,241 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/record"
+)
+
+// Operations implements api.OperationProvider.
+func (a *App) Operations() []api.Operation {
+	return []api.Operation{
+		api.Handle(api.Operation{Name: "ledger.transfer", Method: http.MethodPost, Path: "/ledger/transfer", CLI: "ledger transfer", Scope: "ledger:write", Write: true,
+			Summary: "Pay a member"}, a.transfer),
+		api.Handle(api.Operation{Name: "ledger.balance", Method: http.MethodGet, Path: "/ledger/balance/{did}", CLI: "ledger balance", Scope: "ledger:read",
+			Summary: "Show an account's balances and limits"}, a.balance),
+		api.Handle(api.Operation{Name: "ledger.history", Kind: api.List, Method: http.MethodGet, Path: "/ledger/history", CLI: "ledger history", Scope: "ledger:read",
+			Summary: "List an account's transfers, newest first"}, a.history),
+		api.Handle(api.Operation{Name: "ledger.void", Kind: api.List, Method: http.MethodGet, Path: "/ledger/void", CLI: "ledger void", Scope: "ledger:read",
+			Summary: "List the records that have no effect, and why"}, a.voids),
+		api.Handle(api.Operation{Name: "ledger.grant", Method: http.MethodPost, Path: "/ledger/grant", CLI: "ledger grant", Scope: "ledger:grant", Write: true,
+			Summary: "Set an account's credit limit"}, a.grant),
+		api.Handle(api.Operation{Name: "ledger.verify", Method: http.MethodGet, Path: "/ledger/verify", CLI: "ledger verify", Scope: "ledger:read",
+			Summary: "Check that the books balance"}, a.verify),
+	}
+}
+
+// TransferIn is the input of ledger.transfer.
+type TransferIn struct {
+	Space    api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
+	To       api.DID  `json:"to" doc:"DID of the member to pay"`
+	Currency string   `json:"currency" doc:"Code of the currency"`
+	Amount   int64    `json:"amount" doc:"Minor units, more than 0"`
+	Memo     string   `json:"memo,omitempty" doc:"What it is for, at most 256 bytes, one line"`
+}
+
+// Validate implements api.Validator.
+func (in *TransferIn) Validate() error {
+	if err := checkDID("to", in.To); err != nil {
+		return err
+	}
+	t := in.body()
+	return t.check()
+}
+
+// Measure implements api.Measured.
+func (in *TransferIn) Measure() (api.Topic, string, int64) {
+	return api.Topic{Space: in.Space, Name: fact.LedgerTopic}, in.Currency, in.Amount
+}
+
+func (in *TransferIn) body() transfer {
+	return transfer{To: in.To, Currency: in.Currency, Amount: in.Amount, Memo: in.Memo}
+}
+
+func checkDID(field string, did api.DID) error {
+	if did == "" {
+		return fmt.Errorf("%s: missing; want a DID, did:icn:...", field)
+	}
+	if _, err := record.ParseDID(string(did)); err != nil {
+		return fmt.Errorf("%s: %w", field, err)
+	}
+	return nil
+}
+
+// TransferOut is the output of ledger.transfer. Amounts are minor units.
+type TransferOut struct {
+	Receipt   api.Receipt `json:"receipt"`
+	Balance   int64       `json:"balance"`
+	Available int64       `json:"available"`
+}
+
+func (a *App) transfer(ctx context.Context, call *api.Call, in *TransferIn) (*TransferOut, error) {
+	const op = "ledger.transfer"
+	signer, err := signerOf(op, call)
+	if err != nil {
+		return nil, err
+	}
+	host, r, s, err := a.see(op, in.Space)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	if err := checkCurrency(op, s, in.Currency); err != nil {
+		return nil, err
+	}
+	if in.To == signer.DID() {
+		return nil, api.Errorf(op, api.Invalid, "to: this is your own account; name the member to pay")
+	}
+	if _, _, ok := s.Member(in.To); !ok {
+		why := stranger(s, in.To)
+		why.Rule, why.Remedy = "unknown-recipient", "check the DID for a typing error (icnctl member list); who is not a member yet can be invited"
+		return nil, api.Refusal(op, why)
+	}
+	p, ok := prepare(r, s, signer.DID(), in.Currency, in.Amount)
+	if !ok {
+		return nil, api.Refusal(op, stranger(s, signer.DID()))
+	}
+	if p.feed != s.Feed(fact.LedgerTopic, signer.Device()) {
+		return nil, api.Refusal(op, &api.Reason{Domain: Domain, Rule: "other-device", Text: "this account spends from another of your devices",
+			Inputs: map[string]string{"device": signer.Device().String()}, Remedy: "pay from the device that was admitted"})
+	}
+	body := in.body()
+	rc, err := host.Append(ctx, signer, p.draft(s, kindTransfer, &body, call.Idempotency), call.Wait)
+	if err != nil {
+		return nil, api.Wrap(op, explain(err, s, p.state(in.Currency)))
+	}
+	now := host.Read()
+	defer now.Close()
+	out := &TransferOut{Receipt: rc, Balance: now.Counter(balanceKey(s.ID, in.Currency, signer.DID()))}
+	if after, ok := fact.Open(now, s.ID); ok {
+		if p, ok := prepareMost(now, after, signer.DID(), in.Currency); ok {
+			out.Available = p.state(in.Currency).available()
+		}
+	}
+	return out, nil
+}
+
+// explain adds to the refusal of an overdraft what only this node knows: whom to ask, and what is on its way.
+func explain(err error, s *fact.Space, st *state) error {
+	why := api.ReasonOf(err)
+	if why == nil || why.Rule != "over-limit" || st == nil {
+		return err
+	}
+	more := *why
+	more.Inputs = maps.Clone(why.Inputs)
+	var remedies []string
+	if o, ok := s.Office(fact.Clerk); ok {
+		more.Inputs["clerk"] = string(o.DID)
+		remedies = append(remedies, "the clerk ("+string(o.DID)+") can grant a higher limit")
+	}
+	if waiting := st.due - st.gained; waiting > 0 {
+		more.Inputs["unacknowledged"] = strconv.FormatInt(waiting, 10)
+		remedies = append(remedies, fmt.Sprintf("%d minor units paid to you count once they are final and acknowledged", waiting))
+	}
+	more.Remedy = strings.Join(remedies, "; ")
+	return api.Refusal("", &more)
+}
+
+func checkCurrency(op string, s *fact.Space, code string) error {
+	if !slices.Contains(s.Genesis.Currencies, code) {
+		return api.Errorf(op, api.Invalid, "currency %q: %s has %s", clip(code), s.Genesis.Name, strings.Join(s.Genesis.Currencies, ", "))
+	}
+	return nil
+}
+
+func signerOf(op string, call *api.Call) (api.Signer, error) {
+	if call.Signer == nil {
+		return nil, api.Errorf(op, api.Unsupported, "%s: this node does not hold the key of %s; sign the record where the key is", op, call.Actor)
+	}
+	return call.Signer, nil
+}
+
+// GrantIn is the input of ledger.grant.
+type GrantIn struct {
+	Space    api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
+	To       api.DID  `json:"to" doc:"DID of the account"`
+	Currency string   `json:"currency" doc:"Code of the currency"`
+	Limit    int64    `json:"limit" doc:"How far the account may go below zero, minor units, 0 or more"`
+}
+
+// Validate implements api.Validator.
+func (in *GrantIn) Validate() error {
+	switch err := checkDID("to", in.To); {
+	case err != nil:
+		return err
+	case !isCode(in.Currency):
+		return fmt.Errorf("currency %q: want 1 to %d of a-z 0-9 -", clip(in.Currency), maxCode)
+	case in.Limit < 0:
+		return fmt.Errorf("limit %d: want 0 or more", in.Limit)
+	}
+	return nil
+}
+
+// GrantOut is the output of ledger.grant. Number counts the grants for this account and currency.
+type GrantOut struct {
+	Receipt api.Receipt `json:"receipt"`
+	Number  uint64      `json:"number"`
+}
+
+func (a *App) grant(ctx context.Context, call *api.Call, in *GrantIn) (*GrantOut, error) {
+	const op = "ledger.grant"
+	signer, err := signerOf(op, call)
+	if err != nil {
+		return nil, err
+	}
+	a.grants.Lock() // before reading: the number must be the newest
+	defer a.grants.Unlock()
+	host, r, s, err := a.see(op, in.Space)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	if err := checkCurrency(op, s, in.Currency); err != nil {
+		return nil, err
+	}
+	o, _ := s.Office(fact.Clerk)
+	if o.DID != signer.DID() || o.Device != signer.Device() {
+		return nil, api.Refusal(op, &api.Reason{Domain: Domain, Rule: "not-clerk", Text: "only the clerk of " + s.Genesis.Name + " grants limits",
+			Inputs: map[string]string{"clerk": string(o.DID)}, Remedy: "ask " + string(o.DID)})
+	}
+	if _, _, ok := s.Member(in.To); !ok {
+		return nil, api.Refusal(op, stranger(s, in.To))
+	}
+	c, _ := s.Currency(in.Currency)
+	last := limits{Code: in.Currency, Limit: c.Limit, P: c.P}
+	b, at, ok := r.Own(s.Feed(fact.LedgerTopic, signer.Device()), rowGrants(in.To))
+	for _, l := range get[[]limits](b, ok) {
+		if l.Code == in.Currency {
+			last = l
+		}
+	}
+	if last.Number > 0 && last.Limit == in.Limit {
+		// This is what holds already; a request that is repeated must not become a second grant.
+		rec, v, ok := r.Record(at)
+		if !ok {
+			return nil, api.Errorf(op, api.Internal, "the record of the newest grant is missing")
+		}
+		return &GrantOut{Receipt: api.Receipt{Position: at, Topic: rec.Topic, Time: rec.Time, Final: v.Final, Repeated: true}, Number: last.Number}, nil
+	}
+	deps := []api.Position{s.Founded}
+	if p, ok := prepare(r, s, signer.DID(), in.Currency, 0); ok && p.feed == s.Feed(fact.LedgerTopic, signer.Device()) {
+		deps = fact.Deps(append(deps, p.deps...))
+	}
+	p := &plan{deps: deps}
+	body := &grant{Account: in.To, Currency: in.Currency, Number: last.Number + 1, Limit: in.Limit, P: last.P}
+	rc, err := host.Append(ctx, signer, p.draft(s, kindGrant, body, call.Idempotency), call.Wait)
+	if err != nil {
+		return nil, api.Wrap(op, err)
+	}
+	return &GrantOut{Receipt: rc, Number: body.Number}, nil
+}
+
+var errCursor = errors.New("cursor: not one that this operation gave")

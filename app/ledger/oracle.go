@@ -1,0 +1,56 @@
+package ledger
+
+import (
+	"strings"
+
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/kernel/api"
+)
+
+// Oracle implements api.OracleProvider.
+func (a *App) Oracle() api.PolicyOracle { return (*oracle)(a) }
+
+// oracle turns an account's state into a ceiling.
+type oracle App
+
+// Domain implements api.PolicyOracle.
+func (*oracle) Domain() api.Domain { return Domain }
+
+// Evaluate implements api.PolicyOracle. For ledger.transfer it allows what the account could spend with its next record; for the other operations of
+// this app holding the scope is enough.
+func (o *oracle) Evaluate(q api.Request) api.Decision {
+	switch {
+	case !strings.HasPrefix(q.Action, "ledger."):
+		return api.Decision{}
+	case q.Action != "ledger.transfer":
+		return api.Allowed(api.ConstraintSet{})
+	}
+	_, r, s, err := (*App)(o).see(q.Action, q.Topic.Space)
+	if err != nil {
+		return api.Denied(&api.Reason{Domain: Domain, Rule: "no-space", Text: err.Error()})
+	}
+	defer r.Close()
+	p, ok := prepareMost(r, s, q.Actor, q.Unit) // not just for this amount: the answer is cached
+	if !ok {
+		return api.Denied(stranger(s, q.Actor))
+	}
+	st := p.state(q.Unit)
+	if st == nil {
+		return api.Denied(&api.Reason{Domain: Domain, Rule: "unknown-currency", Text: s.Genesis.Name + " has no currency " + clip(q.Unit),
+			Remedy: "it has " + strings.Join(s.Genesis.Currencies, ", ")})
+	}
+	most := max(st.available(), 0)
+	return api.Allowed(api.ConstraintSet{Ceiling: &most})
+}
+
+func stranger(s *fact.Space, did api.DID) *api.Reason {
+	return &api.Reason{Domain: Domain, Rule: "not-a-member", Text: clip(string(did)) + " is not a member of " + s.Genesis.Name,
+		Inputs: map[string]string{"did": clip(string(did)), "space": s.ID.String()}, Remedy: "its registrar can invite: icnctl space invite"}
+}
+
+func clip(s string) string {
+	if len(s) > 80 {
+		return s[:80] + "..."
+	}
+	return s
+}

@@ -1,0 +1,261 @@
+package ledger
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/kernel/api"
+)
+
+// Page sizes of lists, in entries.
+const (
+	defaultPage = 50
+	maxPage     = 500
+	maxScan     = 10_000 // rows looked at for one page of a filtered list
+)
+
+func checkPage(limit int) error {
+	if limit < 0 || limit > maxPage {
+		return fmt.Errorf("limit %d: want 1 to %d", limit, maxPage)
+	}
+	return nil
+}
+
+func page(limit int) int {
+	if limit == 0 {
+		return defaultPage
+	}
+	return limit
+}
+
+// BalanceIn is the input of ledger.balance.
+type BalanceIn struct {
+	Space api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
+	DID   api.DID  `json:"did,omitempty" doc:"DID of the account; default: your own"`
+}
+
+// Validate implements api.Validator.
+func (in *BalanceIn) Validate() error {
+	if in.DID == "" {
+		return nil
+	}
+	return checkDID("did", in.DID)
+}
+
+// BalanceOut is the output of ledger.balance.
+type BalanceOut struct {
+	DID      api.DID   `json:"did"`
+	Balances []Balance `json:"balances"`
+}
+
+// Balance is an account in one currency. Amounts are minor units; Scale is the number of decimals.
+type Balance struct {
+	Currency       string `json:"currency"`
+	Scale          int    `json:"scale"`
+	Balance        int64  `json:"balance"`        // all that was paid in, less all that was paid out
+	FinalCredits   int64  `json:"final_credits"`  // counted so far, ever
+	Unacknowledged int64  `json:"unacknowledged"` // paid in and not counted yet
+	Limit          int64  `json:"limit"`          // how far below zero it may go
+	Available      int64  `json:"available"`      // what the next transfer may spend
+}
+
+func (a *App) balance(_ context.Context, call *api.Call, in *BalanceIn) (*BalanceOut, error) {
+	const op = "ledger.balance"
+	_, r, s, err := a.see(op, in.Space)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	did := in.DID
+	if did == "" {
+		did = call.Actor
+	}
+	if _, _, ok := s.Member(did); !ok {
+		why := stranger(s, did)
+		return nil, &api.Error{Op: op, Kind: api.NotFound, Reason: why, Err: why}
+	}
+	out := &BalanceOut{DID: did, Balances: []Balance{}}
+	for _, code := range s.Genesis.Currencies {
+		p, ok := prepareMost(r, s, did, code)
+		if !ok {
+			continue
+		}
+		st := p.state(code)
+		n := r.Counter(balanceKey(s.ID, code, did))
+		out.Balances = append(out.Balances, Balance{
+			Currency: code, Scale: int(st.scale), Balance: n, FinalCredits: st.Credits, Unacknowledged: n - (st.Credits - st.Debits),
+			Limit: st.limits.Limit, Available: st.available(),
+		})
+	}
+	return out, nil
+}
+
+// HistoryIn is the input of ledger.history.
+type HistoryIn struct {
+	Space    api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
+	DID      api.DID  `json:"did,omitempty" doc:"DID of the account; default: your own"`
+	Currency string   `json:"currency,omitempty" doc:"Only this currency"`
+	Limit    int      `json:"limit,omitempty" doc:"Entries of a page, 1 to 500; default 50"`
+	Cursor   string   `json:"cursor,omitempty" doc:"Where the page before ended"`
+}
+
+// Validate implements api.Validator.
+func (in *HistoryIn) Validate() error {
+	if in.DID != "" {
+		if err := checkDID("did", in.DID); err != nil {
+			return err
+		}
+	}
+	if b, err := hex.DecodeString(in.Cursor); err != nil || len(b) != 0 && len(b) != suffixSize {
+		return errCursor
+	}
+	return checkPage(in.Limit)
+}
+
+// HistoryOut is the output of ledger.history.
+type HistoryOut struct {
+	Entries []Entry `json:"entries"`
+	Cursor  string  `json:"cursor,omitempty"` // empty on the last page; a page may have fewer entries than asked for, even none
+}
+
+// Entry is a transfer as one of its sides sees it. Time is the payer's clock.
+type Entry struct {
+	Time         time.Time `json:"time"`
+	ID           api.Hash  `json:"id"`
+	From         api.DID   `json:"from"`
+	To           api.DID   `json:"to"`
+	Currency     string    `json:"currency"`
+	Scale        int       `json:"scale"`
+	Amount       int64     `json:"amount"` // minor units
+	Memo         string    `json:"memo"`
+	Final        bool      `json:"final"`
+	BalanceDelta int64     `json:"balance_delta"` // Amount, negative for the payer
+}
+
+func (a *App) history(_ context.Context, call *api.Call, in *HistoryIn) (*HistoryOut, error) {
+	const op = "ledger.history"
+	_, r, s, err := a.see(op, in.Space)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	did := in.DID
+	if did == "" {
+		did = call.Actor
+	}
+	if in.Currency != "" {
+		if err := checkCurrency(op, s, in.Currency); err != nil {
+			return nil, err
+		}
+	}
+	var after []byte
+	if in.Cursor != "" {
+		if after, err = hex.DecodeString(in.Cursor); err != nil {
+			return nil, api.Errorf(op, api.Invalid, "%w", errCursor)
+		}
+	}
+	out, scanned, last := &HistoryOut{Entries: []Entry{}}, 0, []byte(nil)
+	for k, v := range r.Index(didKey(indexHistory, s.ID, did), after, true) {
+		if len(out.Entries) == page(in.Limit) || scanned == maxScan {
+			out.Cursor = hex.EncodeToString(last)
+			break
+		}
+		scanned++
+		last = k[len(k)-suffixSize:]
+		e := get[entry](v, true)
+		if in.Currency != "" && e.Code != in.Currency {
+			continue
+		}
+		if full, ok := complete(r, s, k, e); ok {
+			out.Entries = append(out.Entries, full)
+		}
+	}
+	return out, nil
+}
+
+// complete reads the rest of a history row from its record.
+func complete(r api.Reader, s *fact.Space, k []byte, e entry) (Entry, bool) {
+	_, pos, ok := splitHistory(k)
+	pos.ID = e.ID
+	rec, v, here := r.Record(pos)
+	var t transfer
+	if !ok || !here || decode(rec.Body, &t) != nil {
+		return Entry{}, false
+	}
+	c, _ := s.Currency(t.Currency)
+	return Entry{
+		Time: rec.Time.Time(), ID: rec.ID, From: rec.Author, To: t.To, Currency: t.Currency, Scale: int(c.Scale), Amount: t.Amount, Memo: t.Memo,
+		Final: v.Final, BalanceDelta: e.Delta,
+	}, true
+}
+
+// VoidsIn is the input of ledger.void.
+type VoidsIn struct {
+	Space  api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
+	Limit  int      `json:"limit,omitempty" doc:"Entries of a page, 1 to 500; default 50"`
+	Cursor string   `json:"cursor,omitempty" doc:"Where the page before ended"`
+}
+
+// Validate implements api.Validator.
+func (in *VoidsIn) Validate() error {
+	if _, ok := parseVoidCursor(in.Cursor); !ok {
+		return errCursor
+	}
+	return checkPage(in.Limit)
+}
+
+// VoidsOut is the output of ledger.void.
+type VoidsOut struct {
+	Entries []Void `json:"entries"`
+	Cursor  string `json:"cursor,omitempty"` // empty on the last page
+}
+
+// Void is a record that keeps its place in its feed and has no effect.
+type Void struct {
+	ID     api.Hash    `json:"id"`
+	Author api.DID     `json:"author"`
+	Time   time.Time   `json:"time"`
+	Reason *api.Reason `json:"reason"`
+}
+
+func (a *App) voids(_ context.Context, _ *api.Call, in *VoidsIn) (*VoidsOut, error) {
+	const op = "ledger.void"
+	_, r, s, err := a.see(op, in.Space)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	after, ok := parseVoidCursor(in.Cursor)
+	if !ok {
+		return nil, api.Errorf(op, api.Invalid, "%w", errCursor)
+	}
+	out, last := &VoidsOut{Entries: []Void{}}, api.Position{}
+	for rec, why := range r.Voids(api.Topic{Space: s.ID, Name: fact.LedgerTopic}, after) {
+		if len(out.Entries) == page(in.Limit) {
+			out.Cursor = voidCursor(last)
+			break
+		}
+		last = rec.Position()
+		out.Entries = append(out.Entries, Void{ID: rec.ID, Author: rec.Author, Time: rec.Time.Time(), Reason: why})
+	}
+	return out, nil
+}
+
+func voidCursor(p api.Position) string {
+	return hex.EncodeToString(append(append(p.Feed[:], api.Seq8(p.Seq)...), p.ID[:]...))
+}
+
+func parseVoidCursor(s string) (p api.Position, ok bool) {
+	if s == "" {
+		return p, true
+	}
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != 72 {
+		return p, false
+	}
+	return api.Position{Feed: api.Hash(b[:32]), Seq: binary.BigEndian.Uint64(b[32:40]), ID: api.Hash(b[40:])}, true
+}

@@ -1,0 +1,55 @@
+package ledger
+
+import (
+	"context"
+
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/kernel/api"
+)
+
+// busy is how many payers may wait before this node's member acknowledges them in a record of its own. Below that its next transfer does.
+const busy = 32
+
+// Watch implements api.Reactor: what becomes final may be acknowledged.
+func (*App) Watch() []string { return []string{fact.FinalityTopic} }
+
+// React forgets cached ceilings and acknowledges what a busy account has been paid.
+func (a *App) React(ctx context.Context, host api.Host, commits []api.Commit) error {
+	host.Oracles().Invalidate(Domain)
+	done := map[api.Hash]bool{}
+	for _, c := range commits {
+		if space := c.Record.Topic.Space; !done[space] {
+			done[space] = true
+			if err := a.acknowledge(ctx, host, space); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (a *App) acknowledge(ctx context.Context, host api.Host, space api.Hash) error {
+	self := host.Self()
+	if self == nil {
+		return nil
+	}
+	r := host.Read()
+	defer r.Close()
+	if len(dues(r, space, self.DID(), busy+1)) <= busy {
+		return nil
+	}
+	s, ok := fact.Open(r, space)
+	if !ok {
+		return nil
+	}
+	p, ok := prepareMost(r, s, self.DID(), s.Genesis.Currencies[0])
+	if !ok || p.acks == 0 || p.feed != s.Feed(fact.LedgerTopic, self.Device()) {
+		return nil
+	}
+	_, err := host.Append(ctx, self, p.draft(s, kindAck, &ack{}, ""), api.WaitLocal)
+	if api.KindOf(err) == api.Refused {
+		host.Log().Warn("incoming payments are not acknowledged", "space", space.Short(), "err", err)
+		return nil
+	}
+	return err
+}

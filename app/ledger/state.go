@@ -1,0 +1,343 @@
+package ledger
+
+import (
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/codec"
+	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/record"
+)
+
+// Apply implements api.Applier.
+func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
+	f := &fold{Tx: tx, rec: rec}
+	switch rec.Kind {
+	case kindTransfer:
+		var t transfer
+		if err := decode(rec.Body, &t); err != nil {
+			return malformed(err)
+		}
+		return f.transfer(&t)
+	case kindGrant:
+		var g grant
+		if err := decode(rec.Body, &g); err != nil {
+			return malformed(err)
+		}
+		return f.grant(&g)
+	case kindAck:
+		if err := decode(rec.Body, new(ack)); err != nil {
+			return malformed(err)
+		}
+		return f.ack()
+	}
+	return api.Voided(Domain, "unknown-kind", "no record of kind "+rec.Kind+" belongs in topic "+rec.Topic.Name)
+}
+
+func malformed(err error) api.Outcome { return api.Voided(Domain, "malformed", err.Error()) }
+
+// fold is one Apply. What the record changes is kept here until the end, since a Tx does not read back its own writes.
+type fold struct {
+	api.Tx
+	rec  *api.Record
+	self self
+
+	terms    map[string]fact.Currency // read from the genesis by this record
+	accounts []*opened
+	limits   []limits // newly cited
+	waiting  []sum    // cited credits that are not final
+}
+
+type opened struct {
+	code string
+	account
+}
+
+func (f *fold) transfer(t *transfer) api.Outcome {
+	f.enter()
+	if !f.self.Member {
+		return notMember
+	}
+	if t.To == f.rec.Author {
+		return api.Voided(Domain, "self-transfer", "nobody pays oneself")
+	}
+	cur, ok := f.currency(t.Currency)
+	if !ok {
+		return unknownCurrency(t.Currency)
+	}
+	paid, known := f.Own(rowPaid(t.To))
+	if !known {
+		if _, err := record.ParseDID(string(t.To)); err != nil {
+			return api.Voided(Domain, "bad-recipient", "to: "+err.Error())
+		}
+	}
+	f.cite()
+	a := f.account(t.Currency)
+	l := f.limit(t.Currency, cur)
+	debits, ok := add(a.Debits, t.Amount)
+	if !ok {
+		return api.Voided(Domain, "overflow", "the account cannot count so much")
+	}
+	if free := available(a.account, of(f.waiting, t.Currency), l); t.Amount > free {
+		return overLimit(t, free, l.Limit)
+	}
+	sums := get[[]sum](paid, known)
+	total, ok := add(of(sums, t.Currency), t.Amount)
+	if !ok {
+		return api.Voided(Domain, "overflow", "the account cannot count so much")
+	}
+	a.Debits = debits
+	f.Put(rowPaid(t.To), codec.MustMarshal(with(sums, t.Currency, total)))
+	f.close()
+
+	space := f.rec.Topic.Space
+	f.Add(balanceKey(space, t.Currency, f.rec.Author), -t.Amount)
+	f.Add(balanceKey(space, t.Currency, t.To), t.Amount)
+	f.Add(dueKey(space, t.To, f.rec.Feed, t.Currency), t.Amount)
+	f.Index(historyKey(f.rec.Author, f.rec), codec.MustMarshal(&entry{ID: f.rec.ID, Code: t.Currency, Delta: -t.Amount}))
+	f.Index(historyKey(t.To, f.rec), codec.MustMarshal(&entry{ID: f.rec.ID, Code: t.Currency, Delta: t.Amount}))
+	f.Index(append(incomingKey(space, t.To, f.rec.Feed), api.Seq8(f.rec.Seq)...), codec.MustMarshal(&sum{Code: t.Currency, Amount: t.Amount}))
+	return api.Accepted
+}
+
+func (f *fold) ack() api.Outcome {
+	f.enter()
+	if !f.self.Member {
+		return notMember
+	}
+	f.cite()
+	f.close()
+	return api.Accepted
+}
+
+func (f *fold) grant(g *grant) api.Outcome {
+	f.enter()
+	if !f.self.Clerk {
+		return api.Voided(Domain, "not-clerk", "only the clerk's device grants limits, and its first record cites the genesis")
+	}
+	if _, ok := f.currency(g.Currency); !ok {
+		return unknownCurrency(g.Currency)
+	}
+	row, known := f.Own(rowGrants(g.Account))
+	if !known {
+		if _, err := record.ParseDID(string(g.Account)); err != nil {
+			return api.Voided(Domain, "bad-account", "account: "+err.Error())
+		}
+	}
+	all := get[[]limits](row, known)
+	i := slices.IndexFunc(all, func(l limits) bool { return l.Code == g.Currency })
+	if i < 0 {
+		i = len(all)
+		all = append(all, limits{Code: g.Currency})
+	}
+	if g.Number != all[i].Number+1 {
+		out := api.Voided(Domain, "out-of-order", "grants for one account and currency are numbered without gaps")
+		out.Void.Inputs = map[string]string{"number": strconv.FormatUint(g.Number, 10), "last": strconv.FormatUint(all[i].Number, 10)}
+		return out
+	}
+	all[i] = limits{Code: g.Currency, Number: g.Number, Limit: g.Limit, P: g.P}
+	f.Put(rowGrants(g.Account), codec.MustMarshal(all))
+	if f.self.Member {
+		f.cite()
+		if g.Account == f.rec.Author { // a feed does not cite itself
+			f.take(all[i])
+		}
+		f.close()
+	}
+	return api.Accepted
+}
+
+var notMember = api.Voided(Domain, "not-a-member", "only a member's one spending device writes here, and its first record cites the admission and the genesis")
+
+func unknownCurrency(code string) api.Outcome {
+	return api.Voided(Domain, "unknown-currency", "the space has no currency "+code)
+}
+
+func overLimit(t *transfer, free, limit int64) api.Outcome {
+	out := api.Voided(Domain, "over-limit", "the account may not go so far below zero")
+	short := int64(math.MaxInt64)
+	if free >= 0 || t.Amount <= math.MaxInt64+free {
+		short = t.Amount - free
+	}
+	out.Void.Inputs = map[string]string{
+		"currency": t.Currency, "amount": strconv.FormatInt(t.Amount, 10), "available": strconv.FormatInt(free, 10),
+		"limit": strconv.FormatInt(limit, 10), "short_by": strconv.FormatInt(short, 10),
+	}
+	out.Void.Remedy = "the clerk of the space can grant a higher limit; incoming payments count once they are final"
+	return out
+}
+
+// enter learns what this device is in the space, from its feed's past or from what the record cites.
+func (f *fold) enter() {
+	f.self = get[self](f.Own(rowSelf))
+	old := f.self
+	for _, d := range f.rec.Deps {
+		if f.self.Member && f.self.Terms && (f.self.Clerk || f.rec.Kind != kindGrant) {
+			break
+		}
+		if m, ok := fact.MemberAt(f, d, f.rec.Author); ok && m.Device == f.rec.Device {
+			f.self.Member = true
+		}
+		if o, ok := fact.OfficeAt(f, d, fact.Clerk); ok && o.Device == f.rec.Device && o.DID == f.rec.Author {
+			f.self.Clerk = true
+		}
+		if f.self.Terms {
+			continue
+		}
+		if g, ok := fact.GenesisAt(f, d); ok {
+			f.self.Terms = true
+			f.terms = map[string]fact.Currency{}
+			for _, code := range g.Currencies {
+				if c, ok := fact.CurrencyAt(f, d, code); ok {
+					f.terms[code] = c
+					f.Put(rowCurrency(code), codec.MustMarshal(&c))
+				}
+			}
+		}
+	}
+	if f.self != old {
+		f.Put(rowSelf, codec.MustMarshal(&f.self))
+	}
+}
+
+// currency returns a currency of the space as the genesis has it.
+func (f *fold) currency(code string) (fact.Currency, bool) {
+	if c, ok := f.terms[code]; ok {
+		return c, true
+	}
+	b, ok := f.Own(rowCurrency(code))
+	return get[fact.Currency](b, ok), ok
+}
+
+// account opens the author's account in a currency; close writes it back.
+func (f *fold) account(code string) *opened {
+	for _, o := range f.accounts {
+		if o.code == code {
+			return o
+		}
+	}
+	o := &opened{code: code, account: get[account](f.Own(rowAccount(code)))}
+	f.accounts = append(f.accounts, o)
+	return o
+}
+
+func (f *fold) close() {
+	for _, o := range f.accounts {
+		f.Put(rowAccount(o.code), codec.MustMarshal(&o.account))
+	}
+}
+
+// limit returns the newest grant this feed has cited, else the currency's default.
+func (f *fold) limit(code string, c fact.Currency) limits {
+	for _, l := range f.limits {
+		if l.Code == code {
+			return l
+		}
+	}
+	if b, ok := f.Own(rowLimit(code)); ok {
+		return get[limits](b, ok)
+	}
+	return limits{Code: code, Limit: c.Limit, P: c.P}
+}
+
+// take counts a cited grant if it is newer than those cited before.
+func (f *fold) take(l limits) {
+	i := slices.IndexFunc(f.limits, func(o limits) bool { return o.Code == l.Code })
+	last := get[limits](f.Own(rowLimit(l.Code)))
+	if i >= 0 {
+		last = f.limits[i]
+	}
+	if l.Number <= last.Number {
+		return
+	}
+	if i < 0 {
+		f.limits = append(f.limits, l)
+	} else {
+		f.limits[i] = l
+	}
+	f.Put(rowLimit(l.Code), codec.MustMarshal(&l))
+}
+
+// cite takes from what the record cites all that is for its author: grants, and credits, counted where the witness has stated exactly the
+// cited position, else waiting.
+func (f *fold) cite() {
+	type credit struct {
+		dep  api.Position
+		paid []sum
+	}
+	var credits []credit
+	var views []api.Position
+	for _, d := range f.rec.Deps {
+		if d.Feed == f.rec.Feed {
+			continue
+		}
+		paid, isPaid := f.At(d, rowPaid(f.rec.Author))
+		grants, isGrants := f.At(d, rowGrants(f.rec.Author))
+		for _, l := range get[[]limits](grants, isGrants) {
+			f.take(l)
+		}
+		if isPaid {
+			credits = append(credits, credit{d, get[[]sum](paid, true)})
+		}
+		if isPaid || isGrants {
+			continue
+		}
+		if h, accepted := f.Dep(d); accepted && h.Topic.Name == fact.FinalityTopic {
+			views = append(views, d)
+		}
+	}
+	for _, c := range credits {
+		final := slices.ContainsFunc(views, func(v api.Position) bool {
+			at, ok := fact.FinalAt(f, v, c.dep.Feed)
+			return ok && at.Position(c.dep.Feed) == c.dep
+		})
+		f.credit(c.dep.Feed, c.paid, final)
+	}
+}
+
+// credit counts what a payer has paid in all beyond what is counted already.
+func (f *fold) credit(payer api.Hash, paid []sum, final bool) {
+	row, known := f.Own(rowSeen(payer))
+	seen := get[[]sum](row, known)
+	changed := false
+	for _, p := range paid {
+		more := p.Amount - of(seen, p.Code) // both >= 0
+		if more <= 0 {
+			continue
+		}
+		if !final {
+			f.waiting = with(f.waiting, p.Code, addMax(of(f.waiting, p.Code), more))
+			continue
+		}
+		a := f.account(p.Code)
+		credits, ok := add(a.Credits, more)
+		if !ok {
+			continue // beyond what an account can count: it stays due
+		}
+		a.Credits = credits
+		seen = with(seen, p.Code, p.Amount)
+		changed = true
+		f.Add(dueKey(f.rec.Topic.Space, f.rec.Author, payer, p.Code), -more)
+	}
+	if changed {
+		f.Put(rowSeen(payer), codec.MustMarshal(seen))
+	}
+}
+
+// available returns how much an account may still spend; it may be below zero.
+func available(a account, waiting int64, l limits) int64 {
+	return addMax(addMax(a.Credits-a.Debits, min(waiting, l.P)), l.Limit)
+}
+
+// add returns a+b for non-negative numbers, false on overflow.
+func add(a, b int64) (int64, bool) { return a + b, a <= math.MaxInt64-b }
+
+// addMax returns a+b for b >= 0, at most the greatest int64.
+func addMax(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/intercooperative/icn/client"
+	"github.com/intercooperative/icn/kernel/api"
+)
+
+func (c *ctl) ledgerCmd() *cobra.Command {
+	return group("ledger", "Mutual credit: paying, and what is there",
+		c.ledgerTransfer(), c.ledgerBalance(), c.ledgerHistory(), c.ledgerGrant(), c.ledgerVerify(), c.ledgerVoid())
+}
+
+// currency finds the currency that a command means, for its decimals.
+func (c *ctl) currency(cmd *cobra.Command, space api.Hash, code string) (client.MembershipCurrency, error) {
+	ctx, cancel := c.context(cmd)
+	defer cancel()
+	_, s, err := ask[client.SpaceShowOut](ctx, c, "space.show", client.SpaceShowIn{Space: space})
+	if err != nil {
+		return client.MembershipCurrency{}, err
+	}
+	return pickCurrency(s, code)
+}
+
+func (c *ctl) ledgerTransfer() *cobra.Command {
+	var in client.LedgerTransferIn
+	cmd := &cobra.Command{
+		Use: "transfer DID AMOUNT", Short: "Pay a member", Args: cobra.ExactArgs(2),
+		Example: "icnctl ledger transfer did:icn:... 12.50 --currency hours --memo \"bicycle repair\"",
+	}
+	space := spaceFlag(cmd)
+	cmd.Flags().StringVar(&in.Currency, "currency", "", "code of the currency (default: the only one of the space)")
+	cmd.Flags().StringVar(&in.Memo, "memo", "", "what it is for, one line; every member can read it")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var err error
+		if in.Space, err = spaceID(*space); err != nil {
+			return err
+		}
+		if in.To, err = did(args[0]); err != nil {
+			return err
+		}
+		cur, err := c.currency(cmd, in.Space, in.Currency)
+		if err != nil {
+			return err
+		}
+		in.Currency = cur.Code
+		if in.Amount, err = parseAmount(args[1], cur.Scale, cur.Code); err != nil {
+			return err
+		}
+		return write(c, cmd, "ledger.transfer", in, func(o *client.LedgerTransferOut) {
+			c.facts("paid", formatAmount(in.Amount, cur.Scale)+" "+cur.Code, "to", string(in.To),
+				"balance", formatAmount(o.Balance, cur.Scale)+" "+cur.Code, "available", formatAmount(o.Available, cur.Scale)+" "+cur.Code)
+			c.receipt(o.Receipt)
+		})
+	}
+	return cmd
+}
+
+func (c *ctl) ledgerBalance() *cobra.Command {
+	cmd := &cobra.Command{Use: "balance [DID]", Short: "Show what is there, what is final and what may be spent", Args: cobra.MaximumNArgs(1)}
+	space := spaceFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var in client.LedgerBalanceIn
+		var err error
+		if in.Space, err = spaceID(*space); err != nil {
+			return err
+		}
+		if len(args) == 1 {
+			if in.DID, err = did(args[0]); err != nil {
+				return err
+			}
+		}
+		return read(c, cmd, "ledger.balance", in, func(o *client.LedgerBalanceOut) {
+			var rows [][]string
+			for _, b := range o.Balances {
+				f := func(n int64) string { return formatAmount(n, b.Scale) }
+				rows = append(rows, []string{b.Currency, f(b.Balance), f(b.FinalCredits), f(b.Unacknowledged), f(b.Limit), f(b.Available)})
+			}
+			c.table("No currency.", "CURRENCY BALANCE FINAL-CREDITS UNACKNOWLEDGED LIMIT AVAILABLE", rows)
+		})
+	}
+	return cmd
+}
+
+func (c *ctl) ledgerHistory() *cobra.Command {
+	var in client.LedgerHistoryIn
+	cmd := &cobra.Command{Use: "history [DID]", Short: "List transfers, the newest first", Args: cobra.MaximumNArgs(1)}
+	space := spaceFlag(cmd)
+	cmd.Flags().StringVar(&in.Currency, "currency", "", "only this currency")
+	page(cmd, &in.Limit, &in.Cursor)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var err error
+		if in.Space, err = spaceID(*space); err != nil {
+			return err
+		}
+		if len(args) == 1 {
+			if in.DID, err = did(args[0]); err != nil {
+				return err
+			}
+		}
+		return read(c, cmd, "ledger.history", in, func(o *client.LedgerHistoryOut) {
+			var rows [][]string
+			for _, e := range o.Entries {
+				with := e.From
+				if e.BalanceDelta < 0 {
+					with = e.To
+				}
+				state := "local"
+				if e.Final {
+					state = "final"
+				}
+				rows = append(rows, []string{when(e.Time), formatAmount(e.BalanceDelta, e.Scale), e.Currency, string(with), state, e.ID.String(), e.Memo})
+			}
+			c.table("No transfers.", "TIME AMOUNT CURRENCY WITH STATE RECORD MEMO", rows)
+			c.more(o.Cursor)
+		})
+	}
+	return cmd
+}
+
+func (c *ctl) ledgerGrant() *cobra.Command {
+	var in client.LedgerGrantIn
+	cmd := &cobra.Command{
+		Use: "grant DID LIMIT", Short: "Set how far a member may go below zero", Args: cobra.ExactArgs(2),
+		Example: "icnctl ledger grant did:icn:... 250 --currency hours",
+	}
+	space := spaceFlag(cmd)
+	cmd.Flags().StringVar(&in.Currency, "currency", "", "code of the currency (default: the only one of the space)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var err error
+		if in.Space, err = spaceID(*space); err != nil {
+			return err
+		}
+		if in.To, err = did(args[0]); err != nil {
+			return err
+		}
+		cur, err := c.currency(cmd, in.Space, in.Currency)
+		if err != nil {
+			return err
+		}
+		in.Currency = cur.Code
+		if in.Limit, err = parseAmount(args[1], cur.Scale, cur.Code); err != nil {
+			return err
+		}
+		return write(c, cmd, "ledger.grant", in, func(o *client.LedgerGrantOut) {
+			c.facts("member", string(in.To), "limit", formatAmount(in.Limit, cur.Scale)+" "+cur.Code, "grant", strconv.FormatUint(o.Number, 10))
+			c.receipt(o.Receipt)
+		})
+	}
+	return cmd
+}
+
+func (c *ctl) ledgerVerify() *cobra.Command {
+	cmd := &cobra.Command{Use: "verify", Short: "Check that the balances of each currency sum to zero", Args: cobra.NoArgs}
+	space := spaceFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		id, err := spaceID(*space)
+		if err != nil {
+			return err
+		}
+		var bad error
+		err = readBoth(c, cmd, "ledger.verify", client.LedgerVerifyIn{Space: id}, func(o *client.LedgerVerifyOut) {
+			var rows [][]string
+			for _, cur := range o.Currencies {
+				rows = append(rows, []string{cur.Currency, strconv.Itoa(cur.Accounts), strconv.FormatInt(cur.Sum, 10)})
+			}
+			c.table("No currency has been used yet.", "CURRENCY ACCOUNTS SUM", rows)
+			for _, p := range o.Problems {
+				c.note("problem: %s", clean(p))
+			}
+			if o.OK {
+				c.note("The books balance.")
+			}
+		}, func(o *client.LedgerVerifyOut) {
+			if !o.OK {
+				bad = api.Errorf("ledger.verify", api.Conflict, "the books do not balance: `icnctl state verify` tells whether the state is at fault")
+			}
+		})
+		return errors.Join(err, bad)
+	}
+	return cmd
+}
+
+func (c *ctl) ledgerVoid() *cobra.Command {
+	var in client.LedgerVoidIn
+	cmd := &cobra.Command{Use: "void", Short: "List records that a rule made void, and why", Args: cobra.NoArgs}
+	space := spaceFlag(cmd)
+	page(cmd, &in.Limit, &in.Cursor)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		var err error
+		if in.Space, err = spaceID(*space); err != nil {
+			return err
+		}
+		return read(c, cmd, "ledger.void", in, func(o *client.LedgerVoidOut) {
+			var rows [][]string
+			for _, e := range o.Entries {
+				why := ""
+				if e.Reason != nil {
+					why = fmt.Sprintf("%s (%s)", e.Reason.Text, e.Reason.Rule)
+				}
+				rows = append(rows, []string{when(e.Time), e.ID.String(), string(e.Author), why})
+			}
+			c.table("No void records.", "TIME RECORD AUTHOR WHY", rows)
+			c.more(o.Cursor)
+		})
+	}
+	return cmd
+}

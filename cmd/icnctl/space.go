@@ -1,0 +1,197 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/intercooperative/icn/client"
+	"github.com/intercooperative/icn/kernel/api"
+)
+
+func (c *ctl) spaceCmd() *cobra.Command {
+	return group("space", "Co-operatives, communities and other circles that share records",
+		c.spaceCreate(), c.spaceList(), c.spaceShow(), c.spaceInvite(), c.spaceJoin())
+}
+
+func (c *ctl) spaceCreate() *cobra.Command {
+	var in client.SpaceCreateIn
+	var scale int
+	var limit string
+	cmd := &cobra.Command{
+		Use: "create NAME", Short: "Found a space and print its id", Args: cobra.ExactArgs(1),
+		Example: "icnctl space create \"Mill Lane\" --currency hours --scale 2 --default-limit 100",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in.Name, in.Scale = args[0], &scale
+			if limit != "" {
+				if scale < 0 || scale > 6 {
+					return api.Errorf("--scale", api.Invalid, "got %d, want 0 to 6", scale)
+				}
+				minor, err := parseAmount(limit, scale, in.Currency)
+				if err != nil {
+					return err
+				}
+				in.DefaultLimit = &minor
+			}
+			return write(c, cmd, "space.create", in, func(o *client.SpaceCreateOut) {
+				fmt.Fprintln(c.out, o.Space)
+				c.receipt(o.Receipt)
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&in.Kind, "kind", "cooperative", "cooperative, community, federation or personal")
+	f.StringVar(&in.Currency, "currency", "hours", "code of its currency")
+	f.IntVar(&scale, "scale", 2, "decimals of the currency, 0 to 6")
+	f.StringVar(&limit, "default-limit", "", "how far a member may go below zero, in the currency (default 10000 of its smallest unit)")
+	f.BoolVar(&in.Test, "test", false, "a space for trying things out; the mark is never taken off")
+	return cmd
+}
+
+func (c *ctl) spaceList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the spaces that this node follows", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return read(c, cmd, "space.list", nil, func(o *client.SpaceListOut) {
+				var rows [][]string
+				for _, s := range o.Spaces {
+					rows = append(rows, []string{s.Space.String(), s.Name, s.Kind, strconv.FormatInt(s.Members, 10), currencies(s.Currencies), yes(s.Test)})
+				}
+				c.table("This node follows no space: `icnctl space create` founds one, `icnctl space join` joins one.", "SPACE NAME KIND MEMBERS CURRENCIES TEST", rows)
+			})
+		},
+	}
+}
+
+func currencies(cs []client.MembershipCurrency) string {
+	var codes []string
+	for _, c := range cs {
+		codes = append(codes, c.Code)
+	}
+	return orNone(strings.Join(codes, ","))
+}
+
+func (c *ctl) spaceShow() *cobra.Command {
+	cmd := &cobra.Command{Use: "show", Short: "Show what a space is", Args: cobra.NoArgs}
+	space := spaceFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		id, err := spaceID(*space)
+		if err != nil {
+			return err
+		}
+		return read(c, cmd, "space.show", client.SpaceShowIn{Space: id}, func(o *client.SpaceShowOut) {
+			c.facts("space", o.Space.String(), "name", o.Name, "kind", o.Kind, "test", yes(o.Test), "members", strconv.FormatInt(o.Members, 10))
+			for _, cur := range o.Currencies {
+				c.facts("currency", fmt.Sprintf("%s, %d decimals, limit %s unless granted otherwise", cur.Code, cur.Scale, formatAmount(cur.DefaultLimit, cur.Scale)))
+			}
+			for _, f := range o.Founders {
+				c.facts("founder", string(f))
+			}
+			for _, w := range o.Witnesses {
+				c.facts("witness", w.String())
+			}
+			c.facts("threshold", fmt.Sprintf("%d of %d witnesses make a record final", o.Threshold, len(o.Witnesses)))
+			for _, of := range o.Offices {
+				c.facts("office", of.Name+" is held by "+string(of.DID))
+			}
+		})
+	}
+	return cmd
+}
+
+func (c *ctl) spaceInvite() *cobra.Command {
+	var in client.SpaceInviteIn
+	cmd := &cobra.Command{
+		Use: "invite", Short: "Print an invitation; whoever has its text may join", Args: cobra.NoArgs,
+	}
+	space := spaceFlag(cmd)
+	cmd.Flags().Uint32Var(&in.Uses, "uses", 1, "how many may join with it, 1 to 10000")
+	cmd.Flags().IntVar(&in.ExpiresHours, "expires-hours", 72, "hours until it expires, 1 to 8760")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		var err error
+		if in.Space, err = spaceID(*space); err != nil {
+			return err
+		}
+		return write(c, cmd, "space.invite", in, func(o *client.SpaceInviteOut) {
+			fmt.Fprintln(c.out, o.Invitation)
+			c.note("This is a secret: whoever has it may join, until %s.", when(o.Expires))
+		})
+	}
+	return cmd
+}
+
+func (c *ctl) spaceJoin() *cobra.Command {
+	return &cobra.Command{
+		Use: "join INVITATION", Short: "Join a space with an invitation and wait to be admitted", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return write(c, cmd, "space.join", client.SpaceJoinIn{Invitation: args[0]}, func(o *client.SpaceJoinOut) {
+				fmt.Fprintln(c.out, o.Space)
+				if o.Member {
+					c.note("You are a member of %s.", clean(o.Name))
+				} else {
+					c.note("Asked to join %s; not admitted yet.", clean(o.Name))
+				}
+			})
+		},
+	}
+}
+
+func (c *ctl) memberCmd() *cobra.Command {
+	return group("member", "The members of a space", c.memberList(), c.memberAdd())
+}
+
+func (c *ctl) memberList() *cobra.Command {
+	var in client.MemberListIn
+	cmd := &cobra.Command{Use: "list", Short: "List the members of a space", Args: cobra.NoArgs}
+	space := spaceFlag(cmd)
+	page(cmd, &in.Limit, &in.Cursor)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		var err error
+		if in.Space, err = spaceID(*space); err != nil {
+			return err
+		}
+		return read(c, cmd, "member.list", in, func(o *client.MemberListOut) {
+			var rows [][]string
+			for _, m := range o.Members {
+				rows = append(rows, []string{string(m.DID), m.Device.String(), when(m.Since), yes(m.Founder)})
+			}
+			c.table("No members.", "MEMBER DEVICE SINCE FOUNDER", rows)
+			c.more(o.Cursor)
+		})
+	}
+	return cmd
+}
+
+// page adds the flags of a list.
+func page(cmd *cobra.Command, limit *int, cursor *string) {
+	cmd.Flags().IntVar(limit, "limit", 0, "entries of a page (default: the operation's own)")
+	cmd.Flags().StringVar(cursor, "cursor", "", "where the page before ended")
+}
+
+func (c *ctl) memberAdd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "add DID DEVICE", Short: "Admit a member without an invitation", Args: cobra.ExactArgs(2),
+		Long: "Admits a member without an invitation. DID and device are what the new member's `icnctl id show` prints.",
+	}
+	space := spaceFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		in := client.MemberAddIn{}
+		var err error
+		if in.Space, err = spaceID(*space); err != nil {
+			return err
+		}
+		if in.DID, err = did(args[0]); err != nil {
+			return err
+		}
+		if err := in.Device.UnmarshalText([]byte(args[1])); err != nil {
+			return api.Errorf("DEVICE", api.Invalid, "%w", err)
+		}
+		return write(c, cmd, "member.add", in, func(o *client.MemberAddOut) {
+			c.note("%s is a member.", in.DID)
+			c.receipt(o.Receipt)
+		})
+	}
+	return cmd
+}

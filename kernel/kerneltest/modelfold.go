@@ -1,0 +1,229 @@
+package kerneltest
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/record"
+)
+
+// fold runs the rules over r and gives its node, not yet stored.
+func (m *Model) fold(r *api.Record) (*node, error) {
+	const op = "model.fold"
+	o := m.owners[r.Topic.Name]
+	if o == nil {
+		return nil, api.Errorf(op, api.Unsupported, "topic %q belongs to no app", r.Topic.Name)
+	}
+	n := &node{rec: r, owner: o}
+	foreign := false
+	for _, d := range r.Deps {
+		dn := m.nodes[d.ID]
+		if dn == nil || dn.rec.Position() != d {
+			return nil, api.Errorf(op, api.NotFound, "dep %v is not here", d)
+		}
+		foreign = foreign || dn.rec.Topic.Space != r.Topic.Space
+	}
+	if r.Seq > 1 {
+		if n.parent = m.nodes[r.Prev]; n.parent == nil || n.parent.rec.Feed != r.Feed || n.parent.rec.Seq != r.Seq-1 {
+			return nil, api.Errorf(op, api.NotFound, "the predecessor of %v is not here", r.Position())
+		}
+		r.Author = n.parent.rec.Author
+	} else {
+		ke, err := record.ParseKeyEvent(r.Auth)
+		if err != nil {
+			return nil, err
+		}
+		if ke.Device != r.Device {
+			return nil, api.Errorf(op, api.Invalid, "the key event certifies another device")
+		}
+		r.Author = ke.DID
+	}
+	if foreign {
+		n.out = kernelVoid("foreign-dep", "the record cites a record of another space")
+		return n, nil
+	}
+	if founds := r.Seq == 1 && r.ID == r.Topic.Space; founds != (o.founding != "" && r.Kind == o.founding) {
+		n.out = kernelVoid("founding", "only the founding kind of its topic founds a space, and it founds one")
+		return n, nil
+	}
+	n.out, n.effects = m.apply(n)
+	// Pure means: the same again, from the same.
+	out, again := m.apply(n)
+	if !reflect.DeepEqual(out, n.out) || !reflect.DeepEqual(again, n.effects) {
+		panic(fmt.Sprintf("%s: Apply of %v is not pure:\n%+v %+v\n%+v %+v", o.name, r.Position(), n.out, n.effects, out, again))
+	}
+	if n.out.Void != nil {
+		n.effects = effects{}
+	}
+	return n, nil
+}
+
+func kernelVoid(rule, text string) api.Outcome { return api.Voided("kernel", rule, text) }
+
+func (m *Model) apply(n *node) (api.Outcome, effects) {
+	rec := *n.rec
+	rec.Body, rec.Auth, rec.Deps = bytes.Clone(rec.Body), bytes.Clone(rec.Auth), slices.Clone(rec.Deps)
+	t := &tx{m: m, n: n, effects: effects{rows: map[string][]byte{}, index: map[string][]byte{}, count: map[string]int64{}}}
+	out := n.owner.app.Apply(t, &rec)
+	if !bytes.Equal(rec.Body, n.rec.Body) || !slices.Equal(rec.Deps, n.rec.Deps) {
+		panic(n.owner.name + ": Apply changed the record")
+	}
+	t.done = true
+	return out, t.effects
+}
+
+// put stores a folded node and works out anew what has effect.
+func (m *Model) put(n *node) {
+	r := n.rec
+	n.number = len(m.log)
+	m.log = append(m.log, n)
+	m.nodes[r.ID] = n
+	f := m.feeds[r.Feed]
+	if f == nil {
+		f = &feed{topic: r.Topic, device: r.Device, author: r.Author}
+		m.feeds[r.Feed] = f
+	}
+	for _, o := range f.nodes {
+		if o.rec.Seq == r.Seq && (f.fork == 0 || r.Seq < f.fork) {
+			f.fork = r.Seq
+		}
+	}
+	f.nodes = append(f.nodes, n)
+	for k := range n.effects.index {
+		k = n.owner.name + "\x00" + k
+		place := api.Position{Feed: r.Feed, Seq: r.Seq}
+		if by, ok := m.users[k]; ok && by != place {
+			panic(fmt.Sprintf("index key %q is written by %v and %v", k, by, place))
+		}
+		m.users[k] = place
+	}
+	if f.tip == n.parent {
+		f.tip = n
+	}
+	m.forked = m.forked || f.fork != 0
+	if m.forked {
+		m.settle()
+		return
+	}
+	// The one short cut: without forks everything accepted has effect, and only final marks can move.
+	f.active = n
+	if n.out.Void == nil {
+		m.do(n)
+	}
+	m.mark(r.Feed, f)
+	for _, p := range n.effects.finals {
+		if f := m.feeds[p.Feed]; f != nil {
+			m.mark(p.Feed, f)
+		}
+	}
+}
+
+// settle computes which records have effect, from nothing: first no position is final, then those that effective records state, and so on
+// until nothing moves. Then it does the effects.
+func (m *Model) settle() {
+	for _, f := range m.feeds {
+		f.final, f.active = nil, f.end(nil)
+	}
+	for round := 0; ; round++ {
+		if round > len(m.log) {
+			panic("final positions do not come to rest")
+		}
+		moved := false
+		for id, f := range m.feeds {
+			if m.mark(id, f) {
+				moved = true
+			}
+		}
+		if !moved {
+			break
+		}
+		for _, f := range m.feeds {
+			f.active = f.end(f.final)
+		}
+	}
+	for app := range m.index {
+		clear(m.index[app])
+		clear(m.count[app])
+	}
+	for _, n := range m.log {
+		if m.effective(n) {
+			m.do(n)
+		}
+	}
+}
+
+// mark sets f's final record: of the positions that effective records of other feeds state, in order, each that continues the one before.
+func (m *Model) mark(id api.Hash, f *feed) bool {
+	var stated []api.Position
+	for _, n := range m.log {
+		if n.rec.Feed == id || len(n.effects.finals) == 0 || !m.effective(n) {
+			continue
+		}
+		for _, p := range n.effects.finals {
+			if p.Feed == id {
+				stated = append(stated, p)
+			}
+		}
+	}
+	slices.SortFunc(stated, func(a, b api.Position) int {
+		return cmp.Or(cmp.Compare(a.Seq, b.Seq), bytes.Compare(a.ID[:], b.ID[:]))
+	})
+	var fin *node
+	for _, p := range stated {
+		if n := m.nodes[p.ID]; n != nil && n.rec.Position() == p && (fin == nil || n.on(fin.rec.Seq) == fin) {
+			fin = n
+		}
+	}
+	moved := fin != f.final
+	f.final = fin
+	return moved
+}
+
+// end is the last record with effect when fin is the final one.
+func (f *feed) end(fin *node) *node {
+	switch {
+	case f.fork == 0:
+		return f.tip
+	case fin != nil && fin.rec.Seq >= f.fork:
+		return fin
+	}
+	return f.tip.on(f.fork - 1)
+}
+
+// on returns n's ancestor at seq, n itself when it is there, nil when there is none.
+func (n *node) on(seq uint64) *node {
+	for n != nil && n.rec.Seq > seq {
+		n = n.parent
+	}
+	if n == nil || n.rec.Seq != seq {
+		return nil
+	}
+	return n
+}
+
+// onBranch reports whether n is end or below it.
+func (n *node) onBranch(end *node) bool { return end != nil && end.on(n.rec.Seq) == n }
+
+// held reports whether n waits for a fork to be resolved.
+func (m *Model) held(n *node) bool { return !n.onBranch(m.feeds[n.rec.Feed].active) }
+
+func (m *Model) effective(n *node) bool { return n.out.Void == nil && !m.held(n) }
+
+func (m *Model) final(n *node) bool { return n.onBranch(m.feeds[n.rec.Feed].final) }
+
+func (m *Model) do(n *node) {
+	app := n.owner.name
+	for k, v := range n.effects.index {
+		m.index[app][k] = indexRow{v, n}
+	}
+	for k, d := range n.effects.count {
+		c := m.count[app]
+		if c[k] += d; c[k] == 0 {
+			delete(c, k)
+		}
+	}
+}

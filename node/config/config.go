@@ -1,0 +1,249 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/record"
+)
+
+// Config is what an operator may set. Each field is a key, `section.name`, of the file, of the environment (ICN_SECTION_NAME) and of `icnctl
+// config show`; the doc tag is its comment in a new file. A key that would do nothing does not exist.
+type Config struct {
+	// DataDir holds everything the node keeps. It is no key of the file, which may lie in it.
+	DataDir string `koanf:"-" json:"-"`
+
+	Network       Network       `koanf:"network" json:"network"`
+	RPC           RPC           `koanf:"rpc" json:"rpc"`
+	Store         Store         `koanf:"store" json:"store"`
+	Identity      Identity      `koanf:"identity" json:"identity"`
+	Observability Observability `koanf:"observability" json:"observability"`
+}
+
+// Network is about other nodes.
+type Network struct {
+	BindAddr       string   `koanf:"bind_addr" json:"bind_addr" doc:"where other nodes reach this one, host:port over UDP; empty: no other nodes at all"`
+	EnableMDNS     bool     `koanf:"enable_mdns" json:"enable_mdns" doc:"find nodes in the local network, and be found"`
+	BootstrapPeers []string `koanf:"bootstrap_peers" json:"bootstrap_peers" doc:"addresses icn://<node did>@host:port that are dialled at the start and kept"`
+	MaxPeers       int      `koanf:"max_peers" json:"max_peers" doc:"connections at most, 1 to 10000"`
+}
+
+// RPC is about programs on this machine.
+type RPC struct {
+	Bind string `koanf:"bind" json:"bind" doc:"the local socket, unix:PATH; empty: icnd.sock in the data directory"`
+}
+
+// Store is about what is kept on disk.
+type Store struct {
+	Engine string `koanf:"engine" json:"engine" doc:"pebble, or mem, which forgets everything when the node stops"`
+}
+
+// Identity is about the node's keys.
+type Identity struct {
+	PassphraseFile string `koanf:"passphrase_file" json:"passphrase_file" doc:"file that holds the keystore's passphrase; empty: ICN_KEYSTORE_PASSPHRASE, else the terminal is asked"`
+}
+
+// Observability is about watching the node.
+type Observability struct {
+	LogLevel    string `koanf:"log_level" json:"log_level" doc:"debug, info, warn or error"`
+	LogFormat   string `koanf:"log_format" json:"log_format" doc:"json for machines, text for people"`
+	MetricsBind string `koanf:"metrics_bind" json:"metrics_bind" doc:"IP address of the metrics and health server; it asks nobody who they are"`
+	MetricsPort int    `koanf:"metrics_port" json:"metrics_port" doc:"its TCP port, 0 to 65535; 0 switches it off"`
+}
+
+// Defaults returns the configuration of a node whose operator sets nothing, but for the data directory.
+func Defaults() Config {
+	return Config{
+		Network:       Network{BindAddr: "0.0.0.0:7100", EnableMDNS: true, BootstrapPeers: []string{}, MaxPeers: 100},
+		Store:         Store{Engine: "pebble"},
+		Observability: Observability{LogLevel: "info", LogFormat: "json", MetricsBind: "127.0.0.1", MetricsPort: 9100},
+	}
+}
+
+// maxBootstrap bounds the list of addresses that are dialled for ever.
+const maxBootstrap = 256
+
+// Validate checks every field. The error, of kind Invalid, has a line for each bad one: key, value, and what would be right.
+func (c *Config) Validate() error {
+	var problems []string
+	bad := func(key string, value any, want string) {
+		problems = append(problems, fmt.Sprintf("%s = %s: %s", key, literal(value), want))
+	}
+	if c.Network.BindAddr != "" && checkHostPort(c.Network.BindAddr) != nil {
+		bad("network.bind_addr", c.Network.BindAddr, `want host:port with a port from 0 to 65535, such as "0.0.0.0:7100", or "" for no peers`)
+	}
+	if len(c.Network.BootstrapPeers) > maxBootstrap {
+		bad("network.bootstrap_peers", len(c.Network.BootstrapPeers), fmt.Sprintf("want at most %d addresses", maxBootstrap))
+	}
+	for _, p := range c.Network.BootstrapPeers {
+		if err := checkPeer(p); err != nil {
+			bad("network.bootstrap_peers", p, "want icn://<node did>@host:port, as the peer's `icnctl status` shows it: "+err.Error())
+		}
+	}
+	if n := c.Network.MaxPeers; n < 1 || n > 10_000 {
+		bad("network.max_peers", n, "want 1 to 10000")
+	}
+	if path, ok := strings.CutPrefix(c.RPC.Bind, "unix:"); c.RPC.Bind != "" && (!ok || path == "") {
+		bad("rpc.bind", c.RPC.Bind, "want unix:PATH; the local socket asks nobody who they are, so it is not offered on the network")
+	}
+	if e := c.Store.Engine; e != "pebble" && e != "mem" {
+		bad("store.engine", e, "want pebble or mem")
+	}
+	if l := c.Observability.LogLevel; l != "debug" && l != "info" && l != "warn" && l != "error" {
+		bad("observability.log_level", l, "want debug, info, warn or error")
+	}
+	if f := c.Observability.LogFormat; f != "json" && f != "text" {
+		bad("observability.log_format", f, "want json or text")
+	}
+	if net.ParseIP(c.Observability.MetricsBind) == nil {
+		bad("observability.metrics_bind", c.Observability.MetricsBind, "want an IP address without a port, such as 127.0.0.1")
+	}
+	if p := c.Observability.MetricsPort; p < 0 || p > 65535 {
+		bad("observability.metrics_port", p, "want 0 to 65535")
+	}
+	if len(problems) > 0 {
+		return api.Errorf("config", api.Invalid, "%s", strings.Join(problems, "\n"))
+	}
+	return nil
+}
+
+func checkHostPort(s string) error {
+	_, port, err := net.SplitHostPort(s)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	return err
+}
+
+func checkPeer(s string) error {
+	rest, ok := strings.CutPrefix(s, "icn://")
+	if !ok {
+		return fmt.Errorf("no icn:// at its beginning")
+	}
+	did, addr, ok := strings.Cut(rest, "@")
+	if !ok {
+		return fmt.Errorf("no @")
+	}
+	if _, err := record.ParseDID(did); err != nil {
+		return err
+	}
+	return checkHostPort(addr)
+}
+
+// Effective returns every key and its value, for people and for node.config. There are no secrets among them: a passphrase is named by its file.
+func (c *Config) Effective() map[string]any {
+	out := map[string]any{"data_dir": c.DataDir}
+	v := reflect.ValueOf(*c)
+	for _, k := range keys() {
+		section, ok := out[k.section].(map[string]any)
+		if !ok {
+			section = map[string]any{}
+			out[k.section] = section
+		}
+		section[k.name] = v.FieldByIndex(k.index).Interface()
+	}
+	out["rpc"].(map[string]any)["bind"] = c.RPCAddress()
+	return out
+}
+
+// RPCAddress returns the address of the local socket, unix:PATH.
+func (c *Config) RPCAddress() string {
+	if c.RPC.Bind != "" {
+		return c.RPC.Bind
+	}
+	return "unix:" + filepath.Join(c.DataDir, SocketFile)
+}
+
+// key is one field of Config as the file and the environment know it.
+type key struct {
+	section, name string
+	env           string // ICN_SECTION_NAME
+	doc           string
+	index         []int // of the field in Config
+	typ           reflect.Type
+}
+
+func (k key) path() string { return k.section + "." + k.name }
+
+// keys lists the fields of Config in their order.
+func keys() []key {
+	var out []key
+	t := reflect.TypeFor[Config]()
+	for i := range t.NumField() {
+		section := t.Field(i)
+		if section.Type.Kind() != reflect.Struct {
+			continue
+		}
+		for j := range section.Type.NumField() {
+			f := section.Type.Field(j)
+			k := key{section: section.Tag.Get("koanf"), name: f.Tag.Get("koanf"), doc: f.Tag.Get("doc"), index: []int{i, j}, typ: f.Type}
+			k.env = envPrefix + strings.ToUpper(k.section+"_"+k.name)
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// literal writes a value as TOML does.
+func literal(v any) string {
+	switch v := v.(type) {
+	case string:
+		return strconv.Quote(v)
+	case []string:
+		quoted := make([]string, len(v))
+		for i, s := range v {
+			quoted[i] = strconv.Quote(s)
+		}
+		return "[" + strings.Join(quoted, ", ") + "]"
+	}
+	return fmt.Sprint(v)
+}
+
+// nearest returns the known key that somebody who wrote path most likely meant: one of the same name in another section, else the one
+// that takes the fewest edits.
+func nearest(path string) string {
+	all := keys()
+	_, name, _ := strings.Cut(path, ".")
+	if i := slices.IndexFunc(all, func(k key) bool { return k.name == name }); i >= 0 {
+		return all[i].path()
+	}
+	best, least := "", -1
+	try := func(candidate string) {
+		if d := distance(path, candidate); least < 0 || d < least {
+			best, least = candidate, d
+		}
+	}
+	for _, k := range all {
+		try(k.path())
+		if !strings.Contains(path, ".") {
+			try(k.section)
+		}
+	}
+	return best
+}
+
+// distance is the edit distance of Levenshtein, in bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}
