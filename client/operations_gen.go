@@ -541,7 +541,7 @@ type TrustGraphOut struct {
 type TrustImportIn struct {
 	Space api.Hash   `json:"space,omitzero"` // the test space; default: the only one this node follows
 	Seed  string     `json:"seed"`           // from which the people's keys are made; the same seed and label is the same person
-	Rows  []TrustRow `json:"rows"`           // at most 1000, in order of time
+	Rows  []TrustRow `json:"rows"`           // at most 5000, in order of time
 }
 
 // TrustImportOut is what trust.import answers.

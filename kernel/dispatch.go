@@ -89,8 +89,11 @@ func (k *Kernel) constrain(e *entry, call *api.Call, in any) (*api.Call, error) 
 		return call, nil
 	}
 	req := api.Request{Domain: e.domain, Actor: call.Actor, Action: e.Name}
-	if m, ok := in.(api.Measured); ok && !k.repeats(call) {
+	if m, ok := in.(api.Measured); ok {
 		req.Topic, req.Unit, req.Amount = m.Measure()
+		if k.repeats(call) { // what was asked has been done: nothing more is wanted
+			req.Amount = 0
+		}
 		if req.Topic.Space.IsZero() {
 			if fs := k.follows.list(); len(fs) == 1 {
 				req.Topic.Space = fs[0]

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -268,7 +269,32 @@ func (k *Kernel) supervisor() *suture.Supervisor {
 		}
 	}
 	root.Add(apps)
+	root.Add(service{"trim", k.trim})
 	return root
+}
+
+// trimEvery is how long a node must have been quiet before it gives memory back.
+const trimEvery = 15 * time.Second
+
+// trim returns memory to the system once after a burst: the collector alone would keep what an import or a catch-up needed for minutes, and a
+// co-op's small server has other things to do with it.
+func (k *Kernel) trim(ctx context.Context) error {
+	tick := time.NewTicker(trimEvery)
+	defer tick.Stop()
+	seen, trimmed := int64(0), int64(-1)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		n := k.metrics.total.Load()
+		if n == seen && n != trimmed {
+			debug.FreeOSMemory()
+			trimmed = n
+		}
+		seen = n
+	}
 }
 
 // service names a Serve function for the supervisor.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -74,6 +75,8 @@ func openKeystore(cfg *config.Config, src identity.PassphraseSource) (*identity.
 		return nil, err
 	}
 	defer clear(passphrase)
+	// scrypt takes 256 MiB on purpose; give them back before the node settles down.
+	defer debug.FreeOSMemory()
 	return identity.Open(cfg.DataDir, passphrase)
 }
 

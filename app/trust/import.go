@@ -17,7 +17,7 @@ import (
 
 const (
 	// maxRows bounds one trust.import.
-	maxRows = 1000
+	maxRows = 5000
 	// maxInFlight bounds the appends that wait at the same time; each waits for a group commit, so many share one.
 	maxInFlight = 256
 	// maxLabel bounds the seed and a person's label, in bytes.
@@ -56,7 +56,7 @@ type Row struct {
 type ImportIn struct {
 	Space api.Hash `json:"space,omitzero" doc:"the test space; default: the only one this node follows"`
 	Seed  string   `json:"seed" doc:"from which the people's keys are made; the same seed and label is the same person"`
-	Rows  []Row    `json:"rows" doc:"at most 1000, in order of time"`
+	Rows  []Row    `json:"rows" doc:"at most 5000, in order of time"`
 }
 
 // Validate implements api.Validator.

@@ -62,7 +62,7 @@ func TestRefusals(t *testing.T) {
 		{"ann", "trust.import", args{"seed": "s", "rows": []args{{"source": 1, "target": "1", "rating": 3}}}, api.Invalid, "rows[0].target"},
 		{"ann", "trust.import", args{"seed": "s", "rows": []args{{"target": 2, "rating": 3}}}, api.Invalid, "rows[0].source"},
 		{"ann", "trust.import", args{"seed": "s", "rows": []args{{"source": 1.5, "target": 2, "rating": 3}}}, api.Invalid, "person 1.5"},
-		{"ann", "trust.import", args{"seed": "s", "rows": make([]args, maxRows+1)}, api.TooLarge, "at most 1000"},
+		{"ann", "trust.import", args{"seed": "s", "rows": make([]args, maxRows+1)}, api.TooLarge, "at most 5000"},
 	} {
 		err := f.call(c.who, c.op, c.in, &struct{}{})
 		if api.KindOf(err) != c.kind || !strings.Contains(fmt.Sprint(err), c.says) {

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	importBatch = 500       // rows of one call
+	importBatch = 5000      // rows of one call: one person's rate holds up few others
 	maxImport   = 2_000_000 // rows of one file, which are kept in memory
 	maxLabel    = 64        // bytes of a person's label
 )

@@ -15,7 +15,7 @@ type Request struct {
 	Actor  DID    `json:"actor"`
 	Action string `json:"action"`           // operation or mechanism, e.g. an operation's name, "connect", "push"
 	Topic  Topic  `json:"topic,omitzero"`   // zero when no topic is concerned
-	Unit   string `json:"unit,omitempty"`   // what Amount counts
+	Unit   string `json:"unit,omitempty"`   // what Amount counts; not cached when set
 	Amount int64  `json:"amount,omitempty"` // minor units; compared with Ceiling by the kernel
 	Proofs []byte `json:"-"`                // opaque evidence shown by the actor (a handshake's credential); not cached when set
 }
@@ -147,8 +147,8 @@ func (r *Reason) Error() string {
 // OracleRegistry routes requests to the oracle of their domain. It is itself usable wherever one oracle is wanted.
 type OracleRegistry interface {
 	Evaluate(Request) Decision // the answer may be shared: read only
-	Register(PolicyOracle) // replaces the domain's oracle atomically and forgets its cached answers
-	Invalidate(Domain)     // forgets the domain's cached answers
+	Register(PolicyOracle)     // replaces the domain's oracle atomically and forgets its cached answers
+	Invalidate(Domain)         // forgets the domain's cached answers
 	Phase() Phase
 }
 

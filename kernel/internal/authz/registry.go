@@ -129,7 +129,8 @@ func (r *Registry) Stats() Stats { return Stats{Asked: r.asked.Load(), Panics: r
 // because the domain is unknown or its oracle abstains, the answer is Deny once the kernel is Running and Allow without constraints
 // before. An oracle that panics denies.
 //
-// Answers are remembered for the TTL, but for requests with Proofs. What the Decision points to is shared with other callers: it must not
+// Answers are remembered for the TTL, but for requests with Proofs and for
+// those that measure (Unit is set), whose answer may change with every record. What the Decision points to is shared with other callers: it must not
 // be modified.
 func (r *Registry) Evaluate(q api.Request) api.Decision {
 	s := (*r.slots.Load())[q.Domain]
@@ -147,7 +148,7 @@ func (r *Registry) Evaluate(q api.Request) api.Decision {
 }
 
 func (r *Registry) answer(s *slot, q *api.Request) api.Decision {
-	if r.cache == nil || len(q.Proofs) > 0 {
+	if r.cache == nil || len(q.Proofs) > 0 || q.Unit != "" {
 		d, _ := r.ask(s, q)
 		return d
 	}

@@ -156,16 +156,15 @@ func TestAnswersAge(t *testing.T) {
 }
 
 func TestWhatIsRemembered(t *testing.T) {
-	base := api.Request{Domain: "a", Actor: "x", Action: "y", Topic: api.Topic{Space: api.Hash{1}, Name: "n"}, Unit: "u", Amount: 1}
+	base := api.Request{Domain: "a", Actor: "x", Action: "y", Topic: api.Topic{Space: api.Hash{1}, Name: "n"}}
 	change := map[string]func(*api.Request){
 		"actor":  func(q *api.Request) { q.Actor = "z" },
 		"action": func(q *api.Request) { q.Action = "z" },
 		"space":  func(q *api.Request) { q.Topic.Space[31] = 1 },
 		"topic":  func(q *api.Request) { q.Topic.Name = "z" },
-		"unit":   func(q *api.Request) { q.Unit = "z" },
-		"amount": func(q *api.Request) { q.Amount = 2 },
+		"unit":   func(q *api.Request) { q.Unit, q.Amount = "z", 1 },
 		"proofs": func(q *api.Request) { q.Proofs = []byte{1} },
-		"split":  func(q *api.Request) { q.Action, q.Unit = "yu", "" },
+		"split":  func(q *api.Request) { q.Actor, q.Action = "xy", "" },
 	}
 	for name, f := range change {
 		r := authz.New(authz.Options{TTL: time.Hour})
@@ -183,10 +182,12 @@ func TestWhatIsRemembered(t *testing.T) {
 			t.Errorf("%s: the first answer was forgotten", name)
 		}
 		r.Evaluate(q)
-		if want := int64(2); name != "proofs" && o.asked.Load() != want {
-			t.Errorf("%s: the second answer was not remembered", name)
-		} else if name == "proofs" && o.asked.Load() != 3 {
-			t.Error("an answer to proofs was remembered")
+		want := int64(2)
+		if name == "proofs" || name == "unit" { // evidence is private, and what measures may change with every record
+			want = 3
+		}
+		if o.asked.Load() != want {
+			t.Errorf("%s: the second answer: asked %d times, want %d", name, o.asked.Load(), want)
 		}
 	}
 }
@@ -196,7 +197,7 @@ func TestHugeRequestsAndNoTTLAreNotRemembered(t *testing.T) {
 		ttl time.Duration
 		q   api.Request
 	}{
-		"huge":   {time.Hour, api.Request{Domain: "a", Unit: strings.Repeat("x", 1000)}},
+		"huge":   {time.Hour, api.Request{Domain: "a", Action: strings.Repeat("x", 1000)}},
 		"no TTL": {0, api.Request{Domain: "a"}},
 	} {
 		r := authz.New(authz.Options{TTL: tc.ttl})

@@ -27,7 +27,7 @@ import (
 // Sizes of the caches, in entries; a full cache is emptied, so memory is bounded and the policy is trivial.
 const (
 	maxFeeds    = 16 << 10
-	maxRows     = 64 << 10
+	maxRows     = 32 << 10
 	maxCounters = 32 << 10
 )
 
