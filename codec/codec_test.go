@@ -50,8 +50,10 @@ func TestCanonicalForm(t *testing.T) {
 		want string
 	}{
 		{&value{}, "88 60 00 00 f4 f90000 40 80 a0"},
-		{&value{Name: "a", Small: 24, N: -25, Flag: true, Ratio: 0.5, Bytes: []byte{1}, List: []inner{{}}, Map: map[string]int64{"bb": 1, "a": 2, "c": 3}},
-			"88 6161 1818 3818 f5 f93800 4101 81 83 40 00 80 a3 6161 02 6163 03 626262 01"}, // keys in order of their bytes: the shorter first
+		{
+			&value{Name: "a", Small: 24, N: -25, Flag: true, Ratio: 0.5, Bytes: []byte{1}, List: []inner{{}}, Map: map[string]int64{"bb": 1, "a": 2, "c": 3}},
+			"88 6161 1818 3818 f5 f93800 4101 81 83 40 00 80 a3 6161 02 6163 03 626262 01",
+		}, // keys in order of their bytes: the shorter first
 		{ptr(uint64(math.MaxUint64)), "1bffffffffffffffff"},
 		{ptr(int64(math.MinInt64)), "3b7fffffffffffffff"},
 		{ptr(0.1), "fb3fb999999999999a"},

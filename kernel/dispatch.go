@@ -70,8 +70,10 @@ func (k *Kernel) Call(ctx context.Context, call *api.Call, name string, raw json
 		return nil, api.Errorf(name, api.Unavailable, "the node is starting or stopping")
 	}
 	if !call.Can(e.Scope) {
-		return nil, api.Refusal(name, &api.Reason{Domain: "kernel", Rule: "scope", Text: "this needs the scope " + e.Scope,
-			Inputs: map[string]string{"scope": e.Scope, "held": strings.Join(call.Scopes, " ")}, Remedy: "ask for a token with that scope"})
+		return nil, api.Refusal(name, &api.Reason{
+			Domain: "kernel", Rule: "scope", Text: "this needs the scope " + e.Scope,
+			Inputs: map[string]string{"scope": e.Scope, "held": strings.Join(call.Scopes, " ")}, Remedy: "ask for a token with that scope",
+		})
 	}
 	in, err := e.Decode(raw)
 	if err != nil {

@@ -219,7 +219,9 @@ func (k *Kernel) Run(ctx context.Context) (err error) {
 			k.oracles.Register(p.Oracle())
 		}
 	}
-	k.oracles.Advance(api.CoreApps)
+	if err := k.oracles.Advance(api.CoreApps); err != nil {
+		return err
+	}
 	for _, app := range k.opt.Apps {
 		if s, ok := app.(api.Starter); ok {
 			if err := s.Start(runCtx, k.hosts[app.Info().Name]); err != nil {
@@ -227,7 +229,9 @@ func (k *Kernel) Run(ctx context.Context) (err error) {
 			}
 		}
 	}
-	k.oracles.Advance(api.Running)
+	if err := k.oracles.Advance(api.Running); err != nil {
+		return err
+	}
 
 	tree := k.supervisor()
 	served := tree.ServeBackground(runCtx)
@@ -235,11 +239,13 @@ func (k *Kernel) Run(ctx context.Context) (err error) {
 	k.log.Info("node is running", "node", k.nodeDID(), "member", k.opt.Identity.Signer().DID(), "spaces", len(k.follows.list()))
 	<-runCtx.Done()
 	k.ready.Store(false)
-	<-served
+	if e := <-served; e != nil && !errors.Is(e, context.Canceled) {
+		err = e
+	}
 	if cause := context.Cause(runCtx); ctx.Err() == nil {
 		return cause
 	}
-	return nil
+	return err
 }
 
 // supervisor builds the tree of services: a part that fails is restarted with back-off, and its siblings go on.

@@ -51,8 +51,10 @@ const (
 )
 
 func newNetwork(k *Kernel) (*network, error) {
-	n := &network{k: k, log: k.log.With("part", "network"), in: make(chan func(time.Time), netQueue), proofs: map[api.DID][]byte{},
-		peers: map[api.DID]*transport.Peer{}, shared: map[api.DID][]api.Hash{}}
+	n := &network{
+		k: k, log: k.log.With("part", "network"), in: make(chan func(time.Time), netQueue), proofs: map[api.DID][]byte{},
+		peers: map[api.DID]*transport.Peer{}, shared: map[api.DID][]api.Hash{},
+	}
 	bootstrap := slices.Clone(k.opt.Bootstrap)
 	err := fold.Metas(k.st, metaPeer, func(name string, proof []byte) bool {
 		address := name[len(metaPeer):]
@@ -327,11 +329,13 @@ func actors(p *transport.Peer) []api.DID {
 
 // Up implements transport.Handler.
 func (n *network) Up(p *transport.Peer) {
-	n.log.Info("peer is up", "peer", p.Node, "inbound", p.Inbound, "build", p.Build)
 	n.post(func(now time.Time) { n.up(now, p) })
 }
 
 func (n *network) up(now time.Time, p *transport.Peer) {
+	if n.peers[p.Node] == nil { // it is told again when the spaces change
+		n.log.Info("peer is up", "peer", p.Node, "inbound", p.Inbound, "build", p.Build)
+	}
 	n.peers[p.Node] = p
 	delete(n.shared, p.Node)
 	n.share(now, p)
@@ -547,8 +551,10 @@ func (k *Kernel) opPeers(context.Context, *api.Call, *None) (*PeerList, error) {
 		return out, nil
 	}
 	for _, p := range k.net.t.Peers() {
-		o := PeerOut{Node: p.Node, Addresses: p.Addresses, Members: []api.DID{}, State: "up", Since: p.Since.UTC(), RTT: float64(p.RTT.Microseconds()) / 1000,
-			Sent: p.Sent, Received: p.Received, Spaces: len(p.Spaces), Inbound: p.Inbound, Build: p.Build}
+		o := PeerOut{
+			Node: p.Node, Addresses: p.Addresses, Members: []api.DID{}, State: "up", Since: p.Since.UTC(), RTT: float64(p.RTT.Microseconds()) / 1000,
+			Sent: p.Sent, Received: p.Received, Spaces: len(p.Spaces), Inbound: p.Inbound, Build: p.Build,
+		}
 		for _, m := range p.Members {
 			o.Members = append(o.Members, m.DID)
 		}

@@ -173,31 +173,51 @@ type SubmitResult struct {
 // operations is the kernel's own part of the table. All of it is the operator's: none speaks for a domain.
 func (k *Kernel) operations() []api.Operation {
 	ops := []api.Operation{
-		api.Handle(api.Operation{Name: "node.status", Method: "GET", Path: "/node/status", CLI: "status", Scope: "node:read",
-			Summary: "Show who and how this node is"}, k.opStatus),
-		api.Handle(api.Operation{Name: "node.config", Method: "GET", Path: "/node/config", CLI: "config show", Scope: "node:read",
-			Summary: "Show the configuration in force, without secrets"},
+		api.Handle(api.Operation{
+			Name: "node.status", Method: "GET", Path: "/node/status", CLI: "status", Scope: "node:read",
+			Summary: "Show who and how this node is",
+		}, k.opStatus),
+		api.Handle(api.Operation{
+			Name: "node.config", Method: "GET", Path: "/node/config", CLI: "config show", Scope: "node:read",
+			Summary: "Show the configuration in force, without secrets",
+		},
 			func(context.Context, *api.Call, *None) (*ConfigOut, error) { return &ConfigOut{k.opt.Config}, nil }),
-		api.Handle(api.Operation{Name: "id.show", Method: "GET", Path: "/id", CLI: "id show", Scope: "node:read",
-			Summary: "Show this node's member, device and node key"},
+		api.Handle(api.Operation{
+			Name: "id.show", Method: "GET", Path: "/id", CLI: "id show", Scope: "node:read",
+			Summary: "Show this node's member, device and node key",
+		},
 			func(context.Context, *api.Call, *None) (*IdentityOut, error) {
 				s := k.opt.Identity.Signer()
 				return &IdentityOut{DID: s.DID(), Device: s.Device(), Node: k.selfDID()}, nil
 			}),
-		api.Handle(api.Operation{Name: "topic.list", Method: "GET", Path: "/topics", CLI: "topic list", Scope: "topic:read",
-			Summary: "List the topics of a space"}, k.opTopics),
-		api.HandleStream(api.Operation{Name: "topic.tail", Method: "GET", Path: "/topics/tail", CLI: "topic tail", Scope: "topic:read",
-			Summary: "Show the records of a topic as they come"}, k.opTail),
-		api.Handle(api.Operation{Name: "state.digest", Method: "GET", Path: "/state/digest", CLI: "state digest", Scope: "state:read",
-			Summary: "Print one hash per app: equal on nodes that hold the same records"}, k.opDigest),
-		api.Handle(api.Operation{Name: "state.verify", Method: "POST", Path: "/state/verify", CLI: "state verify", Scope: "state:read",
-			Summary: "Fold all records again beside the state and compare"}, k.opVerify),
-		api.Handle(api.Operation{Name: "state.rebuild", Method: "POST", Path: "/state/rebuild", CLI: "state rebuild", Scope: "state:write", Write: true,
-			Summary: "Throw the state away and make it anew from the records"}, k.opRebuild),
-		api.Handle(api.Operation{Name: "record.explain", Method: "GET", Path: "/records/{id}", CLI: "explain", Scope: "record:read",
-			Summary: "Say what became of a record and why"}, k.opExplain),
-		api.Handle(api.Operation{Name: "record.submit", Method: "POST", Path: "/records/submit", Scope: "record:write", Write: true,
-			Summary: "Send records signed elsewhere along the road"}, k.opSubmit),
+		api.Handle(api.Operation{
+			Name: "topic.list", Method: "GET", Path: "/topics", CLI: "topic list", Scope: "topic:read",
+			Summary: "List the topics of a space",
+		}, k.opTopics),
+		api.HandleStream(api.Operation{
+			Name: "topic.tail", Method: "GET", Path: "/topics/tail", CLI: "topic tail", Scope: "topic:read",
+			Summary: "Show the records of a topic as they come",
+		}, k.opTail),
+		api.Handle(api.Operation{
+			Name: "state.digest", Method: "GET", Path: "/state/digest", CLI: "state digest", Scope: "state:read",
+			Summary: "Print one hash per app: equal on nodes that hold the same records",
+		}, k.opDigest),
+		api.Handle(api.Operation{
+			Name: "state.verify", Method: "POST", Path: "/state/verify", CLI: "state verify", Scope: "state:read",
+			Summary: "Fold all records again beside the state and compare",
+		}, k.opVerify),
+		api.Handle(api.Operation{
+			Name: "state.rebuild", Method: "POST", Path: "/state/rebuild", CLI: "state rebuild", Scope: "state:write", Write: true,
+			Summary: "Throw the state away and make it anew from the records",
+		}, k.opRebuild),
+		api.Handle(api.Operation{
+			Name: "record.explain", Method: "GET", Path: "/records/{id}", CLI: "explain", Scope: "record:read",
+			Summary: "Say what became of a record and why",
+		}, k.opExplain),
+		api.Handle(api.Operation{
+			Name: "record.submit", Method: "POST", Path: "/records/submit", Scope: "record:write", Write: true,
+			Summary: "Send records signed elsewhere along the road",
+		}, k.opSubmit),
 	}
 	return append(ops, k.peerOperations()...)
 }
@@ -285,8 +305,10 @@ func (k *Kernel) opTail(ctx context.Context, _ *api.Call, in *TailIn, emit func(
 		if !ok {
 			return nil
 		}
-		return emit(&TailItem{Topic: in.Topic, Feed: rec.Feed, Seq: rec.Seq, ID: rec.ID, Author: rec.Author, Kind: rec.Kind, Time: rec.Time.Time(),
-			Deps: len(rec.Deps), Bytes: len(rec.Body), Accepted: v.Accepted, Held: v.Held, Final: v.Final, Reason: v.Reason})
+		return emit(&TailItem{
+			Topic: in.Topic, Feed: rec.Feed, Seq: rec.Seq, ID: rec.ID, Author: rec.Author, Kind: rec.Kind, Time: rec.Time.Time(),
+			Deps: len(rec.Deps), Bytes: len(rec.Body), Accepted: v.Accepted, Held: v.Held, Final: v.Final, Reason: v.Reason,
+		})
 	}
 	r := fold.NewReader(k.st, "", k.log)
 	cursor := r.LogEnd()
@@ -382,8 +404,10 @@ func (k *Kernel) opExplain(_ context.Context, _ *api.Call, in *ExplainIn) (*Expl
 	if !ok {
 		return nil, api.Errorf("record.explain", api.NotFound, "record %s: this node does not hold it", in.ID)
 	}
-	return &ExplainOut{Position: rec.Position(), Topic: rec.Topic.String(), Author: rec.Author, Kind: rec.Kind, Time: rec.Time.Time(),
-		Accepted: v.Accepted, Held: v.Held, Final: v.Final, Reason: v.Reason, Deps: rec.Deps}, nil
+	return &ExplainOut{
+		Position: rec.Position(), Topic: rec.Topic.String(), Author: rec.Author, Kind: rec.Kind, Time: rec.Time.Time(),
+		Accepted: v.Accepted, Held: v.Held, Final: v.Final, Reason: v.Reason, Deps: rec.Deps,
+	}, nil
 }
 
 func (k *Kernel) opSubmit(ctx context.Context, _ *api.Call, in *SubmitIn) (*SubmitOut, error) {

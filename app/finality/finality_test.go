@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -284,7 +285,7 @@ func TestServe(t *testing.T) {
 			t.Errorf("after the interval: final %v, %d statements", w.verdict(last).Final, len(w.statements())-n)
 		}
 		cancel()
-		if err := <-done; err != context.Canceled {
+		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Errorf("Serve ends with %v", err)
 		}
 	})

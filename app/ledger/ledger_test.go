@@ -266,8 +266,10 @@ func TestGrants(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.mustPay("clerk", "bob", 1000)
-	if _, err := w.m.Append(w.signer("clerk"), api.Draft{Topic: w.topic(fact.LedgerTopic), Kind: kindGrant,
-		Body: codec.MustMarshal(&grant{Account: w.did("ann"), Currency: "hours", Number: 4, Limit: 1})}); api.ReasonOf(err) == nil || api.ReasonOf(err).Rule != "out-of-order" {
+	if _, err := w.m.Append(w.signer("clerk"), api.Draft{
+		Topic: w.topic(fact.LedgerTopic), Kind: kindGrant,
+		Body: codec.MustMarshal(&grant{Account: w.did("ann"), Currency: "hours", Number: 4, Limit: 1}),
+	}); api.ReasonOf(err) == nil || api.ReasonOf(err).Rule != "out-of-order" {
 		t.Errorf("a grant that skips a number: %v", err)
 	}
 	w.verify()

@@ -18,18 +18,30 @@ import (
 // Operations implements api.OperationProvider.
 func (a *App) Operations() []api.Operation {
 	return []api.Operation{
-		api.Handle(api.Operation{Name: "ledger.transfer", Method: http.MethodPost, Path: "/ledger/transfer", CLI: "ledger transfer", Scope: "ledger:write", Write: true,
-			Summary: "Pay a member"}, a.transfer),
-		api.Handle(api.Operation{Name: "ledger.balance", Method: http.MethodGet, Path: "/ledger/balance/{did}", CLI: "ledger balance", Scope: "ledger:read",
-			Summary: "Show an account's balances and limits"}, a.balance),
-		api.Handle(api.Operation{Name: "ledger.history", Kind: api.List, Method: http.MethodGet, Path: "/ledger/history", CLI: "ledger history", Scope: "ledger:read",
-			Summary: "List an account's transfers, newest first"}, a.history),
-		api.Handle(api.Operation{Name: "ledger.void", Kind: api.List, Method: http.MethodGet, Path: "/ledger/void", CLI: "ledger void", Scope: "ledger:read",
-			Summary: "List the records that have no effect, and why"}, a.voids),
-		api.Handle(api.Operation{Name: "ledger.grant", Method: http.MethodPost, Path: "/ledger/grant", CLI: "ledger grant", Scope: "ledger:grant", Write: true,
-			Summary: "Set an account's credit limit"}, a.grant),
-		api.Handle(api.Operation{Name: "ledger.verify", Method: http.MethodGet, Path: "/ledger/verify", CLI: "ledger verify", Scope: "ledger:read",
-			Summary: "Check that the books balance"}, a.verify),
+		api.Handle(api.Operation{
+			Name: "ledger.transfer", Method: http.MethodPost, Path: "/ledger/transfer", CLI: "ledger transfer", Scope: "ledger:write", Write: true,
+			Summary: "Pay a member",
+		}, a.transfer),
+		api.Handle(api.Operation{
+			Name: "ledger.balance", Method: http.MethodGet, Path: "/ledger/balance/{did}", CLI: "ledger balance", Scope: "ledger:read",
+			Summary: "Show an account's balances and limits",
+		}, a.balance),
+		api.Handle(api.Operation{
+			Name: "ledger.history", Kind: api.List, Method: http.MethodGet, Path: "/ledger/history", CLI: "ledger history", Scope: "ledger:read",
+			Summary: "List an account's transfers, newest first",
+		}, a.history),
+		api.Handle(api.Operation{
+			Name: "ledger.void", Kind: api.List, Method: http.MethodGet, Path: "/ledger/void", CLI: "ledger void", Scope: "ledger:read",
+			Summary: "List the records that have no effect, and why",
+		}, a.voids),
+		api.Handle(api.Operation{
+			Name: "ledger.grant", Method: http.MethodPost, Path: "/ledger/grant", CLI: "ledger grant", Scope: "ledger:grant", Write: true,
+			Summary: "Set an account's credit limit",
+		}, a.grant),
+		api.Handle(api.Operation{
+			Name: "ledger.verify", Method: http.MethodGet, Path: "/ledger/verify", CLI: "ledger verify", Scope: "ledger:read",
+			Summary: "Check that the books balance",
+		}, a.verify),
 	}
 }
 
@@ -62,7 +74,7 @@ func (in *TransferIn) body() transfer {
 
 func checkDID(field string, did api.DID) error {
 	if did == "" {
-		return fmt.Errorf("%s: missing; want a DID, did:icn:...", field)
+		return fmt.Errorf("%s: missing; want did:icn: and a key", field)
 	}
 	if _, err := record.ParseDID(string(did)); err != nil {
 		return fmt.Errorf("%s: %w", field, err)
@@ -104,8 +116,10 @@ func (a *App) transfer(ctx context.Context, call *api.Call, in *TransferIn) (*Tr
 		return nil, api.Refusal(op, stranger(s, signer.DID()))
 	}
 	if p.feed != s.Feed(fact.LedgerTopic, signer.Device()) {
-		return nil, api.Refusal(op, &api.Reason{Domain: Domain, Rule: "other-device", Text: "this account spends from another of your devices",
-			Inputs: map[string]string{"device": signer.Device().String()}, Remedy: "pay from the device that was admitted"})
+		return nil, api.Refusal(op, &api.Reason{
+			Domain: Domain, Rule: "other-device", Text: "this account spends from another of your devices",
+			Inputs: map[string]string{"device": signer.Device().String()}, Remedy: "pay from the device that was admitted",
+		})
 	}
 	body := in.body()
 	rc, err := host.Append(ctx, signer, p.draft(s, kindTransfer, &body, call.Idempotency), call.Wait)
@@ -203,8 +217,10 @@ func (a *App) grant(ctx context.Context, call *api.Call, in *GrantIn) (*GrantOut
 	}
 	o, _ := s.Office(fact.Clerk)
 	if o.DID != signer.DID() || o.Device != signer.Device() {
-		return nil, api.Refusal(op, &api.Reason{Domain: Domain, Rule: "not-clerk", Text: "only the clerk of " + s.Genesis.Name + " grants limits",
-			Inputs: map[string]string{"clerk": string(o.DID)}, Remedy: "ask " + string(o.DID)})
+		return nil, api.Refusal(op, &api.Reason{
+			Domain: Domain, Rule: "not-clerk", Text: "only the clerk of " + s.Genesis.Name + " grants limits",
+			Inputs: map[string]string{"clerk": string(o.DID)}, Remedy: "ask " + string(o.DID),
+		})
 	}
 	if _, _, ok := s.Member(in.To); !ok {
 		return nil, api.Refusal(op, stranger(s, in.To))

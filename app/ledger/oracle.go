@@ -36,16 +36,20 @@ func (o *oracle) Evaluate(q api.Request) api.Decision {
 	}
 	st := p.state(q.Unit)
 	if st == nil {
-		return api.Denied(&api.Reason{Domain: Domain, Rule: "unknown-currency", Text: s.Genesis.Name + " has no currency " + clip(q.Unit),
-			Remedy: "it has " + strings.Join(s.Genesis.Currencies, ", ")})
+		return api.Denied(&api.Reason{
+			Domain: Domain, Rule: "unknown-currency", Text: s.Genesis.Name + " has no currency " + clip(q.Unit),
+			Remedy: "it has " + strings.Join(s.Genesis.Currencies, ", "),
+		})
 	}
 	most := max(st.available(), 0)
 	return api.Allowed(api.ConstraintSet{Ceiling: &most})
 }
 
 func stranger(s *fact.Space, did api.DID) *api.Reason {
-	return &api.Reason{Domain: Domain, Rule: "not-a-member", Text: clip(string(did)) + " is not a member of " + s.Genesis.Name,
-		Inputs: map[string]string{"did": clip(string(did)), "space": s.ID.String()}, Remedy: "its registrar can invite: icnctl space invite"}
+	return &api.Reason{
+		Domain: Domain, Rule: "not-a-member", Text: clip(string(did)) + " is not a member of " + s.Genesis.Name,
+		Inputs: map[string]string{"did": clip(string(did)), "space": s.ID.String()}, Remedy: "its registrar can invite: icnctl space invite",
+	}
 }
 
 func clip(s string) string {

@@ -36,8 +36,10 @@ func (society) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 	switch rec.Kind {
 	case "genesis":
 		b := read[founding](rec)
-		fact.PutGenesis(tx, fact.Genesis{Name: "Testers", Currencies: slices.Sorted(maps.Keys(b.Currencies)), Witnesses: []api.Key{b.Witness},
-			Founders: []fact.Founder{{DID: rec.Author, Device: rec.Device}}})
+		fact.PutGenesis(tx, fact.Genesis{
+			Name: "Testers", Currencies: slices.Sorted(maps.Keys(b.Currencies)), Witnesses: []api.Key{b.Witness},
+			Founders: []fact.Founder{{DID: rec.Author, Device: rec.Device}},
+		})
 		for code, c := range b.Currencies {
 			fact.PutCurrency(tx, code, c)
 		}
@@ -206,8 +208,10 @@ func (w *world) mustPay(from, to string, amount int64) *TransferOut {
 
 // transferDraft pays without asking whether that is wise.
 func (w *world) transferDraft(to string, amount int64, deps ...api.Position) api.Draft {
-	return api.Draft{Topic: w.topic(fact.LedgerTopic), Kind: kindTransfer, Deps: fact.Deps(deps),
-		Body: codec.MustMarshal(&transfer{To: w.did(to), Currency: "hours", Amount: amount})}
+	return api.Draft{
+		Topic: w.topic(fact.LedgerTopic), Kind: kindTransfer, Deps: fact.Deps(deps),
+		Body: codec.MustMarshal(&transfer{To: w.did(to), Currency: "hours", Amount: amount}),
+	}
 }
 
 // deliver makes a record of d after prev and applies it.

@@ -13,8 +13,10 @@ import (
 )
 
 func sample() *invitation {
-	return &invitation{Version: 1, Space: api.Hash{1}, Feed: api.Hash{2}, Seq: 3, ID: api.Hash{4}, Seed: bytes.Repeat([]byte{7}, 32),
-		Addresses: []string{"icn://did:icn:x@127.0.0.1:7100"}, Name: "Bakers", Expires: 99}
+	return &invitation{
+		Version: 1, Space: api.Hash{1}, Feed: api.Hash{2}, Seq: 3, ID: api.Hash{4}, Seed: bytes.Repeat([]byte{7}, 32),
+		Addresses: []string{"icn://did:icn:x@127.0.0.1:7100"}, Name: "Bakers", Expires: 99,
+	}
 }
 
 func TestInvitationText(t *testing.T) {

@@ -62,8 +62,10 @@ func (a *App) joinSpace(ctx context.Context, call *api.Call, in *JoinIn) (*JoinO
 		return out, host.Follow(inv.Space)
 	}
 	if host.Now().UnixMilli() >= inv.Expires {
-		return nil, api.Refusal(op, &api.Reason{Domain: Domain, Rule: "invitation-expired",
-			Text: "the invitation has expired at " + time.UnixMilli(inv.Expires).UTC().Format(time.RFC3339), Remedy: "ask the registrar of " + inv.Name + " for a new one"})
+		return nil, api.Refusal(op, &api.Reason{
+			Domain: Domain, Rule: "invitation-expired",
+			Text: "the invitation has expired at " + time.UnixMilli(inv.Expires).UTC().Format(time.RFC3339), Remedy: "ask the registrar of " + inv.Name + " for a new one",
+		})
 	}
 	body := joinBody(inv, signer)
 	if err := host.Follow(inv.Space); err != nil {

@@ -234,8 +234,10 @@ func TestOtherRegistrar(t *testing.T) {
 		t.Errorf("the founder admits: %v", err)
 	}
 	// Nor does the founder's feed, which knows the genesis without citing it.
-	_, err := n.m.Append(ann, api.Draft{Topic: api.Topic{Space: space, Name: fact.SpaceTopic}, Kind: kindAdmit,
-		Body: codec.MustMarshal(&admit{DID: bob.DID(), Device: bob.Device(), Number: 2})})
+	_, err := n.m.Append(ann, api.Draft{
+		Topic: api.Topic{Space: space, Name: fact.SpaceTopic}, Kind: kindAdmit,
+		Body: codec.MustMarshal(&admit{DID: bob.DID(), Device: bob.Device(), Number: 2}),
+	})
 	if rule(err) != "not-registrar" {
 		t.Errorf("the founder's record admits: %v", err)
 	}
@@ -305,9 +307,11 @@ func TestVoid(t *testing.T) {
 		t.Fatal(err)
 	}
 	spaceTopic, joinTopic := api.Topic{Space: space, Name: fact.SpaceTopic}, api.Topic{Space: space, Name: fact.JoinTopic}
-	good := genesis{Name: "x", Kind: "personal", Nonce: make([]byte, 16), Founders: []fact.Founder{{DID: ann.DID(), Device: ann.Device()}}, Witnesses: []api.Key{ann.Device()}, Threshold: 1,
+	good := genesis{
+		Name: "x", Kind: "personal", Nonce: make([]byte, 16), Founders: []fact.Founder{{DID: ann.DID(), Device: ann.Device()}}, Witnesses: []api.Key{ann.Device()}, Threshold: 1,
 		Offices:    []office{{Name: "clerk", DID: ann.DID(), Device: ann.Device()}, {Name: "registrar", DID: ann.DID(), Device: ann.Device()}, {Name: "treasury", DID: ann.DID(), Device: ann.Device()}},
-		Currencies: []currency{{Code: "hours"}}}
+		Currencies: []currency{{Code: "hours"}},
+	}
 	found := func(change func(*genesis)) []byte { g := good; change(&g); return codec.MustMarshal(&g) }
 	for name, tc := range map[string]struct {
 		by   api.Signer

@@ -23,20 +23,34 @@ const (
 // Operations implements api.OperationProvider.
 func (a *App) Operations() []api.Operation {
 	return []api.Operation{
-		api.Handle(api.Operation{Name: "space.create", Method: http.MethodPost, Path: "/space/create", CLI: "space create", Scope: "space:write", Write: true,
-			Summary: "Found a space"}, a.create),
-		api.Handle(api.Operation{Name: "space.list", Method: http.MethodGet, Path: "/space/list", CLI: "space list", Scope: "space:read",
-			Summary: "List the spaces that this node follows"}, a.list),
-		api.Handle(api.Operation{Name: "space.show", Method: http.MethodGet, Path: "/space/show", CLI: "space show", Scope: "space:read",
-			Summary: "Show what a space is"}, a.show),
-		api.Handle(api.Operation{Name: "space.invite", Method: http.MethodPost, Path: "/space/invite", CLI: "space invite", Scope: "member:write", Write: true,
-			Summary: "Write an invitation; whoever has its text may join"}, a.inviteSpace),
-		api.Handle(api.Operation{Name: "space.join", Method: http.MethodPost, Path: "/space/join", CLI: "space join", Scope: "space:write", Write: true,
-			Summary: "Join a space with an invitation and wait to be admitted"}, a.joinSpace),
-		api.Handle(api.Operation{Name: "member.list", Kind: api.List, Method: http.MethodGet, Path: "/member/list", CLI: "member list", Scope: "member:read",
-			Summary: "List the members of a space"}, a.members),
-		api.Handle(api.Operation{Name: "member.add", Method: http.MethodPost, Path: "/member/add", CLI: "member add", Scope: "member:write", Write: true,
-			Summary: "Admit a member without an invitation"}, a.add),
+		api.Handle(api.Operation{
+			Name: "space.create", Method: http.MethodPost, Path: "/space/create", CLI: "space create", Scope: "space:write", Write: true,
+			Summary: "Found a space",
+		}, a.create),
+		api.Handle(api.Operation{
+			Name: "space.list", Method: http.MethodGet, Path: "/space/list", CLI: "space list", Scope: "space:read",
+			Summary: "List the spaces that this node follows",
+		}, a.list),
+		api.Handle(api.Operation{
+			Name: "space.show", Method: http.MethodGet, Path: "/space/show", CLI: "space show", Scope: "space:read",
+			Summary: "Show what a space is",
+		}, a.show),
+		api.Handle(api.Operation{
+			Name: "space.invite", Method: http.MethodPost, Path: "/space/invite", CLI: "space invite", Scope: "member:write", Write: true,
+			Summary: "Write an invitation; whoever has its text may join",
+		}, a.inviteSpace),
+		api.Handle(api.Operation{
+			Name: "space.join", Method: http.MethodPost, Path: "/space/join", CLI: "space join", Scope: "space:write", Write: true,
+			Summary: "Join a space with an invitation and wait to be admitted",
+		}, a.joinSpace),
+		api.Handle(api.Operation{
+			Name: "member.list", Kind: api.List, Method: http.MethodGet, Path: "/member/list", CLI: "member list", Scope: "member:read",
+			Summary: "List the members of a space",
+		}, a.members),
+		api.Handle(api.Operation{
+			Name: "member.add", Method: http.MethodPost, Path: "/member/add", CLI: "member add", Scope: "member:write", Write: true,
+			Summary: "Admit a member without an invitation",
+		}, a.add),
 	}
 }
 
@@ -194,8 +208,10 @@ func (a *App) add(ctx context.Context, call *api.Call, in *AddIn) (*AddOut, erro
 	defer r.Close()
 	if m, pos, ok := s.Member(in.DID); ok {
 		if m.Device != in.Device {
-			return nil, api.Refusal(op, &api.Reason{Domain: Domain, Rule: "member-exists", Text: "this DID is a member already, with another device",
-				Inputs: map[string]string{"did": string(in.DID), "device": m.Device.String()}})
+			return nil, api.Refusal(op, &api.Reason{
+				Domain: Domain, Rule: "member-exists", Text: "this DID is a member already, with another device",
+				Inputs: map[string]string{"did": string(in.DID), "device": m.Device.String()},
+			})
 		}
 		rec, v, _ := r.Record(pos)
 		return &AddOut{Receipt: api.Receipt{Position: pos, Topic: rec.Topic, Time: rec.Time, Final: v.Final, Repeated: true}}, nil
@@ -218,8 +234,10 @@ func (a *App) asRegistrar(op string, call *api.Call, space api.Hash) (api.Host, 
 	s, err := a.open(op, r, space)
 	if err == nil && !isRegistrar(s, signer) {
 		o, _ := s.Office(fact.Registrar)
-		err = api.Refusal(op, &api.Reason{Domain: Domain, Rule: "not-registrar", Text: "only the registrar of " + s.Genesis.Name + " may do this",
-			Inputs: map[string]string{"registrar": string(o.DID)}, Remedy: "ask " + string(o.DID)})
+		err = api.Refusal(op, &api.Reason{
+			Domain: Domain, Rule: "not-registrar", Text: "only the registrar of " + s.Genesis.Name + " may do this",
+			Inputs: map[string]string{"registrar": string(o.DID)}, Remedy: "ask " + string(o.DID),
+		})
 	}
 	if err != nil {
 		r.Close()
@@ -270,7 +288,7 @@ func (a *App) inviteSpace(ctx context.Context, call *api.Call, in *InviteIn) (*I
 	}
 	key := api.Key(ed25519.NewKeyFromSeed(seed[:]).Public().(ed25519.PublicKey))
 	body := invite{Key: key, Uses: uses, Expires: host.Now().Add(time.Duration(hours) * time.Hour).UnixMilli()}
-	pos := api.Position{}
+	var pos api.Position
 	if b, at, ok := r.Own(s.Registrar(), rowInvite(key)); ok {
 		if err := codec.Unmarshal(b, &body); err != nil {
 			return nil, api.Wrap(op, err)

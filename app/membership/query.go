@@ -100,8 +100,10 @@ func (a *App) show(_ context.Context, _ *api.Call, in *ShowIn) (*ShowOut, error)
 		return nil, err
 	}
 	d := describe(r, s)
-	out := &ShowOut{Space: d.Space, Name: d.Name, Kind: d.Kind, Test: d.Test, Members: d.Members, Currencies: d.Currencies,
-		Witnesses: s.Genesis.Witnesses, Threshold: int(s.Genesis.Threshold), Genesis: s.Founded}
+	out := &ShowOut{
+		Space: d.Space, Name: d.Name, Kind: d.Kind, Test: d.Test, Members: d.Members, Currencies: d.Currencies,
+		Witnesses: s.Genesis.Witnesses, Threshold: int(s.Genesis.Threshold), Genesis: s.Founded,
+	}
 	for _, m := range s.Genesis.Founders {
 		out.Founders = append(out.Founders, m.DID)
 	}

@@ -69,7 +69,7 @@ func TestHandleStream(t *testing.T) {
 		}
 		return nil
 	}
-	if v, err := op.Do(t.Context(), &api.Call{}, &in{Count: 5}, emit); v != nil || err != stop || len(got) != 2 {
+	if v, err := op.Do(t.Context(), &api.Call{}, &in{Count: 5}, emit); v != nil || !errors.Is(err, stop) || len(got) != 2 {
 		t.Errorf("%v, %v, %v", v, err, got)
 	}
 }
@@ -85,16 +85,16 @@ func TestDecode(t *testing.T) {
 		kind api.Kind
 		text string
 	}{
-		`{"nmae":"a"}`:   {api.Invalid, `unknown field "nmae"`},
-		`{"name":1}`:     {api.Invalid, `field "name": got number, want string`},
-		`{"count":1.5}`:  {api.Invalid, `field "count": got number 1.5, want int`},
-		`{"count":"1"}`:  {api.Invalid, `field "count": got string, want int`},
-		`[]`:             {api.Invalid, `want api_test.in`},
-		`{`:              {api.Invalid, ``},
-		`{"name":"a"} 1`: {api.Invalid, `follows`},
-		`{"name" "a"}`:   {api.Invalid, `not JSON at byte 9`},
-		`{"count":-1}`:   {api.Invalid, `count: want 0 or more`},
-		`{"count":101}`:  {api.TooLarge, `at most 100`},
+		`{"nickname":"a"}`: {api.Invalid, `unknown field "nickname"`},
+		`{"name":1}`:       {api.Invalid, `field "name": got number, want string`},
+		`{"count":1.5}`:    {api.Invalid, `field "count": got number 1.5, want int`},
+		`{"count":"1"}`:    {api.Invalid, `field "count": got string, want int`},
+		`[]`:               {api.Invalid, `want api_test.in`},
+		`{`:                {api.Invalid, ``},
+		`{"name":"a"} 1`:   {api.Invalid, `follows`},
+		`{"name" "a"}`:     {api.Invalid, `not JSON at byte 9`},
+		`{"count":-1}`:     {api.Invalid, `count: want 0 or more`},
+		`{"count":101}`:    {api.TooLarge, `at most 100`},
 	} {
 		got, err := op.Decode([]byte(raw))
 		if api.KindOf(err) != tc.kind || got != nil || !strings.Contains(err.Error(), tc.text) {

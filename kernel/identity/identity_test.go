@@ -159,6 +159,7 @@ func ExampleGenerate() {
 }
 
 func ExampleDerive() {
-	fmt.Println(identity.Derive("demo", "alice").DID() == identity.Derive("demo", "alice").DID())
+	once, again := identity.Derive("demo", "alice"), identity.Derive("demo", "alice")
+	fmt.Println(once.DID() == again.DID())
 	// Output: true
 }

@@ -125,7 +125,7 @@ func encrypt(t *testing.T, plain string, to age.Recipient, armored bool) string 
 	t.Helper()
 	var out bytes.Buffer
 	wrapped := armor.NewWriter(&out)
-	var dst = (interface{ Write([]byte) (int, error) })(&out)
+	dst := (interface{ Write([]byte) (int, error) })(&out)
 	if armored {
 		dst = wrapped
 	}

@@ -72,6 +72,7 @@ func (h *host) Append(ctx context.Context, s api.Signer, d api.Draft, _ api.Wait
 	}
 	return h.m.Append(s, d)
 }
+
 func (h *host) Self() api.Signer {
 	h.m.mu.Lock()
 	defer h.m.mu.Unlock()

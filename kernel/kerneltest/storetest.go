@@ -194,7 +194,14 @@ func testStoreIterate(t *testing.T, open OpenStore) {
 		move func() bool
 		want string
 	}{
-		{it.Last, "d"}, {it.Prev, "b"}, {it.Prev, ""}, {it.Next, "b"}, {it.Next, "d"}, {it.Next, ""}, {it.Prev, "d"}, {it.First, "b"},
+		{it.Last, "d"},
+		{it.Prev, "b"},
+		{it.Prev, ""},
+		{it.Next, "b"},
+		{it.Next, "d"},
+		{it.Next, ""},
+		{it.Prev, "d"},
+		{it.First, "b"},
 		{func() bool { return it.SeekGE([]byte("c")) }, "d"},
 		{func() bool { return it.SeekGE([]byte("a")) }, "b"},
 		{func() bool { return it.SeekGE([]byte("e")) }, ""},

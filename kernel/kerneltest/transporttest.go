@@ -113,10 +113,22 @@ func TestTransport(t *testing.T, world func(t *testing.T) TransportWorld) {
 		name string
 		run  func(mesh)
 	}{
-		{"Frames", meshFrames}, {"Introduction", meshIntroduction}, {"Refused", meshRefused}, {"Admit", meshAdmit}, {"Close", meshClose},
-		{"Ban", meshBan}, {"Cut", meshCut}, {"CutEverybody", meshCutEverybody}, {"MaxPeers", meshMaxPeers}, {"FullQueue", meshFullQueue},
-		{"SimultaneousDial", meshSimultaneousDial}, {"Restart", meshRestart}, {"Reconnect", meshReconnect}, {"Bootstrap", meshBootstrap},
-		{"Refresh", meshRefresh}, {"RefreshRefused", meshRefreshRefused},
+		{"Frames", meshFrames},
+		{"Introduction", meshIntroduction},
+		{"Refused", meshRefused},
+		{"Admit", meshAdmit},
+		{"Close", meshClose},
+		{"Ban", meshBan},
+		{"Cut", meshCut},
+		{"CutEverybody", meshCutEverybody},
+		{"MaxPeers", meshMaxPeers},
+		{"FullQueue", meshFullQueue},
+		{"SimultaneousDial", meshSimultaneousDial},
+		{"Restart", meshRestart},
+		{"Reconnect", meshReconnect},
+		{"Bootstrap", meshBootstrap},
+		{"Refresh", meshRefresh},
+		{"RefreshRefused", meshRefreshRefused},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(mesh{t, world(t)}) })
 	}
@@ -365,8 +377,8 @@ func meshFullQueue(m mesh) {
 	// The receiver blocks (or time stands still): buffers on the way fill, then the queue, and Send says so without blocking.
 	big := &wire.Push{Space: make([]byte, 32), Envelopes: [][]byte{make([]byte, 512<<10)}}
 	sent := 0
-	for err := error(nil); ; sent++ {
-		if err = a.Send(b.Self(), big); err != nil {
+	for ; ; sent++ {
+		if err := a.Send(b.Self(), big); err != nil {
 			if api.KindOf(err) != api.Unavailable {
 				m.Fatalf("full queue: got %v", err)
 			}

@@ -208,8 +208,10 @@ func (r *Reader) Record(p api.Position) (*api.Record, api.Verdict, bool) {
 	case st.outcome == unfolded:
 		v.Reason = &api.Reason{Domain: "kernel", Rule: "unknown-kind", Text: "this build does not know this record's version, topic or kind, or one that it stands on", Remedy: "upgrade this node and run `icnctl state rebuild`"}
 	case !on && v.Reason == nil:
-		v.Reason = &api.Reason{Domain: "kernel", Rule: "forked-feed", Text: "the author signed two records for one position; what follows has no effect until that is resolved",
-			Inputs: map[string]string{"fork": strconv.FormatUint(f.Fork, 10), "one": f.Alt[0].String(), "other": f.Alt[1].String()}, Remedy: "the office of the space can resolve it with a cut"}
+		v.Reason = &api.Reason{
+			Domain: "kernel", Rule: "forked-feed", Text: "the author signed two records for one position; what follows has no effect until that is resolved",
+			Inputs: map[string]string{"fork": strconv.FormatUint(f.Fork, 10), "one": f.Alt[0].String(), "other": f.Alt[1].String()}, Remedy: "the office of the space can resolve it with a cut",
+		}
 	}
 	return st.Record, v, true
 }
@@ -252,8 +254,10 @@ func (r *Reader) Heads(t api.Topic) []api.Head {
 			return false, err
 		}
 		if f != nil {
-			hs = append(hs, api.Head{Topic: f.Topic, Device: f.Device, Author: f.Author, Fork: f.Fork,
-				Tip: api.Position{Feed: f.ID, Seq: f.Tip.Seq, ID: f.Tip.ID}})
+			hs = append(hs, api.Head{
+				Topic: f.Topic, Device: f.Device, Author: f.Author, Fork: f.Fork,
+				Tip: api.Position{Feed: f.ID, Seq: f.Tip.Seq, ID: f.Tip.ID},
+			})
 		}
 		return true, nil
 	}))

@@ -188,9 +188,11 @@ func (s *State) Draft(r *api.Record) (*api.Reason, error) {
 	if f != nil {
 		r.Author = f.Author
 		if f.Fork != 0 {
-			return &api.Reason{Domain: "kernel", Rule: "forked-feed", Text: "this device's feed is forked and held",
+			return &api.Reason{
+				Domain: "kernel", Rule: "forked-feed", Text: "this device's feed is forked and held",
 				Inputs: map[string]string{"feed": f.ID.String(), "fork": fmt.Sprint(f.Fork)},
-				Remedy: "the office of the space can resolve it with a cut; another device can go on"}, nil
+				Remedy: "the office of the space can resolve it with a cut; another device can go on",
+			}, nil
 		}
 	}
 	t, out, reason, err := s.fold(r)

@@ -12,7 +12,6 @@ type tx struct {
 	s     *State
 	r     *api.Record
 	owner *owner
-	err   error // first store error; ends the transaction
 
 	rows     []named
 	index    []named

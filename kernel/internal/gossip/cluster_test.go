@@ -311,8 +311,10 @@ type cluster struct {
 var testSpace = api.Hash(sha256.Sum256([]byte("space")))
 
 func newCluster(t testing.TB, n int, opt gossip.Options) *cluster {
-	c := &cluster{t: t, now: time.Unix(1_700_000_000, 0), latency: 20 * time.Millisecond, cut: map[[2]api.DID]bool{}, trace: sha256.New(),
-		bytes: map[string]int{}, frames: map[string]int{}, under: map[api.DID]int{}}
+	c := &cluster{
+		t: t, now: time.Unix(1_700_000_000, 0), latency: 20 * time.Millisecond, cut: map[[2]api.DID]bool{}, trace: sha256.New(),
+		bytes: map[string]int{}, frames: map[string]int{}, under: map[api.DID]int{},
+	}
 	c.begin = c.now
 	for i := range n {
 		o := opt

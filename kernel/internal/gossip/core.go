@@ -256,8 +256,9 @@ func (c *Core) Frame(now time.Time, node api.DID, f wire.Frame) {
 	}
 	l := p.links[api.Hash(id)]
 	if l == nil {
-		// A peer may be ahead of our own Follow or behind our Unfollow; a space that it never shared is another matter.
-		if _, ok := p.shared[api.Hash(id)]; !ok {
+		// A peer may be ahead of our own Follow or behind our Unfollow, or let in by a record that is not here yet; a space that it never shared
+		// and that is not followed here is another matter.
+		if _, ok := p.shared[api.Hash(id)]; !ok && c.spaces[api.Hash(id)] == nil {
 			c.incident(p, "frame in a space that is not shared")
 		}
 		return

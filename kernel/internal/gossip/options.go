@@ -90,8 +90,11 @@ func (o *Options) Validate() error {
 		name string
 		d    time.Duration
 	}{
-		{"tick", o.TickEvery}, {"anti-entropy interval", o.AntiEntropyEvery}, {"have delay", o.HaveDelay},
-		{"ask timeout", o.AskTimeout}, {"settle time", o.SettleAfter},
+		{"tick", o.TickEvery},
+		{"anti-entropy interval", o.AntiEntropyEvery},
+		{"have delay", o.HaveDelay},
+		{"ask timeout", o.AskTimeout},
+		{"settle time", o.SettleAfter},
 	} {
 		if d.d <= 0 {
 			return bad("%s %s: want more than 0", d.name, d.d)

@@ -55,15 +55,18 @@ func (q queue) Len() int { return len(q) }
 func (q queue) Less(i, j int) bool {
 	return cmp.Or(q[i].due.Compare(q[j].due), cmp.Compare(q[i].order, q[j].order)) < 0
 }
+
 func (q queue) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
 	q[i].index, q[j].index = i, j
 }
+
 func (q *queue) Push(x any) {
 	w := x.(*want)
 	w.index = len(*q)
 	*q = append(*q, w)
 }
+
 func (q *queue) Pop() any {
 	old := *q
 	w := old[len(old)-1]

@@ -48,9 +48,11 @@ func benchRoad(b *testing.B, authors int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	e := ingest.NewEngine(ingest.Options{Store: st, State: state, Clock: clock.New(time.Now, time.Minute), Now: time.Now,
+	e := ingest.NewEngine(ingest.Options{
+		Store: st, State: state, Clock: clock.New(time.Now, time.Minute), Now: time.Now,
 		RateDomain: "rate", Oracles: rates{api.RateLimit{PerSecond: 1 << 30, Burst: 1 << 30}},
-		Log: slog.New(slog.DiscardHandler), Follows: func(api.Hash) bool { return true }})
+		Log: slog.New(slog.DiscardHandler), Follows: func(api.Hash) bool { return true },
+	})
 	s := ingest.NewService(e)
 	go s.Serve(b.Context())
 	s.Submit(b.Context(), [][]byte{g.Raw}, ingest.Origin{})

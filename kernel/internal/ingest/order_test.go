@@ -146,8 +146,10 @@ func (n *node) open(t testing.TB) {
 		t.Fatal(err)
 	}
 	wall := func() time.Time { return n.now }
-	n.e = ingest.NewEngine(ingest.Options{Store: n.st, State: n.state, Clock: clock.New(wall, 30*time.Second), Now: wall,
-		Log: slog.New(slog.DiscardHandler), Follows: func(api.Hash) bool { return true }, Count: func(w ingest.Why, c int) { n.why[w] += c }})
+	n.e = ingest.NewEngine(ingest.Options{
+		Store: n.st, State: n.state, Clock: clock.New(wall, 30*time.Second), Now: wall,
+		Log: slog.New(slog.DiscardHandler), Follows: func(api.Hash) bool { return true }, Count: func(w ingest.Why, c int) { n.why[w] += c },
+	})
 }
 
 func (n *node) ingest(t testing.TB, es ...*record.Envelope) []ingest.Result {

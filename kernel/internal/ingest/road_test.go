@@ -493,8 +493,10 @@ func TestAppendIsIdempotent(t *testing.T) {
 	do := func(body byte, name string) (api.Receipt, error) {
 		var rc api.Receipt
 		var err error
-		if e := n.e.Append(ingest.Draft{Signer: ann, Done: func(r api.Receipt, e error) { rc, err = r, e },
-			Draft: api.Draft{Topic: api.Topic{Space: g.Topic.Space, Name: "toy"}, Kind: "add", Body: []byte{body}, Idempotency: name}}); e != nil {
+		if e := n.e.Append(ingest.Draft{
+			Signer: ann, Done: func(r api.Receipt, e error) { rc, err = r, e },
+			Draft: api.Draft{Topic: api.Topic{Space: g.Topic.Space, Name: "toy"}, Kind: "add", Body: []byte{body}, Idempotency: name},
+		}); e != nil {
 			t.Fatal(e)
 		}
 		if e := n.e.Flush(); e != nil {

@@ -167,7 +167,7 @@ func failAt(t *testing.T, what string, n int) bool {
 		if api.KindOf(first) != api.Internal || !strings.Contains(first.Error(), "injected") {
 			t.Fatalf("%s %d: %v", what, n, first)
 		}
-		if again := j.commit(st, false, 1); again != first {
+		if again := j.commit(st, false, 1); !errors.Is(again, first) {
 			t.Errorf("%s %d: the second commit says %v, the first %v", what, n, again, first)
 		}
 		j.n--

@@ -186,10 +186,10 @@ func (f *guardFile) SyncTo(length int64) (full bool, err error) {
 
 // Preallocate is a hint: a file system that refuses it will refuse the write, too, if it matters.
 func (f *guardFile) Preallocate(off, length int64) error {
-	if f.g.err() != nil {
-		return nil
+	if f.g.err() == nil {
+		return f.File.Preallocate(off, length)
 	}
-	return f.File.Preallocate(off, length)
+	return nil
 }
 
 // Close closes in any case; an error of it before the failure is one, for it may stand for a write that was put off.

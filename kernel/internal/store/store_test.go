@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -176,7 +177,7 @@ func TestDamage(t *testing.T) {
 	b := st.NewBatch()
 	defer b.Close()
 	b.Set([]byte("k"), nil)
-	if err := st.Commit(b, true); err != first || api.KindOf(err) != api.Internal {
+	if err := st.Commit(b, true); !errors.Is(err, first) || api.KindOf(err) != api.Internal {
 		t.Errorf("commit: %v, want %v", err, first)
 	}
 }

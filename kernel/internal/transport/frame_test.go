@@ -46,8 +46,9 @@ func TestReadFrame(t *testing.T) {
 		r := bufio.NewReader(bytes.NewReader(c.in))
 		var err error
 		frames := 0
-		for size := 0; ; frames++ {
+		for ; ; frames++ {
 			var f wire.Frame
+			var size int
 			if f, size, err = transport.ReadFrame(r, 256); err != nil {
 				break
 			}

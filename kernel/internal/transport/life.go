@@ -115,7 +115,7 @@ func (n *Node) run(s *session) {
 	}
 	s.end("", err)
 	<-written
-	io.Copy(io.Discard, s.r) // until the peer has read our Bye, or linger is over
+	_, _ = io.Copy(io.Discard, s.r) // until the peer has read our Bye, or linger is over
 	s.stream.Reset()
 	if told {
 		s.calls.Lock()

@@ -198,7 +198,7 @@ func (s *session) refuse(err error) {
 	t := time.AfterFunc(linger, func() { s.stream.Reset() })
 	defer t.Stop()
 	if s.put(farewell(e.code, e.Error())) == nil && s.w.Flush() == nil && s.stream.CloseWrite() == nil {
-		io.Copy(io.Discard, s.r)
+		_, _ = io.Copy(io.Discard, s.r) // lets the peer read our Bye
 	}
 	s.stream.Reset()
 }

@@ -156,7 +156,7 @@ func (s *session) writeLoop() {
 				return
 			}
 			if b, ok = s.out.next(true); !ok {
-				s.stream.CloseWrite()
+				_ = s.stream.CloseWrite() // the session is ending; a peer that is gone has heard enough
 				return
 			}
 		}
