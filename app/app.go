@@ -4,6 +4,7 @@ package app
 
 import (
 	"crypto/rand"
+	"math"
 
 	"github.com/intercooperative/icn/app/finality"
 	"github.com/intercooperative/icn/app/ledger"
@@ -12,13 +13,19 @@ import (
 	"github.com/intercooperative/icn/kernel/api"
 )
 
+// Options are what an operator may set of the apps.
+type Options struct {
+	// MinScore is the least trust score, 0 to 1, of a member whose node may connect; 0 lets everybody in, a newly invited member too.
+	MinScore float64
+}
+
 // Standard returns the apps of a node, new ones at each call, in the order in which they start.
-func Standard() []api.App {
+func Standard(o Options) []api.App {
 	members := membership.New(rand.Reader)
 	return []api.App{
 		members,
 		finality.New(),
 		ledger.New(members),
-		trust.New(members, trust.Options{}),
+		trust.New(members, trust.Options{MinConnect: trust.Score(math.Round(o.MinScore * 10000))}),
 	}
 }

@@ -22,7 +22,7 @@ type node struct {
 }
 
 func newNode(t *testing.T, self string) *node {
-	n := &node{t: t, apps: Standard(), self: kerneltest.Signer(self)}
+	n := &node{t: t, apps: Standard(Options{}), self: kerneltest.Signer(self)}
 	n.m = kerneltest.NewModel(n.apps...)
 	n.m.SetSelf(n.self)
 	return n

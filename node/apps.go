@@ -13,4 +13,6 @@ const (
 )
 
 // apps returns the apps of a node.
-func apps(*config.Config) []api.App { return app.Standard() }
+func apps(c *config.Config) []api.App {
+	return app.Standard(app.Options{MinScore: c.Network.MinTrustThreshold})
+}

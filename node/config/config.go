@@ -28,10 +28,11 @@ type Config struct {
 
 // Network is about other nodes.
 type Network struct {
-	BindAddr       string   `koanf:"bind_addr" json:"bind_addr" doc:"where other nodes reach this one, host:port over UDP; empty: no other nodes at all"`
-	EnableMDNS     bool     `koanf:"enable_mdns" json:"enable_mdns" doc:"find nodes in the local network, and be found"`
-	BootstrapPeers []string `koanf:"bootstrap_peers" json:"bootstrap_peers" doc:"addresses icn://<node did>@host:port that are dialled at the start and kept"`
-	MaxPeers       int      `koanf:"max_peers" json:"max_peers" doc:"connections at most, 1 to 10000"`
+	BindAddr          string   `koanf:"bind_addr" json:"bind_addr" doc:"where other nodes reach this one, host:port over UDP; empty: no other nodes at all"`
+	EnableMDNS        bool     `koanf:"enable_mdns" json:"enable_mdns" doc:"find nodes in the local network, and be found"`
+	BootstrapPeers    []string `koanf:"bootstrap_peers" json:"bootstrap_peers" doc:"addresses icn://<node did>@host:port that are dialled at the start and kept"`
+	MaxPeers          int      `koanf:"max_peers" json:"max_peers" doc:"connections at most, 1 to 10000"`
+	MinTrustThreshold float64  `koanf:"min_trust_threshold" json:"min_trust_threshold" doc:"least trust score of a member whose node may connect, 0 to 1; 0 lets everybody in"`
 }
 
 // RPC is about programs on this machine.
@@ -85,6 +86,9 @@ func (c *Config) Validate() error {
 		if err := checkPeer(p); err != nil {
 			bad("network.bootstrap_peers", p, "want icn://<node did>@host:port, as the peer's `icnctl status` shows it: "+err.Error())
 		}
+	}
+	if m := c.Network.MinTrustThreshold; !(m >= 0 && m <= 1) {
+		bad("network.min_trust_threshold", m, "want 0 to 1")
 	}
 	if n := c.Network.MaxPeers; n < 1 || n > 10_000 {
 		bad("network.max_peers", n, "want 1 to 10000")
