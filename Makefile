@@ -30,7 +30,7 @@ test: deps ## all tests
 	go vet -C bench ./...
 	go test -count=1 .
 	go test ./...
-	go test -race $(RACE)
+	go test -race -short $(RACE)
 
 bench: ## the benchmarks, beside their peers; ONLY=ingest-64 for one
 	cd bench && go run . $(if $(ONLY),-only $(ONLY))

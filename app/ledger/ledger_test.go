@@ -315,6 +315,10 @@ func TestOracle(t *testing.T) {
 	if d := ask("ann", "hours", "ledger.transfer"); *d.Constraints.Ceiling != 160 {
 		t.Errorf("ann: %d, want a ceiling of 160", *d.Constraints.Ceiling)
 	}
+	much := w.m.Evaluate(api.Request{Domain: Domain, Actor: w.did("ann"), Action: "ledger.transfer", Topic: w.topic(fact.LedgerTopic), Unit: "hours", Amount: 161})
+	if much.Effect != api.Allow || much.Reason == nil || much.Reason.Rule != "over-limit" || much.Reason.Inputs["short_by"] != "1" || much.Reason.Remedy == "" {
+		t.Errorf("ann, too much: %+v, want the reason that a refusal will need", much)
+	}
 	if d := ask("eve", "hours", "ledger.transfer"); d.Effect != api.Deny || d.Reason.Rule != "not-a-member" {
 		t.Errorf("a stranger: %+v", d)
 	}
@@ -554,3 +558,15 @@ type rapidTB struct {
 func (r rapidTB) Fatal(args ...any)                 { r.rt.Fatal(args...) }
 func (r rapidTB) Fatalf(format string, args ...any) { r.rt.Fatalf(format, args...) }
 func (r rapidTB) Helper()                           {}
+
+func TestDecimals(t *testing.T) {
+	for _, c := range []struct {
+		minor string
+		scale uint8
+		want  string
+	}{{"1250", 2, "12.50"}, {"5", 2, "0.05"}, {"-5", 2, "-0.05"}, {"-1250", 1, "-125.0"}, {"7", 0, "7"}, {"0", 3, "0.000"}} {
+		if got := decimals(c.minor, c.scale); got != c.want {
+			t.Errorf("%s, %d decimals: %s, want %s", c.minor, c.scale, got, c.want)
+		}
+	}
+}

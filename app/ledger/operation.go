@@ -137,13 +137,19 @@ func (a *App) transfer(ctx context.Context, call *api.Call, in *TransferIn) (*Tr
 	return out, nil
 }
 
-// explain adds to the refusal of an overdraft what only this node knows: whom to ask, and what is on its way.
+// explain adds to the refusal of an overdraft what only this node knows.
 func explain(err error, s *fact.Space, st *state) error {
 	why := api.ReasonOf(err)
 	if why == nil || why.Rule != "over-limit" || st == nil {
 		return err
 	}
+	return api.Refusal("", advise(why, s, st))
+}
+
+// advise says the reason of an overdraft in the decimals that people type, and adds whom to ask and what is on its way.
+func advise(why *api.Reason, s *fact.Space, st *state) *api.Reason {
 	more := *why
+	more.Text = fmt.Sprintf("%s %s is more than the %s that may be spent", decimals(why.Inputs["amount"], st.scale), st.code, decimals(why.Inputs["available"], st.scale))
 	more.Inputs = maps.Clone(why.Inputs)
 	var remedies []string
 	if o, ok := s.Office(fact.Clerk); ok {
@@ -154,8 +160,25 @@ func explain(err error, s *fact.Space, st *state) error {
 		more.Inputs["unacknowledged"] = strconv.FormatInt(waiting, 10)
 		remedies = append(remedies, fmt.Sprintf("%d minor units paid to you count once they are final and acknowledged", waiting))
 	}
-	more.Remedy = strings.Join(remedies, "; ")
-	return api.Refusal("", &more)
+	if len(remedies) > 0 {
+		more.Remedy = strings.Join(remedies, "; ")
+	}
+	return &more
+}
+
+// decimals writes minor units, given in digits, with a point before the last scale of them.
+func decimals(minor string, scale uint8) string {
+	n := int(scale)
+	if n == 0 {
+		return minor
+	}
+	minor, negative := strings.CutPrefix(minor, "-")
+	minor = strings.Repeat("0", max(0, n+1-len(minor))) + minor
+	minor = minor[:len(minor)-n] + "." + minor[len(minor)-n:]
+	if negative {
+		return "-" + minor
+	}
+	return minor
 }
 
 func checkCurrency(op string, s *fact.Space, code string) error {

@@ -42,7 +42,12 @@ func (o *oracle) Evaluate(q api.Request) api.Decision {
 		})
 	}
 	most := max(st.available(), 0)
-	return api.Allowed(api.ConstraintSet{Ceiling: &most})
+	d := api.Allowed(api.ConstraintSet{Ceiling: &most})
+	if q.Amount > most { // better words than the gate has for a ceiling
+		t := transfer{Currency: q.Unit, Amount: q.Amount}
+		d.Reason = advise(overLimit(&t, most, st.limits.Limit).Void, s, st)
+	}
+	return d
 }
 
 func stranger(s *fact.Space, did api.DID) *api.Reason {

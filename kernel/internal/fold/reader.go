@@ -306,6 +306,9 @@ func (r *Reader) Range(feed api.Hash, from uint64, at api.Position, maxRecords, 
 		}
 		m.Seq = min(m.Seq, at.Seq)
 	}
+	if !at.ID.IsZero() && m.Seq <= f.Tip.Seq && !r.Stored(at) {
+		return nil, false // another branch, which is not here
+	}
 	if f.Fork == 0 || m.Seq < f.Fork {
 		size := 0
 		it, err := r.r.Iter(key(nsRecord, feed[:], be(from)), key(nsRecord, feed[:], be(m.Seq+1)))
