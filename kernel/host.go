@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/intercooperative/icn/kernel/api"
@@ -211,7 +212,20 @@ func (x *reaction) Serve(ctx context.Context) error {
 	}
 }
 
+// take returns what follows the cursor: from memory as a rule, from the store after a start or when the reactor has fallen far behind.
 func (x *reaction) take(cursor uint64) ([]api.Commit, uint64) {
+	if recent, last, ok := x.k.recent.after(cursor, reactBatch); ok {
+		if x.every {
+			return recent, last
+		}
+		commits := make([]api.Commit, 0, len(recent))
+		for _, c := range recent {
+			if x.names[c.Record.Topic.Name] {
+				commits = append(commits, c)
+			}
+		}
+		return commits, last
+	}
 	r := x.h.reader()
 	defer r.Close()
 	ps, last := r.Log(cursor, reactBatch)
@@ -229,6 +243,41 @@ func (x *reaction) take(cursor uint64) ([]api.Commit, uint64) {
 		commits = append(commits, api.Commit{Record: rec, Accepted: v.Accepted, Active: v.Accepted && !v.Held})
 	}
 	return commits, last
+}
+
+// recent is the end of the local commit log in memory.
+type recent struct {
+	mu      sync.Mutex
+	last    uint64       // local number of the newest commit
+	commits []api.Commit // those up to last
+}
+
+// recentCommits is how many commits are kept in memory for reactors.
+const recentCommits = 4096
+
+func (r *recent) add(events []ingest.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range events {
+		r.commits = append(r.commits, events[i].Commit)
+	}
+	r.last += uint64(len(events))
+	if n := len(r.commits); n > 2*recentCommits {
+		r.commits = append(make([]api.Commit, 0, 3*recentCommits), r.commits[n-recentCommits:]...)
+	}
+}
+
+// after returns up to n commits after the cursor, and the number of the last; ok is false when they are not in memory.
+func (r *recent) after(cursor uint64, n int) (commits []api.Commit, last uint64, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	first := r.last - uint64(len(r.commits)) // the one before the oldest kept
+	if cursor < first || cursor > r.last {
+		return nil, cursor, false
+	}
+	commits = r.commits[cursor-first:]
+	commits = commits[:min(len(commits), n)]
+	return commits[:len(commits):len(commits)], cursor + uint64(len(commits)), true
 }
 
 func readCursor(r store.Reader, name string) (uint64, error) {

@@ -104,6 +104,7 @@ type Kernel struct {
 	byName   map[string]*entry
 	follows  follows
 	watchers watchers
+	recent   recent
 	metrics  metrics
 	started  time.Time
 	ready    atomic.Bool
@@ -158,6 +159,9 @@ func (k *Kernel) wire() error {
 	if err := k.follows.load(k.st); err != nil {
 		return err
 	}
+	r := fold.NewReader(k.st, "", k.log)
+	k.recent.last = r.LogEnd()
+	r.Close()
 	k.metrics.init(k)
 	k.oracles = authz.New(authz.Options{TTL: k.opt.DecisionTTL, Now: k.opt.Now})
 	k.engine = ingest.NewEngine(ingest.Options{
@@ -322,6 +326,7 @@ func (k *Kernel) nodeDID() api.DID {
 // committed runs on the committing goroutine after each commit.
 func (k *Kernel) committed(events []ingest.Event, finals []api.Position) {
 	k.metrics.committed(events)
+	k.recent.add(events)
 	if k.net != nil {
 		k.net.committed(events)
 	}

@@ -444,12 +444,3 @@ func (r *Reader) LastOf(t api.Topic, n int) []api.Position {
 	slices.Reverse(ps)
 	return ps
 }
-
-// AdvertiseFeed is Advertise for one feed.
-func (r *Reader) AdvertiseFeed(feed api.Hash) Advertised {
-	f, m, ok := r.at(feed)
-	if !ok {
-		return Advertised{Feed: feed}
-	}
-	return Advertised{Feed: feed, Mark: m, Fork: f.Fork, Alt: f.Alt}
-}

@@ -164,6 +164,16 @@ func (s *State) Has(p api.Position) (bool, error) {
 	return s.has(p)
 }
 
+// Advertise returns what to tell peers of a feed.
+func (s *State) Advertise(id api.Hash) (Advertised, error) {
+	f, err := s.Feed(id)
+	if err != nil || f == nil {
+		return Advertised{Feed: id}, err
+	}
+	m, err := s.activeMark(f)
+	return Advertised{Feed: id, Mark: m, Fork: f.Fork, Alt: f.Alt}, err
+}
+
 // Siblings counts the stored records at a position's seq, up to most.
 func (s *State) Siblings(feed api.Hash, seq uint64, most int) (int, error) {
 	n := 0
