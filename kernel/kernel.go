@@ -323,7 +323,7 @@ func (k *Kernel) nodeDID() api.DID {
 	return k.net.t.Self()
 }
 
-// committed runs on the committing goroutine after each commit.
+// committed runs once a commit is on disk, in order.
 func (k *Kernel) committed(events []ingest.Event, finals []api.Position) {
 	k.metrics.committed(events)
 	k.recent.add(events)

@@ -235,23 +235,12 @@ func (n *network) try(fn func(now time.Time)) {
 	}
 }
 
-// committed hands commits to gossip. It is called by the committing goroutine.
+// committed hands commits to gossip.
 func (n *network) committed(events []ingest.Event) {
 	items := make([]gossip.Item, 0, len(events))
-	heads := map[api.Hash]gossip.Head{}
 	for i := range events {
 		e := &events[i]
-		h, ok := heads[e.Record.Feed]
-		if !ok {
-			a, err := n.k.state.Advertise(e.Record.Feed)
-			if err != nil {
-				n.log.Error("cannot announce a feed", "feed", e.Record.Feed.Short(), "err", err)
-				continue
-			}
-			h = head(a)
-			heads[e.Record.Feed] = h
-		}
-		items = append(items, gossip.Item{Space: e.Record.Topic.Space, Position: e.Record.Position(), Head: h, Envelope: e.Raw, From: e.From})
+		items = append(items, gossip.Item{Space: e.Record.Topic.Space, Position: e.Record.Position(), Head: head(e.Head), Envelope: e.Raw, From: e.From})
 	}
 	n.post(func(now time.Time) { n.core.Committed(now, items) })
 }

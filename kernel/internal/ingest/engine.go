@@ -84,6 +84,7 @@ type Event struct {
 	api.Commit
 	Raw  []byte
 	From api.DID
+	Head fold.Advertised // of the feed, after the whole commit
 }
 
 // Options configure an Engine. Relations: Store is State's.
@@ -99,7 +100,8 @@ type Options struct {
 	Log        *slog.Logger
 	// Follows reports whether this node replicates a space.
 	Follows func(space api.Hash) bool
-	// Committed is called after each commit, in order, by the driving goroutine, with the records and the positions that became final.
+	// Committed is called once a commit is on disk, in order, by one goroutine, with the records and the positions that became final. It must not
+	// use the State.
 	Committed func(events []Event, finals []api.Position)
 	// Founded is called when a draft founds a space, before its commit, which makes this node follow it.
 	Founded func(space api.Hash)
@@ -119,6 +121,7 @@ type Engine struct {
 	origin  map[api.Position]Item
 	last    api.Timestamp
 	swept   time.Time
+	later   chan<- flushed // where commits wait for the disk; nil: Flush waits itself
 
 	uncommitted map[idemKey]idemValue // idempotency keys used since the last commit
 }
@@ -520,41 +523,63 @@ func contentHash(d *api.Draft) api.Hash {
 	return sha256.Sum256(codec.MustMarshal([]any{d.Topic.Space[:], d.Topic.Name, d.Kind, d.Body}))
 }
 
-// Flush commits what has been put and answers those who wait.
+// flushed is a commit that is written and may not be on disk yet, with those who wait for that.
+type flushed struct {
+	events  []Event
+	finals  []api.Position
+	pending []settled
+}
+
+// Flush commits what has been put and answers those who wait, once it is on disk: at once, or behind a Service, which syncs several commits
+// together while the engine goes on.
 func (e *Engine) Flush() error {
 	if last := e.Clock.Last(); e.State.Uncommitted() > 0 && last != e.last {
 		e.State.SetMeta(metaClock, api.Seq8(uint64(last)))
 		e.last = last
 	}
-	commits, finals, err := e.State.Commit(true)
+	commits, finals, err := e.State.Commit(e.later == nil)
+	f := flushed{finals: finals, pending: e.pending}
+	e.pending = nil
 	if err != nil {
-		e.fail(err)
+		f.fail(err)
 		return err
 	}
-	if len(commits) > 0 && e.Committed != nil {
-		events := make([]Event, len(commits))
-		for i, c := range commits {
-			it := e.origin[c.Record.Position()]
-			events[i] = Event{Commit: c, Raw: it.Raw, From: it.Origin.Peer}
+	f.events = make([]Event, len(commits))
+	for i, c := range commits {
+		it := e.origin[c.Record.Position()]
+		f.events[i] = Event{Commit: c, Raw: it.Raw, From: it.Origin.Peer}
+		if f.events[i].Head, err = e.State.Advertise(c.Record.Feed); err != nil {
+			f.fail(err)
+			return err
 		}
-		e.Committed(events, finals)
 	}
 	clear(e.origin)
 	clear(e.uncommitted)
-	for _, s := range e.pending {
-		s.done(s.res)
+	switch {
+	case len(f.events)+len(f.pending) == 0:
+	case e.later == nil:
+		e.finish(f)
+	default:
+		e.later <- f
 	}
-	clear(e.pending)
-	e.pending = e.pending[:0]
 	return nil
 }
 
-// fail tells everybody who waits that nothing was written.
-func (e *Engine) fail(err error) {
-	for _, s := range e.pending {
+// finish announces a commit that is on disk.
+func (e *Engine) finish(f flushed) {
+	if len(f.events) > 0 && e.Committed != nil {
+		e.Committed(f.events, f.finals)
+	}
+	for _, s := range f.pending {
+		s.done(s.res)
+	}
+}
+
+// fail tells everybody who waits that nothing is acknowledged.
+func (f flushed) fail(err error) {
+	for _, s := range f.pending {
 		s.done(Result{ID: s.res.ID, Outcome: Refused, Err: api.Errorf("record.submit", api.Internal, "the store failed; nothing was acknowledged: %w", err)})
 	}
-	e.pending = nil
 }
 
 const metaClock = "clock"

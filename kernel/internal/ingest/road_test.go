@@ -435,7 +435,11 @@ func TestR11_CrashLosesNothingAcknowledged(t *testing.T) {
 	mem := store.OpenMem(store.Faults{LoseUnsynced: true, KeepPercent: 30, Seed: 1})
 	acked := map[api.Hash]bool{}
 	var mu sync.Mutex
-	for round := range 50 {
+	rounds := 50
+	if testing.Short() {
+		rounds = 8
+	}
+	for round := range rounds {
 		n := &node{st: mem, now: time.Now(), why: map[ingest.Why]int{}}
 		n.open(t)
 		n.e.Now = time.Now
@@ -478,7 +482,7 @@ func TestR11_CrashLosesNothingAcknowledged(t *testing.T) {
 		}
 		mem = mem.Crash()
 	}
-	if len(acked) < 500 {
+	if len(acked) < 10*rounds {
 		t.Fatalf("only %d records were acknowledged: the test no longer tests", len(acked))
 	}
 	mem.Close()

@@ -19,6 +19,7 @@ const (
 	commitBatch = 512  // records in one commit at most
 	knownBad    = 8192 // hashes of refused envelopes remembered
 	keyCache    = 4096 // decoded public keys
+	syncAhead   = 4    // commits written and not yet on disk
 )
 
 // Service runs an Engine: signatures in parallel, one committer, groups of whatever has come while the last group was written.
@@ -52,7 +53,25 @@ func (s *Service) Serve(ctx context.Context) error {
 	for range max(1, runtime.GOMAXPROCS(0)) {
 		wg.Go(func() { s.verifyLoop(inner) })
 	}
-	err := s.commitLoop(ctx)
+	// Folding goes on while the disk syncs: what is written waits here, and one sync serves all that wait.
+	later := make(chan flushed, syncAhead)
+	s.e.later = later
+	failed := make(chan error, 1)
+	synced := make(chan struct{})
+	go func() {
+		defer close(synced)
+		s.syncLoop(later, failed)
+	}()
+	err := s.commitLoop(ctx, failed)
+	close(later)
+	<-synced
+	s.e.later = nil
+	if err == nil {
+		select {
+		case err = <-failed: // the last sync failed
+		default:
+		}
+	}
 	cancel()
 	wg.Wait()
 	s.mu.Lock()
@@ -177,7 +196,43 @@ func (s *Service) knownBad(raw []byte) bool {
 	return ok
 }
 
-func (s *Service) commitLoop(ctx context.Context) error {
+// syncLoop brings written commits to disk and announces them in order. After a failure nothing more is acknowledged.
+func (s *Service) syncLoop(later <-chan flushed, failed chan<- error) {
+	barrier := s.e.Store.NewBatch()
+	defer barrier.Close()
+	var broken error
+	for f := range later {
+		group := []flushed{f}
+	more:
+		for {
+			select {
+			case f, ok := <-later:
+				if !ok {
+					break more
+				}
+				group = append(group, f)
+			default:
+				break more
+			}
+		}
+		if broken == nil {
+			// An empty synced commit waits until all before it are on disk.
+			if broken = s.e.Store.Commit(barrier, true); broken != nil {
+				failed <- broken
+			}
+			barrier.Reset()
+		}
+		for _, f := range group {
+			if broken != nil {
+				f.fail(broken)
+			} else {
+				s.e.finish(f)
+			}
+		}
+	}
+}
+
+func (s *Service) commitLoop(ctx context.Context, failed <-chan error) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	var items []Item
@@ -187,6 +242,8 @@ func (s *Service) commitLoop(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case err := <-failed:
+			return err
 		case items = <-s.process:
 		case d := <-s.drafts:
 			draft = &d
