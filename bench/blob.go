@@ -21,7 +21,6 @@ const (
 type blobs struct {
 	host api.Host
 	seen func(body []byte) // called after commit; nil: nobody listens
-	got  atomic.Int64
 }
 
 func (*blobs) Info() api.AppInfo {

@@ -161,7 +161,7 @@ func print(rows []result) {
 	for _, r := range rows {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", r.Name, number(r.Value), r.Unit, r.Peer, number(r.PeerValue), number(r.Ratio))
 	}
-	w.Flush()
+	_ = w.Flush() // to standard output
 }
 
 // number is three significant digits, or none for nothing.

@@ -29,7 +29,6 @@ type notes struct {
 	reacted []string
 	serves  atomic.Int32
 	ceiling int64
-	oracle  api.PolicyOracle
 }
 
 func (*notes) Info() api.AppInfo {
