@@ -27,6 +27,7 @@ type Feed struct {
 	Fork    uint64      // lowest seq with two records, 0 for none
 	Alt     [2]api.Hash // two records at Fork: the evidence
 	Pending bool        // positions are stated final that are not stored yet
+	Waits   bool        // the tip is unfolded: it waits for an upgrade
 }
 
 // Active returns the last position that has effect: the tip, or in a forked feed the last one below the fork, or a final one beyond it.
@@ -62,6 +63,9 @@ func (f *Feed) head() []byte {
 	if f.Pending {
 		flags |= 2
 	}
+	if f.Waits {
+		flags |= 4
+	}
 	b = append(b, flags)
 	b = binary.BigEndian.AppendUint64(b, f.Tip.Seq)
 	b = append(b, f.Tip.ID[:]...)
@@ -93,7 +97,7 @@ func loadFeed(r store.Reader, id api.Hash) (*Feed, error) {
 		Tip:   Mark{binary.BigEndian.Uint64(hv[1:]), api.Hash(hv[9:41])},
 		Final: Mark{binary.BigEndian.Uint64(hv[41:]), api.Hash(hv[49:81])},
 	}
-	f.Pending = hv[0]&2 != 0
+	f.Pending, f.Waits = hv[0]&2 != 0, hv[0]&4 != 0
 	if hv[0]&1 != 0 && len(hv) == 153 {
 		f.Fork = binary.BigEndian.Uint64(hv[81:])
 		f.Alt = [2]api.Hash{api.Hash(hv[89:121]), api.Hash(hv[121:153])}

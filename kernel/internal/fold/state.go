@@ -262,7 +262,7 @@ func (s *State) Put(e *record.Envelope) error {
 	// Where the feed stands now. Fast: it grew by one and nothing is forked.
 	extends := f.Tip.Seq+1 == p.Seq && (p.Seq == 1 || f.Tip.ID == e.Prev)
 	if extends && f.Fork == 0 {
-		f.Tip = Mark{p.Seq, p.ID}
+		f.Tip, f.Waits = Mark{p.Seq, p.ID}, out == unfolded
 		if out == accepted {
 			if err := s.do(p, tx, +1); err != nil {
 				return err
@@ -274,7 +274,7 @@ func (s *State) Put(e *record.Envelope) error {
 			return err
 		}
 		if extends {
-			f.Tip = Mark{p.Seq, p.ID}
+			f.Tip, f.Waits = Mark{p.Seq, p.ID}, out == unfolded
 		} else if f.Fork == 0 || p.Seq < f.Fork {
 			other, err := s.ancestor(f.ID, f.Tip, p.Seq)
 			if err != nil {
@@ -322,8 +322,8 @@ func (s *State) fold(r *api.Record) (*tx, outcome, *api.Reason, error) {
 	}
 	t := &tx{s: s, r: r, owner: o}
 	if r.Seq > 1 {
-		prev, err := s.verdict(api.Position{Feed: r.Feed, Seq: r.Seq - 1, ID: r.Prev})
-		if err != nil || prev == unfolded {
+		waits, err := s.waits(r)
+		if err != nil || waits {
 			return nil, unfolded, nil, err
 		}
 	}
@@ -354,6 +354,19 @@ func (s *State) fold(r *api.Record) (*tx, outcome, *api.Reason, error) {
 		return t, void, out.Void, nil
 	}
 	return t, accepted, nil, nil
+}
+
+// waits reports whether the record before r is unfolded. Mostly that is the feed's tip, of which the header knows.
+func (s *State) waits(r *api.Record) (bool, error) {
+	f, err := s.Feed(r.Feed)
+	if err != nil {
+		return false, err
+	}
+	if f != nil && f.Tip.ID == r.Prev {
+		return f.Waits, nil
+	}
+	prev, err := s.verdict(api.Position{Feed: r.Feed, Seq: r.Seq - 1, ID: r.Prev})
+	return prev == unfolded, err
 }
 
 func kernelReason(rule, text string) *api.Reason {

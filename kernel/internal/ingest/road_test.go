@@ -628,3 +628,30 @@ func rss(t *testing.T) int {
 	}
 	return pages * os.Getpagesize()
 }
+
+// TestUnknownKindWaitsForAnUpgrade: a record of a kind that this build does not know is stored, never refused; what stands on it waits with it, on disk
+// too, and nothing else does (records.md, ingest 1).
+func TestUnknownKindWaitsForAnUpgrade(t *testing.T) {
+	n := newNode(t)
+	g := genesis(t)
+	ann := &chain{t: t, s: newSigner("ann"), space: g.Topic.Space}
+	bob := &chain{t: t, s: newSigner("bob"), space: g.Topic.Space}
+	r1 := ann.next(1)
+	odd := mustSign(t, &api.Record{Topic: r1.Topic, Seq: 2, Prev: r1.ID, Kind: "later", Body: []byte{1}}, ann.s)
+	ann.last = odd
+	b1 := bob.next(2)
+	for _, r := range n.ingest(t, g, r1, odd, b1) {
+		wantOutcome(t, r, ingest.Committed)
+	}
+	n.open(t)
+	n.ingest(t, ann.next(4))      // stands on the odd one
+	n.ingest(t, bob.next(8, odd)) // cites it
+	if got := n.total("total"); got != 3 {
+		t.Fatalf("total %d, want 3: what stands on an unknown kind must wait", got)
+	}
+	r := fold.NewReader(n.st, "toy", slog.New(slog.DiscardHandler))
+	defer r.Close()
+	if _, v, ok := r.Record(odd.Position()); !ok || v.Accepted || v.Reason == nil || v.Reason.Rule != "unknown-kind" {
+		t.Fatalf("the odd record: %+v %v, want it kept, with the reason", v, ok)
+	}
+}
