@@ -62,6 +62,11 @@ func (c *Core) answer(j *job) (f *wire.Records, cost int) {
 		var envs [][]byte
 		var more bool
 		if j.sp.servable(at.Feed) {
+			// What this node has written and not announced may not be on its disk yet. If a peer had it and a crash took it from us, we would
+			// write another record in its place: a fork of our own making.
+			if seq, forked := j.sp.heads.at(at.Feed); !forked && at.Seq > seq {
+				at = api.Position{Feed: at.Feed, Seq: seq}
+			}
 			envs, more = c.log.Range(at.Feed, j.from, at, min(wire.MaxRecords-len(f.Envelopes), askRecords-j.sent), answerBytes-size)
 		}
 		cost += 1 + len(envs)
