@@ -3,6 +3,7 @@ package kernel
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"log/slog"
 	"slices"
 	"sync"
@@ -285,9 +286,5 @@ func readCursor(r store.Reader, name string) (uint64, error) {
 	if err != nil || !ok || len(b) != 8 {
 		return 0, err
 	}
-	var n uint64
-	for _, c := range b {
-		n = n<<8 | uint64(c)
-	}
-	return n, nil
+	return binary.BigEndian.Uint64(b), nil
 }

@@ -272,15 +272,22 @@ type Advertised struct {
 	Alt  [2]api.Hash
 }
 
+func (v *view) advertise(f *Feed) (Advertised, error) {
+	m, err := v.activeMark(f)
+	return Advertised{Feed: f.ID, Mark: m, Fork: f.Fork, Alt: f.Alt}, err
+}
+
 // Advertise lists what to advertise of a space, feed by feed.
 func (r *Reader) Advertise(space api.Hash) []Advertised {
 	var as []Advertised
 	r.note(each(r.r, key(nsTopic, space[:]), func(k, _ []byte) (bool, error) {
-		f, m, ok := r.at(api.Hash(k[len(k)-32:]))
-		if ok {
-			as = append(as, Advertised{Feed: f.ID, Mark: m, Fork: f.Fork, Alt: f.Alt})
+		f, err := r.feed(api.Hash(k[len(k)-32:]))
+		if err != nil || f == nil {
+			return err == nil, err
 		}
-		return true, nil
+		a, err := r.advertise(f)
+		as = append(as, a)
+		return err == nil, err
 	}))
 	return as
 }

@@ -8,6 +8,7 @@ package ingest
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -593,10 +594,6 @@ func RestoreClock(st store.Store, c *clock.Clock) error {
 	if err != nil || !ok || len(b) != 8 {
 		return err
 	}
-	var ts api.Timestamp
-	for _, x := range b {
-		ts = ts<<8 | api.Timestamp(x)
-	}
-	c.Restore(ts)
+	c.Restore(api.Timestamp(binary.BigEndian.Uint64(b)))
 	return nil
 }
