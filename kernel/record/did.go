@@ -3,9 +3,9 @@ package record
 import (
 	"strings"
 
-	"filippo.io/edwards25519"
 	"github.com/mr-tron/base58"
 
+	"github.com/intercooperative/icn/crypto/ed"
 	"github.com/intercooperative/icn/kernel/api"
 )
 
@@ -51,28 +51,8 @@ func ParseDID(s string) (api.Key, error) {
 // CheckKey refuses keys that could have two spellings or sign for two: non-canonical point encodings, points off the curve,
 // and points of small or mixed order (records.md, signature).
 func CheckKey(k api.Key) error {
-	p, err := new(edwards25519.Point).SetBytes(k[:])
-	if err != nil {
-		return api.Errorf("key.check", api.Invalid, "key %s: not a point of the curve", k)
-	}
-	if string(p.Bytes()) != string(k[:]) {
-		return api.Errorf("key.check", api.Invalid, "key %s: non-canonical encoding", k)
-	}
-	// p is in the prime-order subgroup, and is not the identity, iff l*p = 0 and p != 0. edwards25519 scalars are reduced mod l,
-	// so compute (l-1)*p and compare with -p. Keys are public: the faster multiplication whose time varies will do.
-	q := new(edwards25519.Point).VarTimeDoubleScalarBaseMult(lMinusOne, p, edwards25519.NewScalar())
-	if q.Equal(new(edwards25519.Point).Negate(p)) != 1 || p.Equal(edwards25519.NewIdentityPoint()) == 1 {
-		return api.Errorf("key.check", api.Invalid, "key %s: small or mixed order", k)
+	if err := ed.CheckKey(k[:]); err != nil {
+		return api.Errorf("key.check", api.Invalid, "key %s: %w", k, err)
 	}
 	return nil
 }
-
-var lMinusOne = func() *edwards25519.Scalar {
-	one := make([]byte, 32)
-	one[0] = 1
-	s, err := edwards25519.NewScalar().SetCanonicalBytes(one)
-	if err != nil {
-		panic(err)
-	}
-	return edwards25519.NewScalar().Negate(s)
-}()

@@ -3,10 +3,8 @@ package record
 import (
 	"crypto/ed25519"
 
-	voi "github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
-	"github.com/oasisprotocol/curve25519-voi/primitives/ed25519/extra/cache"
-
 	"github.com/intercooperative/icn/codec"
+	"github.com/intercooperative/icn/crypto/ed"
 	"github.com/intercooperative/icn/kernel/api"
 )
 
@@ -79,49 +77,24 @@ func ParseKeyEvent(b []byte) (KeyEvent, error) {
 	return KeyEvent{DID: DIDOf(root), Device: device, Seq: e.Seq}, nil
 }
 
-// zip215 is the one verification rule: cofactored, S < l (voi checks that always), and points in any encoding that CheckKey let through.
-var zip215 = &voi.Options{Verify: voi.VerifyOptionsZIP_215}
-
-func verify(k api.Key, message, signature []byte) bool {
-	return len(signature) == ed25519.SignatureSize && voi.VerifyWithOptions(voi.PublicKey(k[:]), message, signature, zip215)
-}
+func verify(k api.Key, message, signature []byte) bool { return ed.Verify(k[:], message, signature) }
 
 // Verify reports whether signature is k's over message by the ZIP-215 rule.
 func Verify(k api.Key, message, signature []byte) bool { return verify(k, message, signature) }
 
 // Verifier checks signatures many at a time and remembers decoded keys. It is safe for concurrent use.
 type Verifier struct {
-	keys *cache.Verifier
+	ed *ed.Verifier
 }
 
 // NewVerifier returns a Verifier that remembers up to n keys (about 1.3 KiB each).
-func NewVerifier(n int) *Verifier {
-	return &Verifier{keys: cache.NewVerifier(cache.NewLRUCache(n))}
-}
-
-// maxBatch is the batch size beyond which verification gains nothing (measured: libraries.md).
-const maxBatch = 128
+func NewVerifier(n int) *Verifier { return &Verifier{ed: ed.NewVerifier(n)} }
 
 // Verify returns, for each envelope, whether its device key signed it. A batch with a bad signature is looked at singly.
 func (v *Verifier) Verify(es []*Envelope) []bool {
-	ok := make([]bool, len(es))
-	for lo := 0; lo < len(es); lo += maxBatch {
-		part := es[lo:min(lo+maxBatch, len(es))]
-		if len(part) == 1 {
-			ok[lo] = v.keys.VerifyWithOptions(voi.PublicKey(part[0].Device[:]), part[0].Signed, part[0].Signature, zip215)
-			continue
-		}
-		b := voi.NewBatchVerifierWithCapacity(len(part))
-		for _, e := range part {
-			v.keys.AddWithOptions(b, voi.PublicKey(e.Device[:]), e.Signed, e.Signature, zip215)
-		}
-		if all, each := b.Verify(nil); all {
-			for i := range part {
-				ok[lo+i] = true
-			}
-		} else {
-			copy(ok[lo:], each)
-		}
+	ms := make([]ed.Signed, len(es))
+	for i, e := range es {
+		ms[i] = ed.Signed{Key: e.Device[:], Message: e.Signed, Signature: e.Signature}
 	}
-	return ok
+	return v.ed.Verify(ms)
 }

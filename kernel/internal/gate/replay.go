@@ -57,7 +57,8 @@ func (o *ReplayOptions) EnsureDefaults() {
 // cannot cause that alone, since each may fill only its share.
 //
 // The state survives a restart by Export and Import, so that a node neither takes again what it took before nor refuses what it did
-// not. A node without its state refuses what was sent before it started (RefuseUntil). Replay is safe for concurrent use.
+// not; a Journal survives a crash too. A node without its state refuses what was sent before it started (RefuseUntil). Replay is safe for
+// concurrent use.
 type Replay struct {
 	opt ReplayOptions
 
@@ -162,6 +163,13 @@ func (r *Replay) raise(floor int64) {
 	}
 }
 
+// shrink forgets the oldest of more than Entries.
+func (r *Replay) shrink() {
+	for len(r.seen) > r.opt.Entries {
+		r.raise(r.oldest[0].at)
+	}
+}
+
 func (r *Replay) add(k nonceKey, at int64) {
 	r.seen[k] = at
 	r.count[k.sender]++
@@ -192,16 +200,26 @@ const (
 func (r *Replay) Export() []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	by := make(map[api.DID][][]byte, len(r.count))
+	es := make([]entry, 0, len(r.seen))
 	for k, at := range r.seen {
-		by[k.sender] = append(by[k.sender], binary.BigEndian.AppendUint64(slices.Clone(k.nonce[:]), uint64(at)))
+		es = append(es, entry{k, at})
 	}
-	st := replayState{Version: replayVersion, Floor: r.floor, Senders: make([]senderState, 0, len(by))}
-	for did, seen := range by {
-		slices.SortFunc(seen, slices.Compare)
-		st.Senders = append(st.Senders, senderState{DID: string(did), Seen: slices.Concat(seen...)})
+	return encodeState(r.floor, es)
+}
+
+// encodeState returns the exported form of entries, which it sorts.
+func encodeState(floor int64, es []entry) []byte {
+	slices.SortFunc(es, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(a.key.sender, b.key.sender), slices.Compare(a.key.nonce[:], b.key.nonce[:]))
+	})
+	st := replayState{Version: replayVersion, Floor: floor}
+	for i, e := range es {
+		if i == 0 || es[i-1].key.sender != e.key.sender {
+			st.Senders = append(st.Senders, senderState{DID: string(e.key.sender)})
+		}
+		s := &st.Senders[len(st.Senders)-1]
+		s.Seen = binary.BigEndian.AppendUint64(append(s.Seen, e.key.nonce[:]...), uint64(e.at))
 	}
-	slices.SortFunc(st.Senders, func(a, b senderState) int { return cmp.Compare(a.DID, b.DID) })
 	return codec.MustMarshal(&st)
 }
 
@@ -246,9 +264,7 @@ func (r *Replay) Import(b []byte) error {
 			last = one
 		}
 	}
-	for len(in.seen) > in.opt.Entries {
-		in.raise(in.oldest[0].at)
-	}
+	in.shrink()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.seen, r.count, r.oldest, r.floor = in.seen, in.count, in.oldest, in.floor
