@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"unicode/utf8"
 )
 
@@ -22,10 +23,18 @@ var ErrMalformed = errors.New("malformed")
 
 // The major types of RFC 8949, section 3.1.
 const (
-	majorUint  = 0
-	majorBytes = 2
-	majorText  = 3
-	majorArray = 4
+	majorUint   = 0
+	majorNeg    = 1
+	majorBytes  = 2
+	majorText   = 3
+	majorArray  = 4
+	majorSimple = 7
+)
+
+// The simple values of RFC 8949, section 3.3.
+const (
+	simpleFalse = 20
+	simpleTrue  = 21
 )
 
 // NewReader returns a Reader of b. What it returns aliases b.
@@ -38,6 +47,31 @@ func (r *Reader) Uint(limit uint64) uint64 {
 		return r.stop(ErrMalformed, "integer out of range")
 	}
 	return n
+}
+
+// Int reads an integer of either sign.
+func (r *Reader) Int() int64 {
+	if r.fail == nil && r.at < len(r.b) && r.b[r.at]>>5 == majorNeg {
+		return ^r.int(majorNeg)
+	}
+	return r.int(majorUint)
+}
+
+func (r *Reader) int(major byte) int64 {
+	n := r.head(major)
+	if n > math.MaxInt64 {
+		n = r.stop(ErrMalformed, "integer out of range")
+	}
+	return int64(n)
+}
+
+// Bool reads a truth value.
+func (r *Reader) Bool() bool {
+	n := r.head(majorSimple)
+	if r.fail == nil && n != simpleFalse && n != simpleTrue {
+		r.stop(ErrMalformed, "neither true nor false")
+	}
+	return n == simpleTrue
 }
 
 // Bytes reads a byte string. The result aliases the input and cannot grow into it.

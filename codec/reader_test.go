@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/intercooperative/icn/codec"
@@ -15,6 +16,8 @@ type item struct {
 	Name  string
 	Small uint16
 	Large uint64
+	Int   int64
+	Bool  bool
 	Bytes []byte
 	List  []pair
 }
@@ -27,10 +30,12 @@ type pair struct {
 
 func readItem(b []byte) (v item, err error) {
 	r := codec.NewReader(b)
-	r.Array(5)
+	r.Array(7)
 	v.Name = r.Text()
 	v.Small = uint16(r.Uint(math.MaxUint16))
 	v.Large = r.Uint(math.MaxUint64)
+	v.Int = r.Int()
+	v.Bool = r.Bool()
 	v.Bytes = r.Bytes()
 	for range r.ArrayLen(codec.MaxArray) {
 		r.Array(2)
@@ -42,9 +47,26 @@ func readItem(b []byte) (v item, err error) {
 	return v, r.End()
 }
 
+// appendItem is the inverse of readItem, for what AppendInt can write of Large.
+func appendItem(b []byte, v *item) []byte {
+	b = codec.AppendArray(b, 7)
+	b = codec.AppendText(b, v.Name)
+	b = codec.AppendInt(b, int64(v.Small))
+	b = codec.AppendInt(b, int64(v.Large))
+	b = codec.AppendInt(b, v.Int)
+	b = codec.AppendBool(b, v.Bool)
+	b = codec.AppendBytes(b, v.Bytes)
+	b = codec.AppendArray(b, len(v.List))
+	for i := range v.List {
+		b = codec.AppendInt(codec.AppendArray(b, 2), int64(v.List[i].A))
+		b = codec.AppendBytes(b, v.List[i].B)
+	}
+	return b
+}
+
 func sample() []byte {
 	return codec.MustMarshal(&item{
-		Name: "é", Small: 300, Large: math.MaxUint64, Bytes: make([]byte, 300),
+		Name: "é", Small: 300, Large: math.MaxUint64, Int: math.MinInt64, Bool: true, Bytes: make([]byte, 300),
 		List: []pair{{A: 23}, {A: 24, B: []byte{1}}, {A: 1 << 16}, {A: 1 << 32}},
 	})
 }
@@ -52,7 +74,7 @@ func sample() []byte {
 func TestReader(t *testing.T) {
 	b := sample()
 	v, err := readItem(b)
-	if err != nil || v.Name != "é" || v.Small != 300 || v.Large != math.MaxUint64 || len(v.Bytes) != 300 || len(v.List) != 4 || v.List[3].A != 1<<32 {
+	if err != nil || v.Name != "é" || v.Small != 300 || v.Large != math.MaxUint64 || v.Int != math.MinInt64 || !v.Bool || len(v.Bytes) != 300 || len(v.List) != 4 || v.List[3].A != 1<<32 {
 		t.Fatalf("%+v, %v", v, err)
 	}
 	if again := codec.MustMarshal(&v); !bytes.Equal(again, b) {
@@ -81,6 +103,12 @@ func TestReaderErrors(t *testing.T) {
 		"other length":      {"82 00 00", func(r *codec.Reader) { r.Array(3) }, codec.ErrMalformed},
 		"array too long":    {"83", func(r *codec.Reader) { r.ArrayLen(2) }, codec.ErrMalformed},
 		"huge array":        {"9b ffffffffffffffff", func(r *codec.Reader) { r.ArrayLen(2) }, codec.ErrMalformed},
+		"too large":         {"1b 8000000000000000", func(r *codec.Reader) { r.Int() }, codec.ErrMalformed},
+		"too small":         {"3b 8000000000000000", func(r *codec.Reader) { r.Int() }, codec.ErrMalformed},
+		"long negative":     {"38 17", func(r *codec.Reader) { r.Int() }, codec.ErrNotCanonical},
+		"no integer":        {"f4", func(r *codec.Reader) { r.Int() }, codec.ErrMalformed},
+		"no truth value":    {"f6", func(r *codec.Reader) { r.Bool() }, codec.ErrMalformed},
+		"long truth value":  {"f8 15", func(r *codec.Reader) { r.Bool() }, codec.ErrNotCanonical},
 		"left over":         {"00 00", func(r *codec.Reader) { r.Uint(9) }, codec.ErrMalformed},
 		"long form":         {"18 17", func(r *codec.Reader) { r.Uint(99) }, codec.ErrNotCanonical},
 		"longer form":       {"19 00ff", func(r *codec.Reader) { r.Uint(999) }, codec.ErrNotCanonical},
@@ -101,7 +129,8 @@ func TestReaderErrors(t *testing.T) {
 // FuzzReader: reading by hand takes exactly what Unmarshal takes.
 func FuzzReader(f *testing.F) {
 	f.Add(sample())
-	f.Add([]byte{0x85, 0x60, 0x18, 0x17, 0x00, 0x40, 0x80})
+	f.Add([]byte{0x87, 0x60, 0x18, 0x17, 0x00, 0x20, 0xf4, 0x40, 0x80})
+	f.Add([]byte{0x87, 0x60, 0x17, 0x00, 0x38, 0x18, 0xf5, 0x40, 0x80})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var want item
 		got, err := readItem(b)
@@ -111,6 +140,11 @@ func FuzzReader(f *testing.F) {
 		}
 		if err == nil && !bytes.Equal(codec.MustMarshal(&got), b) {
 			t.Fatalf("read as %+v", got)
+		}
+		if err == nil && got.Large <= math.MaxInt64 && !slices.ContainsFunc(got.List, func(p pair) bool { return p.A > math.MaxInt64 }) {
+			if again := appendItem(nil, &got); !bytes.Equal(again, b) {
+				t.Fatalf("%x is appended as %x", b, again)
+			}
 		}
 	})
 }

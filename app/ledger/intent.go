@@ -14,7 +14,7 @@ const (
 	someAcks = 16 // always, if there are as many
 	maxAcks  = 64 // when the amount needs them; a record cites at most 128
 	maxLooks = 1024
-	maxAfter = 4096 // payments of one feed beyond its final position
+	maxAfter = 1024 // records of one feed beyond its final position
 )
 
 // plan is what the next record of an account would stand on: what it cites, and what it may then spend.
@@ -63,7 +63,7 @@ func prepare(r api.Reader, s *fact.Space, did api.DID, code string, amount int64
 	}
 	p := &plan{feed: s.Feed(fact.LedgerTopic, m.Device)}
 	b, _, ok := r.Own(p.feed, rowSelf)
-	if me := get[self](b, ok); !me.Member || !me.Terms {
+	if me := getSelf(b, ok); !me.Member || !me.Terms {
 		p.deps = append(p.deps, admission, s.Founded)
 	}
 	granted, at := newGrants(r, s, p.feed, did)
@@ -73,7 +73,7 @@ func prepare(r api.Reader, s *fact.Space, did api.DID, code string, amount int64
 	for _, code := range s.Genesis.Currencies {
 		c, _ := s.Currency(code)
 		b, _, ok := r.Own(p.feed, rowAccount(code))
-		st := state{code: code, scale: c.Scale, account: get[account](b, ok), limits: limits{Code: code, Limit: c.Limit, P: c.P}}
+		st := state{code: code, scale: c.Scale, account: getAccount(b, ok), limits: limits{Code: code, Limit: c.Limit, P: c.P}}
 		if b, _, ok := r.Own(p.feed, rowLimit(code)); ok {
 			st.limits = get[limits](b, ok)
 		}
@@ -156,8 +156,8 @@ func (p *plan) acknowledge(r api.Reader, s *fact.Space, did api.DID, code string
 		final, here := r.Final(d.payer)
 		ok = ok && here && stated.Position(d.payer) == final
 		if granted && grant.Feed == d.payer && (!ok || grant.Seq > final.Seq) {
-			p.gain(r, s, did, d, grant, false)
-		} else if ok && p.gain(r, s, did, d, final, true) {
+			p.gain(r, did, d, grant, false)
+		} else if ok && p.gain(r, did, d, final, true) {
 			p.deps = append(p.deps, final)
 			p.acks++
 		} else if !granted || grant.Feed != d.payer {
@@ -185,8 +185,8 @@ func (p *plan) acknowledge(r api.Reader, s *fact.Space, did api.DID, code string
 }
 
 // gain adds what a payer has paid by a position that the plan cites, as credits that count or that wait, and reports whether there is any.
-func (p *plan) gain(r api.Reader, s *fact.Space, did api.DID, d due, at api.Position, final bool) bool {
-	after, ok := dueAfter(r, s.ID, did, at)
+func (p *plan) gain(r api.Reader, did api.DID, d due, at api.Position, final bool) bool {
+	after, ok := dueAfter(r, did, at)
 	any := false
 	for _, u := range d.sums {
 		st, gain := p.state(u.Code), u.Amount-of(after, u.Code)
@@ -203,17 +203,22 @@ func (p *plan) gain(r api.Reader, s *fact.Space, did api.DID, d due, at api.Posi
 	return any
 }
 
-// dueAfter adds up what the payer's feed has paid to did after a position. It is false when that is too much to look at.
-func dueAfter(r api.Reader, space api.Hash, did api.DID, pos api.Position) (sums []sum, ok bool) {
-	n := 0
-	for _, v := range r.Index(incomingKey(space, did, pos.Feed), api.Seq8(pos.Seq), false) {
-		if n++; n > maxAfter {
+// dueAfter adds up what the payer's feed has paid to did after a position of it with effect. It is false when that is too much to look at.
+func dueAfter(r api.Reader, did api.DID, pos api.Position) (sums []sum, ok bool) {
+	at, ok := r.Head(pos.Feed)
+	for n := 0; ok && at.Seq > pos.Seq; n++ {
+		rec, v, here := r.Record(at)
+		if !here || n == maxAfter {
 			return nil, false
 		}
-		s := get[sum](v, true)
-		sums = with(sums, s.Code, addMax(of(sums, s.Code), s.Amount))
+		if v.Accepted && rec.Kind == kindTransfer {
+			if t, err := decodeTransfer(rec.Body); err == nil && t.To == did {
+				sums = with(sums, t.Currency, addMax(of(sums, t.Currency), t.Amount))
+			}
+		}
+		at.Seq, at.ID = at.Seq-1, rec.Prev
 	}
-	return sums, true
+	return sums, ok
 }
 
 // draft makes the plan's record.

@@ -182,8 +182,11 @@ func complete(r api.Reader, s *fact.Space, k []byte, e entry) (Entry, bool) {
 	_, pos, ok := splitHistory(k)
 	pos.ID = e.ID
 	rec, v, here := r.Record(pos)
-	var t transfer
-	if !ok || !here || decode(rec.Body, &t) != nil {
+	if !ok || !here {
+		return Entry{}, false
+	}
+	t, err := decodeTransfer(rec.Body)
+	if err != nil {
 		return Entry{}, false
 	}
 	c, _ := s.Currency(t.Currency)

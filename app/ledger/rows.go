@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"math"
 	"slices"
 
+	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/codec"
 	"github.com/intercooperative/icn/kernel/api"
 )
@@ -81,7 +83,71 @@ func find(sums []sum, code string) (int, bool) {
 // get decodes a row that this app wrote; what is absent is the zero value.
 func get[T any](b []byte, ok bool) (v T) {
 	if ok && codec.Unmarshal(b, &v) != nil {
-		panic("ledger: a row does not decode: the store is damaged")
+		panic(damaged)
+	}
+	return v
+}
+
+const damaged = "ledger: a row does not decode: the store is damaged"
+
+// The rows that every transfer reads and writes are read and written by hand, in the form that get and codec.Marshal know too.
+
+func getSelf(b []byte, ok bool) (s self) {
+	return readRow(b, ok, s, func(r *codec.Reader) self {
+		r.Array(3)
+		return self{Member: r.Bool(), Clerk: r.Bool(), Terms: r.Bool()}
+	})
+}
+
+func getCurrency(b []byte, ok bool) (c fact.Currency) {
+	return readRow(b, ok, c, func(r *codec.Reader) fact.Currency {
+		r.Array(3)
+		return fact.Currency{Scale: uint8(r.Uint(math.MaxUint8)), Limit: r.Int(), P: r.Int()}
+	})
+}
+
+func getAccount(b []byte, ok bool) (a account) {
+	return readRow(b, ok, a, func(r *codec.Reader) account {
+		r.Array(2)
+		return account{Credits: r.Int(), Debits: r.Int()}
+	})
+}
+
+func (a *account) encode() []byte {
+	return codec.AppendInt(codec.AppendInt(codec.AppendArray(nil, 2), a.Credits), a.Debits)
+}
+
+func getSums(b []byte, ok bool) (sums []sum) {
+	return readRow(b, ok, sums, func(r *codec.Reader) []sum {
+		n := r.ArrayLen(codec.MaxArray)
+		sums := make([]sum, 0, min(n+1, 8)) // often one is added
+		for range n {
+			r.Array(2)
+			if sums = append(sums, sum{Code: r.Text(), Amount: r.Int()}); r.Failed() {
+				break
+			}
+		}
+		return sums
+	})
+}
+
+func encodeSums(sums []sum) []byte {
+	b := codec.AppendArray(make([]byte, 0, 16), len(sums))
+	for _, s := range sums {
+		b = codec.AppendInt(codec.AppendText(codec.AppendArray(b, 2), s.Code), s.Amount)
+	}
+	return b
+}
+
+// readRow is get with a decoder.
+func readRow[T any](b []byte, ok bool, zero T, read func(*codec.Reader) T) T {
+	if !ok {
+		return zero
+	}
+	r := codec.NewReader(b)
+	v := read(&r)
+	if r.End() != nil {
+		panic(damaged)
 	}
 	return v
 }
@@ -91,12 +157,10 @@ func get[T any](b []byte, ok bool) (v T) {
 //	bal/<space><code>/<did>                       balance (counter)
 //	due/<space><did> 0 <payer feed><code>         paid to did by that feed and not counted by did yet (counter)
 //	hist/<space><did> 0 <time><feed><seq>         entry: one side of a transfer, newest last
-//	in/<space><did> 0 <payer feed><seq>           sum: a transfer to did
 const (
 	counterBalance = "bal/"
 	counterDue     = "due/"
 	indexHistory   = "hist/"
-	indexIncoming  = "in/"
 )
 
 // entry is one side of a transfer. The rest is in the record.
@@ -107,10 +171,20 @@ type entry struct {
 	Delta int64
 }
 
+func (e *entry) encode() []byte {
+	b := codec.AppendBytes(codec.AppendArray(make([]byte, 0, 64), 3), e.ID[:])
+	return codec.AppendInt(codec.AppendText(b, e.Code), e.Delta)
+}
+
 // suffixSize is the length of <time><feed><seq>.
 const suffixSize = 8 + 32 + 8
 
-func spaceKey(kind string, space api.Hash) []byte { return append([]byte(kind), space[:]...) }
+// keySize is room for most query keys.
+const keySize = 192
+
+func spaceKey(kind string, space api.Hash) []byte {
+	return append(append(make([]byte, 0, keySize), kind...), space[:]...)
+}
 
 func balanceKey(space api.Hash, code string, did api.DID) []byte {
 	return append(append(append(spaceKey(counterBalance, space), code...), '/'), did...)
@@ -122,10 +196,6 @@ func didKey(kind string, space api.Hash, did api.DID) []byte {
 
 func dueKey(space api.Hash, did api.DID, payer api.Hash, code string) []byte {
 	return append(append(didKey(counterDue, space, did), payer[:]...), code...)
-}
-
-func incomingKey(space api.Hash, did api.DID, payer api.Hash) []byte {
-	return append(didKey(indexIncoming, space, did), payer[:]...)
 }
 
 func historyKey(did api.DID, rec *api.Record) []byte {

@@ -16,8 +16,8 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 	f := &fold{Tx: tx, rec: rec}
 	switch rec.Kind {
 	case kindTransfer:
-		var t transfer
-		if err := decode(rec.Body, &t); err != nil {
+		t, err := decodeTransfer(rec.Body)
+		if err != nil {
 			return malformed(err)
 		}
 		return f.transfer(&t)
@@ -83,22 +83,22 @@ func (f *fold) transfer(t *transfer) api.Outcome {
 	if free := available(a.account, of(f.waiting, t.Currency), l); t.Amount > free {
 		return overLimit(t, free, l.Limit)
 	}
-	sums := get[[]sum](paid, known)
+	sums := getSums(paid, known)
 	total, ok := add(of(sums, t.Currency), t.Amount)
 	if !ok {
 		return api.Voided(Domain, "overflow", "the account cannot count so much")
 	}
 	a.Debits = debits
-	f.Put(rowPaid(t.To), codec.MustMarshal(with(sums, t.Currency, total)))
+	f.Put(rowPaid(t.To), encodeSums(with(sums, t.Currency, total)))
 	f.close()
 
 	space := f.rec.Topic.Space
 	f.Add(balanceKey(space, t.Currency, f.rec.Author), -t.Amount)
 	f.Add(balanceKey(space, t.Currency, t.To), t.Amount)
 	f.Add(dueKey(space, t.To, f.rec.Feed, t.Currency), t.Amount)
-	f.Index(historyKey(f.rec.Author, f.rec), codec.MustMarshal(&entry{ID: f.rec.ID, Code: t.Currency, Delta: -t.Amount}))
-	f.Index(historyKey(t.To, f.rec), codec.MustMarshal(&entry{ID: f.rec.ID, Code: t.Currency, Delta: t.Amount}))
-	f.Index(append(incomingKey(space, t.To, f.rec.Feed), api.Seq8(f.rec.Seq)...), codec.MustMarshal(&sum{Code: t.Currency, Amount: t.Amount}))
+	out, in := entry{ID: f.rec.ID, Code: t.Currency, Delta: -t.Amount}, entry{ID: f.rec.ID, Code: t.Currency, Delta: t.Amount}
+	f.Index(historyKey(f.rec.Author, f.rec), out.encode())
+	f.Index(historyKey(t.To, f.rec), in.encode())
 	return api.Accepted
 }
 
@@ -171,7 +171,7 @@ func overLimit(t *transfer, free, limit int64) api.Outcome {
 
 // enter learns what this device is in the space, from its feed's past or from what the record cites.
 func (f *fold) enter() {
-	f.self = get[self](f.Own(rowSelf))
+	f.self = getSelf(f.Own(rowSelf))
 	old := f.self
 	for _, d := range f.rec.Deps {
 		if f.self.Member && f.self.Terms && (f.self.Clerk || f.rec.Kind != kindGrant) {
@@ -208,7 +208,7 @@ func (f *fold) currency(code string) (fact.Currency, bool) {
 		return c, true
 	}
 	b, ok := f.Own(rowCurrency(code))
-	return get[fact.Currency](b, ok), ok
+	return getCurrency(b, ok), ok
 }
 
 // account opens the author's account in a currency; close writes it back.
@@ -218,14 +218,14 @@ func (f *fold) account(code string) *opened {
 			return o
 		}
 	}
-	o := &opened{code: code, account: get[account](f.Own(rowAccount(code)))}
+	o := &opened{code: code, account: getAccount(f.Own(rowAccount(code)))}
 	f.accounts = append(f.accounts, o)
 	return o
 }
 
 func (f *fold) close() {
 	for _, o := range f.accounts {
-		f.Put(rowAccount(o.code), codec.MustMarshal(&o.account))
+		f.Put(rowAccount(o.code), o.encode())
 	}
 }
 
@@ -279,7 +279,7 @@ func (f *fold) cite() {
 			f.take(l)
 		}
 		if isPaid {
-			credits = append(credits, credit{d, get[[]sum](paid, true)})
+			credits = append(credits, credit{d, getSums(paid, true)})
 		}
 		if isPaid || isGrants {
 			continue
@@ -300,7 +300,7 @@ func (f *fold) cite() {
 // credit counts what a payer has paid in all beyond what is counted already.
 func (f *fold) credit(payer api.Hash, paid []sum, final bool) {
 	row, known := f.Own(rowSeen(payer))
-	seen := get[[]sum](row, known)
+	seen := getSums(row, known)
 	changed := false
 	for _, p := range paid {
 		more := p.Amount - of(seen, p.Code) // both >= 0
@@ -322,7 +322,7 @@ func (f *fold) credit(payer api.Hash, paid []sum, final bool) {
 		f.Add(dueKey(f.rec.Topic.Space, f.rec.Author, payer, p.Code), -more)
 	}
 	if changed {
-		f.Put(rowSeen(payer), codec.MustMarshal(seen))
+		f.Put(rowSeen(payer), encodeSums(seen))
 	}
 }
 

@@ -3,6 +3,7 @@ package fold
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 
 	"github.com/intercooperative/icn/kernel/api"
 )
@@ -10,7 +11,7 @@ import (
 // The first byte of a store key says what the row is. Store format 1; a change here is a new format with a migration.
 const (
 	nsRecord  = 'R' // feed seq id            -> verdict, reason, envelope
-	nsID      = 'I' // id                     -> feed seq
+	nsID      = 'I' // id                     -> local number
 	nsStatic  = 'S' // feed                   -> topic, device, author: written once
 	nsHead    = 'F' // feed                   -> tip, fork, final
 	nsTopic   = 'T' // space name 0 feed      -> nothing: the feeds of a topic
@@ -60,7 +61,7 @@ const (
 // rowName is the part of a row key between the feed and the position: a class byte, for facts the fact's name and a zero, then the key,
 // escaped so that no name is a prefix of another and order is kept: 0x00 becomes 0x00 0xff, and 0x00 0x01 ends it.
 func rowName(dst []byte, class byte, fact string, k []byte) []byte {
-	dst = append(dst, class)
+	dst = append(slices.Grow(dst, len(fact)+len(k)+4), class)
 	if class == classFact {
 		dst = append(dst, fact...)
 		dst = append(dst, 0)

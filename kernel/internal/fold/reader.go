@@ -218,11 +218,16 @@ func (r *Reader) Record(p api.Position) (*api.Record, api.Verdict, bool) {
 
 // Lookup implements api.Reader.
 func (r *Reader) Lookup(id api.Hash) (*api.Record, api.Verdict, bool) {
-	b, ok, err := r.r.Get(key(nsID, id[:]))
-	if !r.note(err) || !ok || len(b) != 40 {
+	local, ok, err := r.r.Get(key(nsID, id[:]))
+	if !r.note(err) || !ok {
 		return nil, api.Verdict{}, false
 	}
-	return r.Record(api.Position{Feed: api.Hash(b[:32]), Seq: binary.BigEndian.Uint64(b[32:]), ID: id})
+	b, _, err := r.r.Get(key(nsLog, local))
+	p, ok := parsePos(b)
+	if !r.note(err) || !ok {
+		return nil, api.Verdict{}, false
+	}
+	return r.Record(p)
 }
 
 // Voids implements api.Reader.

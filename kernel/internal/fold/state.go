@@ -29,6 +29,9 @@ const (
 	maxCounters = 32 << 10
 )
 
+// txBytes is room for what most records write beside feed rows.
+const txBytes = 1 << 10
+
 // owner is who folds a topic.
 type owner struct {
 	name     string
@@ -87,16 +90,17 @@ type State struct {
 	over    map[string][]row // rows written since the last commit, by feed and name
 	finals  map[api.Hash]map[string]bool
 	dirty   map[api.Hash]*Feed
-	counted map[string]struct{} // counters changed since the last commit
+	counted []*counter // counters changed since the last commit
 	commits []api.Commit
 	next    uint64 // next local log number
 	work    []work // feeds whose final mark may move
 
 	// Caches of what it holds.
 	feeds    map[api.Hash]*Feed
-	rows     map[string]row // newest row by feed and name, of unforked feeds
-	counters map[string]int64
+	rows     map[string]row      // newest row by feed and name, of unforked feeds
+	counters map[string]*counter // by store key
 	scratch  []byte
+	name     []byte // of rowName
 
 	finalMoved []api.Position
 	drafted    struct { // the last draft that would be accepted, so that Put need not fold it again
@@ -117,13 +121,19 @@ type row struct {
 	ok  bool // false: there is none
 }
 
+type counter struct {
+	key     string // of the store
+	n       int64
+	changed bool // since the last commit
+}
+
 // Open builds the state over a store.
 func Open(st store.Store, apps *Apps, log *slog.Logger) (*State, error) {
 	s := &State{
 		st: st, apps: apps, log: log, batch: st.NewBatch(),
 		recs: map[api.Position]*Stored{}, over: map[string][]row{}, finals: map[api.Hash]map[string]bool{},
-		dirty: map[api.Hash]*Feed{}, counted: map[string]struct{}{},
-		feeds: map[api.Hash]*Feed{}, rows: map[string]row{}, counters: map[string]int64{}, next: 1,
+		dirty: map[api.Hash]*Feed{},
+		feeds: map[api.Hash]*Feed{}, rows: map[string]row{}, counters: map[string]*counter{}, next: 1,
 	}
 	s.view = view{r: st, s: s}
 	it, err := st.Iter([]byte{nsLog}, []byte{nsLog + 1})
@@ -240,7 +250,7 @@ func (s *State) Put(e *record.Envelope) error {
 	if s.replayed != 0 {
 		st.local = s.replayed
 	} else {
-		s.batch.Set(key(nsID, p.ID[:]), posValue(p)[:40])
+		s.batch.Set(key(nsID, p.ID[:]), be(s.next))
 		s.batch.Set(key(nsLog, be(s.next)), posValue(p))
 		s.next++
 	}
@@ -317,7 +327,7 @@ func (s *State) fold(r *api.Record) (*tx, outcome, *api.Reason, error) {
 	if o == nil || r.Version != record.Version || !o.kinds[r.Kind] {
 		return nil, unfolded, nil, nil
 	}
-	t := &tx{s: s, r: r, owner: o}
+	t := &tx{s: s, r: r, owner: o, mem: make([]byte, 0, txBytes)}
 	if r.Seq > 1 {
 		waits, err := s.waits(r)
 		if err != nil || waits {
@@ -388,15 +398,14 @@ func (s *State) verdict(p api.Position) (outcome, error) {
 // do adds (sign +1) or takes back (sign -1) the effects of an accepted record.
 func (s *State) do(p api.Position, t *tx, sign int64) error {
 	for _, kv := range t.index {
-		k := key(nsIndex, []byte(t.owner.name), []byte{0}, kv.name)
 		if sign > 0 {
-			s.batch.Set(k, kv.val)
+			s.batch.Set(kv.name, kv.val)
 		} else {
-			s.batch.Delete(k)
+			s.batch.Delete(kv.name)
 		}
 	}
-	for _, c := range t.counters {
-		if err := s.count(t.owner.name, c.name, sign*c.delta); err != nil {
+	for _, a := range t.adds {
+		if err := s.count(a.key, sign*a.delta); err != nil {
 			return err
 		}
 	}
@@ -411,20 +420,24 @@ func (s *State) do(p api.Position, t *tx, sign int64) error {
 	return nil
 }
 
-func (s *State) count(app string, name []byte, delta int64) error {
-	k := string(key(nsCounter, []byte(app), []byte{0}, name))
-	n, ok := s.counters[k]
-	if !ok {
-		b, found, err := s.st.Get([]byte(k))
+func (s *State) count(key []byte, delta int64) error {
+	c := s.counters[string(key)]
+	if c == nil {
+		c = &counter{key: string(key)}
+		b, found, err := s.st.Get(key)
 		if err != nil {
 			return err
 		}
 		if found {
-			n = int64(binary.BigEndian.Uint64(b))
+			c.n = int64(binary.BigEndian.Uint64(b))
 		}
+		s.counters[c.key] = c
 	}
-	s.counters[k] = n + delta // wraps on overflow, and back on undo: apps bound what they add
-	s.counted[k] = struct{}{}
+	c.n += delta // wraps on overflow, and back on undo: apps bound what they add
+	if !c.changed {
+		c.changed = true
+		s.counted = append(s.counted, c)
+	}
 	return nil
 }
 
@@ -500,6 +513,12 @@ func (s *State) putRow(f *Feed, name []byte, by Mark, val []byte) {
 	}
 }
 
+// rowName returns a row's name in memory that the next call uses again.
+func (s *State) rowName(class byte, fact string, k []byte) []byte {
+	s.name = rowName(s.name[:0], class, fact, k)
+	return s.name
+}
+
 // row is view.rowAt with the caches and what is not committed.
 func (s *State) row(f *Feed, name []byte, m Mark) ([]byte, bool, error) {
 	if m.Seq == 0 {
@@ -533,11 +552,11 @@ func (s *State) Commit(sync bool) ([]api.Commit, []api.Position, error) {
 	for _, f := range s.dirty {
 		s.batch.Set(key(nsHead, f.ID[:]), f.head())
 	}
-	for k := range s.counted {
-		if n := s.counters[k]; n == 0 {
-			s.batch.Delete([]byte(k))
+	for _, c := range s.counted {
+		if c.changed = false; c.n == 0 {
+			s.batch.Delete([]byte(c.key))
 		} else {
-			s.batch.Set([]byte(k), be(uint64(n)))
+			s.batch.Set([]byte(c.key), be(uint64(c.n)))
 		}
 	}
 	if s.batch.Len() > 0 {
@@ -552,7 +571,7 @@ func (s *State) Commit(sync bool) ([]api.Commit, []api.Position, error) {
 	clear(s.over)
 	clear(s.finals)
 	clear(s.dirty)
-	clear(s.counted)
+	s.counted = s.counted[:0]
 	if len(s.feeds) > maxFeeds {
 		clear(s.feeds)
 	}

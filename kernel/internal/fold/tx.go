@@ -13,16 +13,18 @@ type tx struct {
 	r     *api.Record
 	owner *owner
 
-	rows     []named
-	index    []named
-	counters []counter
-	finals   []api.Position
+	rows   []named // by row name
+	index  []named // by store key
+	adds   []addition
+	finals []api.Position
+	mem    []byte // holds index and adds, which do not outlive the record; rows do
 }
 
 type named struct{ name, val []byte }
 
-type counter struct {
-	name  []byte
+// addition is what is added to the counter with a store key.
+type addition struct {
+	key   []byte
 	delta int64
 }
 
@@ -58,7 +60,7 @@ func (t *tx) Own(k []byte) ([]byte, bool) {
 	}
 	f, err := t.s.Feed(t.r.Feed)
 	t.check(err)
-	v, ok, err := t.s.row(f, rowName(nil, classPut, "", k), Mark{t.r.Seq - 1, t.r.Prev})
+	v, ok, err := t.s.row(f, t.s.rowName(classPut, "", k), Mark{t.r.Seq - 1, t.r.Prev})
 	t.check(err)
 	return v, ok
 }
@@ -80,14 +82,14 @@ func (t *tx) At(dep api.Position, k []byte) ([]byte, bool) {
 	if o := t.s.apps.topics[f.Topic.Name]; o == nil || o.name != t.owner.name {
 		return nil, false
 	}
-	v, ok, err := t.s.row(f, rowName(nil, classPut, "", k), Mark{dep.Seq, dep.ID})
+	v, ok, err := t.s.row(f, t.s.rowName(classPut, "", k), Mark{dep.Seq, dep.ID})
 	t.check(err)
 	return v, ok
 }
 
 func (t *tx) Fact(dep api.Position, name string, k []byte) ([]byte, bool) {
 	f := t.dep(dep)
-	v, ok, err := t.s.row(f, rowName(nil, classFact, name, k), Mark{dep.Seq, dep.ID})
+	v, ok, err := t.s.row(f, t.s.rowName(classFact, name, k), Mark{dep.Seq, dep.ID})
 	t.check(err)
 	return v, ok
 }
@@ -110,11 +112,25 @@ func (t *tx) Publish(name string, k, v []byte) {
 }
 
 func (t *tx) Index(k, v []byte) {
-	t.index = append(t.index, named{bytes.Clone(k), bytes.Clone(v)})
+	t.index = append(t.index, named{t.keep(nsIndex, k), t.keepBytes(v)})
 }
 
 func (t *tx) Add(c []byte, delta int64) {
-	t.counters = append(t.counters, counter{bytes.Clone(c), delta})
+	t.adds = append(t.adds, addition{t.keep(nsCounter, c), delta})
+}
+
+// keep returns the store key of a row of the app's own.
+func (t *tx) keep(ns byte, k []byte) []byte {
+	from := len(t.mem)
+	t.mem = append(append(t.mem, ns), t.owner.name...)
+	t.mem = append(append(t.mem, 0), k...)
+	return t.mem[from:len(t.mem):len(t.mem)]
+}
+
+func (t *tx) keepBytes(v []byte) []byte {
+	from := len(t.mem)
+	t.mem = append(t.mem, v...)
+	return t.mem[from:len(t.mem):len(t.mem)]
 }
 
 func (t *tx) Final(p api.Position) { t.finals = append(t.finals, p) }

@@ -119,7 +119,7 @@ type Engine struct {
 	room    *feed.Room[Item]
 	limiter *gate.Limiter
 	pending []settled
-	origin  map[api.Position]Item
+	put     []Item // what the State has put since the last commit, in order
 	last    api.Timestamp
 	swept   time.Time
 	later   chan<- flushed // where commits wait for the disk; nil: Flush waits itself
@@ -150,7 +150,7 @@ func NewEngine(o Options) *Engine {
 	if o.Count == nil {
 		o.Count = func(Why, int) {}
 	}
-	return &Engine{Options: o, room: feed.NewRoom[Item](o.Room), limiter: gate.NewLimiter(64 << 10), origin: map[api.Position]Item{}, uncommitted: map[idemKey]idemValue{}}
+	return &Engine{Options: o, room: feed.NewRoom[Item](o.Room), limiter: gate.NewLimiter(64 << 10), uncommitted: map[idemKey]idemValue{}}
 }
 
 // Room reports how many records wait and their bytes.
@@ -278,7 +278,7 @@ func (e *Engine) one(now time.Time, it Item) (stored bool, err error) {
 		return false, err
 	}
 	e.Clock.Observe(it.Time)
-	e.origin[p] = it
+	e.put = append(e.put, it)
 	e.settle(it, Committed, "", nil)
 	return true, nil
 }
@@ -484,7 +484,7 @@ func (e *Engine) append(d Draft) (api.Receipt, error) {
 		return api.Receipt{}, storeError{err}
 	}
 	p := r.Position()
-	e.origin[p] = Item{Envelope: env}
+	e.put = append(e.put, Item{Envelope: env})
 	if record.Founds(r) {
 		e.State.SetMeta(MetaFollow+r.Topic.Space.String(), nil)
 		if e.Founded != nil {
@@ -547,14 +547,14 @@ func (e *Engine) Flush() error {
 	}
 	f.events = make([]Event, len(commits))
 	for i, c := range commits {
-		it := e.origin[c.Record.Position()]
-		f.events[i] = Event{Commit: c, Raw: it.Raw, From: it.Origin.Peer}
+		f.events[i] = Event{Commit: c, Raw: e.put[i].Raw, From: e.put[i].Origin.Peer}
 		if f.events[i].Head, err = e.State.Advertise(c.Record.Feed); err != nil {
 			f.fail(err)
 			return err
 		}
 	}
-	clear(e.origin)
+	clear(e.put)
+	e.put = e.put[:0]
 	clear(e.uncommitted)
 	switch {
 	case len(f.events)+len(f.pending) == 0:

@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/intercooperative/icn/kernel/api"
@@ -14,9 +16,10 @@ import (
 
 // Bounds of the shell.
 const (
-	queueUnits  = 1024 // units (a submit, a frame) waiting for verification, and again for the engine
-	verifyBatch = 128  // signatures verified together
-	commitBatch = 512  // records in one commit at most
+	queueUnits  = 1024 // units (a submit, a frame) waiting for verification, and drafts waiting for the engine
+	verifyBatch = 128  // signatures that an Inline verifies together at most
+	verifyPart  = 64   // signatures verified together at least, before another processor helps
+	commitBatch = 512  // records verified and committed together at most, but for the last unit
 	knownBad    = 8192 // hashes of refused envelopes remembered
 	keyCache    = 4096 // decoded public keys
 	syncAhead   = 4    // commits written and not yet on disk
@@ -41,7 +44,7 @@ type Service struct {
 func NewService(e *Engine) *Service {
 	return &Service{
 		e: e, verifier: record.NewVerifier(keyCache),
-		verify: make(chan []Item, queueUnits), process: make(chan []Item, queueUnits), drafts: make(chan Draft, queueUnits),
+		verify: make(chan []Item, queueUnits), process: make(chan []Item), drafts: make(chan Draft, queueUnits),
 		calls: make(chan func() error), done: make(chan struct{}), bad: map[api.Hash]struct{}{},
 	}
 }
@@ -50,9 +53,7 @@ func NewService(e *Engine) *Service {
 func (s *Service) Serve(ctx context.Context) error {
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
-	for range max(1, runtime.GOMAXPROCS(0)) {
-		wg.Go(func() { s.verifyLoop(inner) })
-	}
+	wg.Go(func() { s.verifyLoop(inner) })
 	// Folding goes on while the disk syncs: what is written waits here, and one sync serves all that wait.
 	later := make(chan flushed, syncAhead)
 	s.e.later = later
@@ -94,8 +95,6 @@ func (s *Service) drain() {
 		select {
 		case items := <-s.verify:
 			s.refuse(items)
-		case items := <-s.process:
-			s.refuse(items)
 		case d := <-s.drafts:
 			d.Done(api.Receipt{}, s.ended())
 		default:
@@ -118,20 +117,21 @@ func (s *Service) ended() error {
 	return s.err
 }
 
+// verifyLoop checks signatures of all that has come while the committer was busy with what came before. So the busier the node, the larger the
+// groups, and the cheaper a signature: there is one such loop, and it hands over only when the committer is ready, because several or a queue between
+// the two would make many small groups instead.
 func (s *Service) verifyLoop(ctx context.Context) {
-	envs := make([]*record.Envelope, 0, verifyBatch)
+	var items []Item
 	for {
-		var items []Item
+		items = items[:0]
 		select {
 		case <-ctx.Done():
 			return
-		case items = <-s.verify:
-		}
-		if len(items) < verifyBatch {
-			items = append(make([]Item, 0, verifyBatch), items...)
+		case more := <-s.verify:
+			items = append(items, more...)
 		}
 	fill:
-		for len(items) < verifyBatch {
+		for len(items) < commitBatch {
 			select {
 			case more := <-s.verify:
 				items = append(items, more...)
@@ -139,23 +139,8 @@ func (s *Service) verifyLoop(ctx context.Context) {
 				break fill
 			}
 		}
-		envs = envs[:0]
-		for i := range items {
-			envs = append(envs, items[i].Envelope)
-		}
-		good := items[:0]
-		for i, ok := range s.verifier.Verify(envs) {
-			if ok {
-				good = append(good, items[i])
-				continue
-			}
-			s.e.Count(BadSignature, 1)
-			s.remember(items[i].Raw)
-			if items[i].Done != nil {
-				items[i].Done(Result{ID: items[i].ID, Outcome: Refused, Err: errBadSignature})
-			}
-		}
-		clear(envs)
+		good := s.inParallel(items)
+		clear(items)
 		if len(good) == 0 {
 			continue
 		}
@@ -166,6 +151,23 @@ func (s *Service) verifyLoop(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// inParallel is verified with the help of other processors.
+func (s *Service) inParallel(items []Item) []Item {
+	parts := max(1, min(runtime.GOMAXPROCS(0), len(items)/verifyPart))
+	good := make([][]Item, parts)
+	var wg sync.WaitGroup
+	for i := range parts {
+		part := items[i*len(items)/parts : (i+1)*len(items)/parts]
+		if i == parts-1 {
+			good[i] = s.verified(part)
+		} else {
+			wg.Go(func() { good[i] = s.verified(part) })
+		}
+	}
+	wg.Wait()
+	return slices.Concat(good...)
 }
 
 var errBadSignature = api.Errorf("record.submit", api.Refused, "the device key did not sign these bytes")
@@ -318,14 +320,17 @@ func (s *Service) decode(raws [][]byte, origin Origin, done func(i int, r Result
 // Submit sends envelopes along the road and waits until each is settled: durable, or refused, or waiting in the room. A full queue refuses at once.
 func (s *Service) Submit(ctx context.Context, raws [][]byte, origin Origin) []Result {
 	results := make([]Result, len(raws))
-	var wg sync.WaitGroup
-	wg.Add(len(raws))
+	settled := make(chan struct{})
+	var left atomic.Int64
+	if left.Add(int64(len(raws))) == 0 {
+		return results
+	}
 	s.Offer(raws, origin, func(i int, r Result) {
 		results[i] = r
-		wg.Done()
+		if left.Add(-1) == 0 {
+			close(settled)
+		}
 	})
-	settled := make(chan struct{})
-	go func() { wg.Wait(); close(settled) }()
 	var err error
 	select {
 	case <-settled:

@@ -29,6 +29,8 @@ type Options struct {
 	// OnFail is called once, with the first error, when the store fails (see the package comment). It must not call the store, and
 	// returns soon. nil means nobody is told before the next commit.
 	OnFail func(error)
+
+	noLog bool // nothing outlives the process, so there is nothing to replay
 }
 
 // EnsureDefaults fills in what is zero.
@@ -84,8 +86,10 @@ func (o *Options) engine(fs vfs.FS, fail func(error)) *pebble.Options {
 		CacheSize:          o.CacheBytes,
 		MemTableSize:       uint64(o.MemTableBytes),
 		MaxOpenFiles:       o.MaxOpenFiles,
-		// The default of 2 files rewrites L0 very often for a store that is mostly appended to; reads stay cheap thanks to the filters.
-		L0CompactionThreshold:      4,
+		DisableWAL:         o.noLog,
+		// Few tables in L0 mean rewriting the levels below very often, which cost a store that is mostly appended to a tenth of all it does;
+		// reads stay cheap thanks to the filters.
+		L0CompactionThreshold:      8,
 		L0StopWritesThreshold:      24,
 		CompactionConcurrencyRange: func() (lower, upper int) { return 1, o.Compactions },
 		EventListener: &pebble.EventListener{

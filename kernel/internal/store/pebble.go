@@ -23,6 +23,7 @@ type db struct {
 	disk   *guard
 	p      *pebble.DB
 	lock   *pebble.Lock
+	logs   bool // the engine keeps a log, which can be synced
 
 	// mu is held shared inside every call and exclusively by Close: pebble panics when it is used after it is closed.
 	mu     sync.RWMutex
@@ -58,7 +59,7 @@ func open(name string, o Options, disk vfs.FS) (*db, error) {
 // openSteps is open with a choice of migrations.
 func openSteps(name string, o Options, disk vfs.FS, steps []migration) (*db, error) {
 	const op = "store.open"
-	d := &db{name: name, disk: newGuard(disk, func(err error) {
+	d := &db{name: name, logs: !o.noLog, disk: newGuard(disk, func(err error) {
 		o.Logger.Error("store: failed; nothing is written to disk any more", "err", err)
 		o.OnFail(err)
 	})}
@@ -167,6 +168,7 @@ func (d *db) apply(b *pebble.Batch, sync bool) error {
 		return err
 	}
 	var err error
+	sync = sync && d.logs
 	switch {
 	case !b.Empty():
 		err = b.Commit(&pebble.WriteOptions{Sync: sync})

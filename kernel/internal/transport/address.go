@@ -29,31 +29,32 @@ type Address struct {
 // ParseAddress reads the one spelling of an address. It refuses what nobody can dial (port 0, unspecified and multicast addresses), IPv6
 // zones, names that are not lower-case host names, and anything longer than a frame may carry.
 func ParseAddress(s string) (Address, error) {
-	bad := func(why string) (Address, error) {
+	a, why := parts(s)
+	if why != "" {
 		return Address{}, api.Errorf("address.parse", api.Invalid, "address %q: %s", clip(s), why)
 	}
-	if len(s) > wire.MaxText {
-		return bad("longer than " + strconv.Itoa(wire.MaxText) + " bytes")
-	}
-	rest, ok := strings.CutPrefix(s, scheme)
-	if !ok {
-		return bad("want icn://<node did>@host:port")
-	}
-	did, hostport, ok := strings.Cut(rest, "@")
-	if !ok {
-		return bad("want icn://<node did>@host:port")
-	}
-	if _, err := record.ParseDID(did); err != nil {
+	if _, err := record.ParseDID(string(a.Node)); err != nil {
 		return Address{}, api.Wrap("address.parse", err)
+	}
+	return a, nil
+}
+
+// parts is ParseAddress without the check of the node's key, which costs as much as a signature: for where the key has been checked or may not
+// matter. why says what is wrong and is empty when nothing is.
+func parts(s string) (a Address, why string) {
+	if len(s) > wire.MaxText {
+		return a, "longer than " + strconv.Itoa(wire.MaxText) + " bytes"
+	}
+	rest, isICN := strings.CutPrefix(s, scheme)
+	did, hostport, ok := strings.Cut(rest, "@")
+	if !isICN || !ok {
+		return a, "want icn://<node did>@host:port"
 	}
 	host, port, why := parseHostPort(hostport)
 	if why == "" {
 		why = undialable(host, port)
 	}
-	if why != "" {
-		return bad(why)
-	}
-	return Address{Node: api.DID(did), Host: host, Port: port}, nil
+	return Address{Node: api.DID(did), Host: host, Port: port}, why
 }
 
 // String returns the spelling that ParseAddress reads.
@@ -218,18 +219,27 @@ func peerID(node api.DID) (peer.ID, error) {
 	return id, nil
 }
 
-// didOf returns the DID of a libp2p peer. Peers with a key that is not Ed25519, or not fit for a DID, have none.
-func didOf(id peer.ID) (api.DID, error) {
+// keyOf returns the key of a libp2p peer, unchecked, if it is an Ed25519 key.
+func keyOf(id peer.ID) (api.Key, error) {
 	pub, err := id.ExtractPublicKey()
 	if err != nil {
-		return "", api.Errorf("address", api.Invalid, "peer %s: %w", id, err)
+		return api.Key{}, api.Errorf("address", api.Invalid, "peer %s: %w", id, err)
 	}
 	raw, err := pub.Raw()
 	if err != nil || pub.Type() != crypto.Ed25519 || len(raw) != ed25519.PublicKeySize {
-		return "", api.Errorf("address", api.Invalid, "peer %s: not an Ed25519 key", id)
+		return api.Key{}, api.Errorf("address", api.Invalid, "peer %s: not an Ed25519 key", id)
 	}
-	if err := record.CheckKey(api.Key(raw)); err != nil {
+	return api.Key(raw), nil
+}
+
+// didOf returns the DID of a libp2p peer. Peers with a key that is not Ed25519, or not fit for a DID, have none.
+func didOf(id peer.ID) (api.DID, error) {
+	k, err := keyOf(id)
+	if err != nil {
+		return "", err
+	}
+	if err := record.CheckKey(k); err != nil {
 		return "", api.Wrap("address", err)
 	}
-	return record.DIDOf(api.Key(raw)), nil
+	return record.DIDOf(k), nil
 }

@@ -190,9 +190,9 @@ func addrInfo(node api.DID, addresses []string) (peer.AddrInfo, error) {
 	}
 	info := peer.AddrInfo{ID: id}
 	for _, s := range addresses {
-		a, err := ParseAddress(s)
-		if err != nil {
-			return info, err
+		a, why := parts(s)
+		if why != "" {
+			return info, api.Errorf("address.parse", api.Invalid, "address %q: %s", clip(s), why)
 		}
 		m, err := multiaddr(a.Host, a.Port)
 		if err != nil {

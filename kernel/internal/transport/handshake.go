@@ -45,9 +45,14 @@ func NewGreeting(self, peer api.DID, build string, nonce []byte, log *slog.Logge
 	if self == peer {
 		return nil, api.Errorf("transport.handshake", api.Invalid, "node %s is this node itself", peer)
 	}
+	return newGreeting(self, peer, sk, pk, build, nonce, log), nil
+}
+
+// newGreeting is NewGreeting for two nodes that are known to differ and whose keys have been checked.
+func newGreeting(self, peer api.DID, selfKey, peerKey api.Key, build string, nonce []byte, log *slog.Logger) *Greeting {
 	return &Greeting{
-		self: self, peer: peer, selfKey: sk, peerKey: pk, min: wire.MinVersion, max: wire.Version, build: build, nonce: nonce, log: log,
-	}, nil
+		self: self, peer: peer, selfKey: selfKey, peerKey: peerKey, min: wire.MinVersion, max: wire.Version, build: build, nonce: nonce, log: log,
+	}
 }
 
 // Hello returns this side's Hello and remembers which spaces it speaks of.
@@ -153,7 +158,7 @@ func (g *Greeting) Shared() []api.Hash {
 func (g *Greeting) addresses() []string {
 	var as []string
 	for _, s := range g.hello.Addresses {
-		if a, err := ParseAddress(s); err == nil && a.Node == g.peer {
+		if a, why := parts(s); why == "" && a.Node == g.peer {
 			as = append(as, s)
 		}
 	}

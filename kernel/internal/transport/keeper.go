@@ -8,6 +8,7 @@ import (
 
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/kernel/internal/wire"
+	"github.com/intercooperative/icn/kernel/record"
 )
 
 const (
@@ -157,7 +158,8 @@ func (n *Node) due() (due []*target, wait time.Duration) {
 		if t.busy || t.stopped || n.sessions[t.node] != nil || sessions+len(due) >= n.opts.MaxPeers {
 			continue
 		}
-		if t.class == learned && sessions+len(due) >= n.opts.TargetPeers {
+		// Those being dialled count, due ones among them; else each of many nodes that meet at once dials twice as many as it wants.
+		if t.class == learned && sessions+n.dialling >= n.opts.TargetPeers {
 			continue
 		}
 		if until, err := n.bars.Until(t.node); err != nil {
@@ -257,18 +259,30 @@ func (s *session) answerPeers() {
 // learn takes addresses that a peer told us.
 func (n *Node) learn(s *session, addresses []string) {
 	here := loopback(s.stream.Conn().RemoteMultiaddr())
-	n.mu.Lock()
 	for _, text := range addresses {
-		a, err := ParseAddress(text)
-		if err != nil || a.Node == n.self || n.targets[a.Node] != nil {
-			continue
+		a, why := parts(text)
+		if why != "" || a.Node == n.self || n.targeted(a.Node) {
+			continue // as most are; what follows is costly
 		}
 		// "This machine" means another machine to a peer elsewhere.
 		if !here && (a.Host == "localhost" || isLoopback(a.Host)) {
 			continue
 		}
-		n.addTarget(a.Node, learned, text)
+		if _, err := record.ParseDID(string(a.Node)); err != nil {
+			continue
+		}
+		n.mu.Lock()
+		if n.targets[a.Node] == nil {
+			n.addTarget(a.Node, learned, text)
+		}
+		n.mu.Unlock()
 	}
-	n.mu.Unlock()
 	n.poke()
+}
+
+// targeted reports whether the keeper knows a node.
+func (n *Node) targeted(node api.DID) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.targets[node] != nil
 }

@@ -28,6 +28,7 @@ type Node struct {
 	handler Handler
 	log     *slog.Logger
 	self    api.DID
+	key     api.Key
 	host    host.Host
 	start   time.Time
 	stats   counters
@@ -69,7 +70,7 @@ func New(o Options, h Handler) (*Node, error) {
 	}
 	public := api.Key(o.Key.Public().(ed25519.PublicKey))
 	n := &Node{
-		opts: o, handler: h, log: o.Logger, self: record.DIDOf(public), start: o.Now(),
+		opts: o, handler: h, log: o.Logger, self: record.DIDOf(public), key: public, start: o.Now(),
 		serving: make(chan struct{}), wake: make(chan struct{}, 1), changed: make(chan struct{}),
 		rand: rand.New(rand.NewPCG(binary.BigEndian.Uint64(public[:8]), binary.BigEndian.Uint64(public[8:16]))),
 		live: map[*session]struct{}{}, sessions: map[api.DID]*session{}, attempts: map[api.DID]*attempt{}, targets: map[api.DID]*target{},

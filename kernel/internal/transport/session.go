@@ -104,15 +104,20 @@ type session struct {
 	sent, received atomic.Uint64
 }
 
+// newSession begins a session with node, whose key is checked and is that of the stream's other end.
 func (n *Node) newSession(node api.DID, stream network.Stream, inbound bool) (*session, error) {
+	if node == n.self {
+		return nil, api.Errorf("transport.session", api.Invalid, "node %s is this node itself", node)
+	}
 	nonce := make([]byte, 32)
 	if _, err := rand.Read(nonce); err != nil {
 		return nil, api.Errorf("transport.session", api.Internal, "nonce: %w", err)
 	}
-	g, err := NewGreeting(n.self, node, n.opts.Build, nonce, n.log)
+	key, err := keyOf(stream.Conn().RemotePeer())
 	if err != nil {
 		return nil, err
 	}
+	g := newGreeting(n.self, node, n.key, key, n.opts.Build, nonce, n.log)
 	g.min, g.max = n.opts.minVersion, n.opts.maxVersion
 	return &session{
 		n: n, node: node, inbound: inbound, stream: stream, greet: g,
