@@ -3,11 +3,13 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/url"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/kernel/record"
@@ -22,6 +24,7 @@ type Config struct {
 	Network       Network       `koanf:"network" json:"network"`
 	RPC           RPC           `koanf:"rpc" json:"rpc"`
 	Store         Store         `koanf:"store" json:"store"`
+	Clock         Clock         `koanf:"clock" json:"clock"`
 	Identity      Identity      `koanf:"identity" json:"identity"`
 	Observability Observability `koanf:"observability" json:"observability"`
 }
@@ -42,7 +45,39 @@ type RPC struct {
 
 // Store is about what is kept on disk.
 type Store struct {
-	Engine string `koanf:"engine" json:"engine" doc:"pebble, or mem, which forgets everything when the node stops"`
+	Engine string `koanf:"engine" json:"engine" doc:"pebble; or mem, which forgets everything when the node stops; or postgres://role@host/database, where a second node with the same keystore waits to take over"`
+}
+
+// isDatabase tells the URL of a database. Whether it can be used shows when it is opened: it must not stand in an error.
+func isDatabase(engine string) bool {
+	return strings.HasPrefix(engine, "postgres://") || strings.HasPrefix(engine, "postgresql://")
+}
+
+// shown is the engine for people: of a URL the role, the host and the database.
+func (s Store) shown() string {
+	if !isDatabase(s.Engine) {
+		return s.Engine
+	}
+	u, err := url.Parse(s.Engine)
+	if err != nil || strings.Contains(u.EscapedPath(), "@") || u.Fragment != "" { // a password with a slash in it looks like host and path
+		return "postgres://***"
+	}
+	safe := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
+	if u.User != nil {
+		safe.User = url.User(u.User.Username())
+	}
+	return safe.String()
+}
+
+// String implements fmt.Stringer, so that a configuration that is printed does not tell a password.
+func (s Store) String() string { return s.shown() }
+
+// Clock is about the time that this machine has. Nothing is valid or invalid because of it: a wrong clock is told of, in the log, the metrics
+// and `icnctl doctor`.
+type Clock struct {
+	NTPServers  []string `koanf:"ntp_servers" json:"ntp_servers" doc:"time servers, host or host:port, 3 to 16; empty: nobody is asked"`
+	NTPInterval Duration `koanf:"ntp_interval" json:"ntp_interval" doc:"how often they are asked, 1m to 24h"`
+	MaxSkew     Duration `koanf:"max_skew" json:"max_skew" doc:"how far this machine may be from their median before the node warns, 1s to 1h; others hold back records dated more than 30s ahead"`
 }
 
 // Identity is about the node's keys.
@@ -63,6 +98,7 @@ func Defaults() Config {
 	return Config{
 		Network:       Network{BindAddr: "0.0.0.0:7100", EnableMDNS: true, BootstrapPeers: []string{}, MaxPeers: 100},
 		Store:         Store{Engine: "pebble"},
+		Clock:         Clock{NTPServers: []string{}, NTPInterval: Duration(15 * time.Minute), MaxSkew: Duration(10 * time.Second)},
 		Observability: Observability{LogLevel: "info", LogFormat: "json", MetricsBind: "127.0.0.1", MetricsPort: 9100},
 	}
 }
@@ -96,8 +132,22 @@ func (c *Config) Validate() error {
 	if path, ok := strings.CutPrefix(c.RPC.Bind, "unix:"); c.RPC.Bind != "" && (!ok || path == "") {
 		bad("rpc.bind", c.RPC.Bind, "want unix:PATH; the local socket asks nobody who they are, so it is not offered on the network")
 	}
-	if e := c.Store.Engine; e != "pebble" && e != "mem" {
-		bad("store.engine", e, "want pebble or mem")
+	if e := c.Store.Engine; e != "pebble" && e != "mem" && !isDatabase(e) {
+		bad("store.engine", e, "want pebble, mem or postgres://role@host/database")
+	}
+	if n := len(c.Clock.NTPServers); n > 0 && (n < 3 || n > 16) {
+		bad("clock.ntp_servers", c.Clock.NTPServers, "want none, or 3 to 16 so that one that is wrong does not count")
+	}
+	for i, s := range c.Clock.NTPServers {
+		if s == "" || strings.ContainsAny(s, " /@") || slices.Contains(c.Clock.NTPServers[:i], s) {
+			bad("clock.ntp_servers", s, "want host or host:port, each once")
+		}
+	}
+	if d := time.Duration(c.Clock.NTPInterval); d < time.Minute || d > 24*time.Hour {
+		bad("clock.ntp_interval", c.Clock.NTPInterval, "want 1m to 24h")
+	}
+	if d := time.Duration(c.Clock.MaxSkew); d < time.Second || d > time.Hour {
+		bad("clock.max_skew", c.Clock.MaxSkew, "want 1s to 1h")
 	}
 	if l := c.Observability.LogLevel; l != "debug" && l != "info" && l != "warn" && l != "error" {
 		bad("observability.log_level", l, "want debug, info, warn or error")
@@ -140,7 +190,8 @@ func checkPeer(s string) error {
 	return checkHostPort(addr)
 }
 
-// Effective returns every key and its value, for people and for node.config. There are no secrets among them: a passphrase is named by its file.
+// Effective returns every key and its value, for people and for node.config. There are no secrets among them: a passphrase is named by
+// its file, and of a database's URL the password and the parameters are left out.
 func (c *Config) Effective() map[string]any {
 	out := map[string]any{"data_dir": c.DataDir}
 	v := reflect.ValueOf(*c)
@@ -152,6 +203,7 @@ func (c *Config) Effective() map[string]any {
 		}
 		section[k.name] = v.FieldByIndex(k.index).Interface()
 	}
+	out["store"].(map[string]any)["engine"] = c.Store.shown()
 	out["rpc"].(map[string]any)["bind"] = c.RPCAddress()
 	return out
 }
@@ -199,6 +251,8 @@ func literal(v any) string {
 	switch v := v.(type) {
 	case string:
 		return strconv.Quote(v)
+	case Duration:
+		return strconv.Quote(v.String())
 	case []string:
 		quoted := make([]string, len(v))
 		for i, s := range v {

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/kernel/identity"
@@ -52,6 +53,17 @@ func TestLoad(t *testing.T) {
 		{name: "two problems at once", file: "[network]\nfoo = 1\nmax_peers = \"many\"\n", err: []string{"network.foo", `network.max_peers = "many": want a whole number`}},
 		{name: "a fraction of a peer", file: "[network]\nmax_peers = 100.5\n", err: []string{"network.max_peers = 100.5: want a whole number"}},
 		{name: "text for bool", file: "[network]\nenable_mdns = \"yes\"\n", err: []string{"want true or false"}},
+		{
+			name: "clock", file: "[clock]\nntp_servers = [\"a.example\", \"b.example:1123\", \"c.example\"]\nntp_interval = \"1h\"\n", env: []string{"ICN_CLOCK_MAX_SKEW=1m30s"},
+			want: func(c *Config) {
+				c.Clock = Clock{NTPServers: []string{"a.example", "b.example:1123", "c.example"}, NTPInterval: Duration(time.Hour), MaxSkew: Duration(90 * time.Second)}
+			},
+		},
+		{name: "two time servers", file: "[clock]\nntp_servers = [\"a\", \"b\"]\n", err: []string{"clock.ntp_servers", "3 to 16"}},
+		{name: "one time server three times", file: "[clock]\nntp_servers = [\"a\", \"b\", \"a\"]\n", err: []string{`clock.ntp_servers = "a"`, "each once"}},
+		{name: "a rude interval", file: "[clock]\nntp_interval = \"1s\"\nmax_skew = \"0s\"\n", err: []string{`clock.ntp_interval = "1s": want 1m to 24h`, "clock.max_skew"}},
+		{name: "a number for a time", file: "[clock]\nntp_interval = 900\n", err: []string{"clock.ntp_interval = 900: want a time such as 90s"}},
+		{name: "no time", env: []string{"ICN_CLOCK_MAX_SKEW=soon"}, err: []string{"ICN_CLOCK_MAX_SKEW=soon: want a time"}},
 		{name: "number for text", file: "[network]\nbind_addr = 7100\n", err: []string{"want a text"}},
 		{name: "mixed list", file: "[network]\nbootstrap_peers = [1]\n", err: []string{"want a list of texts"}},
 		{name: "not TOML", file: "[network\n", err: []string{"icn.toml:1:"}},
@@ -63,7 +75,7 @@ func TestLoad(t *testing.T) {
 				"[observability]\nlog_level = \"loud\"\nlog_format = \"xml\"\nmetrics_bind = \"here\"\nmetrics_port = 70000\n",
 			err: []string{
 				`network.bind_addr = "nonsense": want host:port`, "network.max_peers = 0: want 1 to 10000", `network.bootstrap_peers = "1.2.3.4:7100"`, "rpc.bind", "want unix:PATH",
-				"store.engine", "want pebble or mem", "observability.log_level", "want debug", "log_format", "want json or text", "metrics_bind", "metrics_port = 70000",
+				"store.engine", "want pebble, mem or postgres://", "observability.log_level", "want debug", "log_format", "want json or text", "metrics_bind", "metrics_port = 70000",
 			},
 		},
 	} {

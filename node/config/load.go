@@ -165,6 +165,13 @@ func readConfig(path string) ([]byte, error) {
 // misfit says what a value from the file should have been, or "" when it fits. The decoder alone would turn 100.5 peers into 100.
 func misfit(t reflect.Type, v any) string {
 	ok := false
+	if t == durationType {
+		text, isText := v.(string)
+		if ok = isText && new(Duration).UnmarshalText([]byte(text)) == nil; ok {
+			return ""
+		}
+		return wanted(t)
+	}
 	switch t.Kind() {
 	case reflect.String:
 		_, ok = v.(string)
@@ -188,6 +195,9 @@ func misfit(t reflect.Type, v any) string {
 }
 
 func wanted(t reflect.Type) string {
+	if t == durationType {
+		return "a time such as 90s, 15m or 1h"
+	}
 	switch t.Kind() {
 	case reflect.Bool:
 		return "true or false"
@@ -247,6 +257,9 @@ func nearestEnv(all []key, name string) (guess string, ours bool) {
 func parse(t reflect.Type, s string) (any, bool) {
 	var v any = s
 	var err error
+	if t == durationType {
+		return v, new(Duration).UnmarshalText([]byte(s)) == nil
+	}
 	switch t.Kind() {
 	case reflect.Bool:
 		v, err = strconv.ParseBool(s)

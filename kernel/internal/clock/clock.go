@@ -1,6 +1,7 @@
 // Package clock is the hybrid logical clock that stamps a node's records (Kulkarni et al. 2014): the wall clock where that
 // moves on, a counter where it does not, and never behind what the node has seen. It is not a source of time: the wall
-// clock is given to it. It knows timestamps only, nothing of records or of those who send them.
+// clock is given to it. It knows timestamps only, nothing of records or of those who send them. Beside it stands an Alarm, which holds the wall
+// clock against time servers and tells people, not the hybrid clock, when they differ.
 //
 // The clock moves past its own wall clock only for what others show it, and never by more than the skew. So a stranger
 // whose clock runs years ahead moves nobody, and what he dates is for the caller to hold until it is due (Ahead).
@@ -22,8 +23,9 @@ type Clock struct {
 	wall func() time.Time
 	skew time.Duration
 
-	mu   sync.Mutex
-	last api.Timestamp // greatest reading given or merged
+	mu      sync.Mutex
+	last    api.Timestamp // greatest reading given or merged
+	dropped api.Timestamp // what Restore did not follow
 }
 
 // New returns a clock over the wall clock; wall must be safe for concurrent use. Skew is how far behind the clocks of honest
@@ -68,10 +70,18 @@ func (c *Clock) Restore(last api.Timestamp) (ahead bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if last.Millis() > c.limit() {
+		c.dropped = last
 		return true
 	}
 	c.last = max(c.last, last)
 	return false
+}
+
+// Dropped returns the reading that Restore did not follow because it was ahead of wall clock + skew, and whether there was one.
+func (c *Clock) Dropped() (last api.Timestamp, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dropped, c.dropped != 0
 }
 
 // Ahead reports whether ts is ahead of wall clock + skew, and if so the wall time at which it will no longer be.

@@ -105,8 +105,15 @@ func TestRestore(t *testing.T) {
 	}
 
 	c = clock.New(w.now, skew)
-	if !c.Restore(after(w, 80*365*24*time.Hour)) {
+	if _, ok := c.Dropped(); ok {
+		t.Error("something is dropped before anything is restored")
+	}
+	far := after(w, 80*365*24*time.Hour)
+	if !c.Restore(far) {
 		t.Error("a reading of a clock 80 years ahead is not reported")
+	}
+	if got, ok := c.Dropped(); !ok || got != far {
+		t.Errorf("dropped %x %t, want %x", got, ok, far)
 	}
 	if got := c.Now(); got != w.stamp() {
 		t.Errorf("reading %x, want the wall's %x: the wrong past is dropped", got, w.stamp())
