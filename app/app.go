@@ -4,28 +4,39 @@ package app
 
 import (
 	"crypto/rand"
+	"io"
 	"math"
 
 	"github.com/intercooperative/icn/app/finality"
 	"github.com/intercooperative/icn/app/ledger"
 	"github.com/intercooperative/icn/app/membership"
+	"github.com/intercooperative/icn/app/security"
 	"github.com/intercooperative/icn/app/trust"
 	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/obs"
 )
 
 // Options are what an operator may set of the apps.
 type Options struct {
 	// MinScore is the least trust score, 0 to 1, of a member whose node may connect; 0 lets everybody in, a newly invited member too.
 	MinScore float64
+	// Random is where invitation keys and the nonces of new spaces come from, safe for concurrent use; nil is crypto/rand.
+	Random io.Reader
+	// Metrics is where apps count; nil counts for nobody.
+	Metrics *obs.Registry
 }
 
 // Standard returns the apps of a node, new ones at each call, in the order in which they start.
 func Standard(o Options) []api.App {
-	members := membership.New(rand.Reader)
+	if o.Random == nil {
+		o.Random = rand.Reader
+	}
+	members := membership.New(o.Random)
 	return []api.App{
 		members,
 		finality.New(),
 		ledger.New(members),
 		trust.New(members, trust.Options{MinConnect: trust.Score(math.Round(o.MinScore * 10000))}),
+		security.New(members, security.Options{Metrics: o.Metrics}),
 	}
 }

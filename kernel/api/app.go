@@ -67,6 +67,14 @@ type Runner interface {
 	Serve(ctx context.Context, host Host) error
 }
 
+// Ticker is a Runner whose work can be done in turns. Where nothing may run by itself, in a simulation, the kernel calls Tick again and again in
+// place of Serve; Serve of such an app does the same work by the same code. Tick must neither block nor start a goroutine, and takes the time from
+// its argument. An error is logged and the next Tick tries again.
+type Ticker interface {
+	Runner
+	Tick(ctx context.Context, host Host, now time.Time) error
+}
+
 // Outcome is Apply's verdict: accepted, or void with a reason. The effects of a void record are dropped; the record keeps its place.
 type Outcome struct {
 	Void *Reason

@@ -1,0 +1,45 @@
+package api
+
+import "time"
+
+// Kinds of incidents that the kernel reports. The list may grow: an observer treats a kind that it does not know as one it has no opinion on.
+const (
+	BadSignature = "bad-signature" // a record whose device key did not sign it
+	Malformed    = "malformed"     // bytes sent as a record that are none
+	Oversized    = "oversized"     // a record over the limit of its format
+	BadFrame     = "bad-frame"     // a frame that breaks the protocol of sessions or of reconciliation
+	BadHandshake = "bad-handshake" // a handshake whose proofs do not hold
+	Flood        = "flood"         // records pushed above the rate that a guard's oracle set, and not taken
+	Excess       = "excess"        // more at once, asked or answered, than the protocol allows
+	Unasked      = "unasked"       // an answer to no question
+	Unshared     = "unshared"      // a frame about a space that is not shared: happens to the honest while access changes
+	ForkEvidence = "fork-evidence" // two signed records at one place of a feed
+)
+
+// Incident is something that went wrong as this node saw it, without an opinion on whose fault it is or what should follow.
+//
+// Node is never taken from what was sent: it is the peer that proved its key in the session's handshake. Who brings a fork's evidence has done
+// no wrong, so Node is empty there.
+type Incident struct {
+	Kind   string
+	Node   DID           // whose session brought it; empty when that does not matter
+	Author DID           // of the feed concerned; empty for none
+	Feed   Hash          // concerned; zero for none
+	Seq    uint64        // place in Feed; 0 for none
+	Count  uint64        // how often since At, at least 1
+	At     time.Time     // the first of these
+	Over   time.Duration // from the first to the report
+	Detail string        // of the first, for people, at most 200 bytes; may quote what the peer sent
+
+	// Evidence convinces whoever was not there, when Proven is set. For a fork: the key event that certifies the feed's device, then two whole
+	// signed envelopes. It may be missing when it could not be read.
+	Evidence [][]byte
+	Proven   bool
+}
+
+// IncidentObserver is an app that wants to know what went wrong. Observe is called by one goroutine, in order; it must not block. Incidents
+// of one kind and peer that come in quick succession arrive as one with a count, and in a storm some kinds of some peers are not reported at all.
+type IncidentObserver interface {
+	App
+	Observe(Incident)
+}
