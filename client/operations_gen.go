@@ -59,6 +59,11 @@ func (c *Client) NodeConfig(ctx context.Context) (*NodeConfigOut, error) {
 	return call[NodeConfigOut](ctx, c, "node.config", nil, nil)
 }
 
+// NodeDoctor is the operation node.doctor: Look this node over and say what to do next.
+func (c *Client) NodeDoctor(ctx context.Context) (*NodeDoctorOut, error) {
+	return call[NodeDoctorOut](ctx, c, "node.doctor", nil, nil)
+}
+
 // NodeStatus is the operation node.status: Show who and how this node is.
 func (c *Client) NodeStatus(ctx context.Context) (*NodeStatusOut, error) {
 	return call[NodeStatusOut](ctx, c, "node.status", nil, nil)
@@ -102,6 +107,36 @@ func (c *Client) RecordExplain(ctx context.Context, in RecordExplainIn) (*Record
 // RecordSubmit is the operation record.submit: Send records signed elsewhere along the road.
 func (c *Client) RecordSubmit(ctx context.Context, in RecordSubmitIn, opts ...CallOption) (*RecordSubmitOut, error) {
 	return call[RecordSubmitOut](ctx, c, "record.submit", in, opts)
+}
+
+// SecurityAppeal is the operation security.appeal: Ask the space's clerk to look again at what a node or an author is blamed for.
+func (c *Client) SecurityAppeal(ctx context.Context, in SecurityAppealIn, opts ...CallOption) (*SecurityAppealOut, error) {
+	return call[SecurityAppealOut](ctx, c, "security.appeal", in, opts)
+}
+
+// SecurityList is the operation security.list: List the nodes and authors that this node holds something against.
+func (c *Client) SecurityList(ctx context.Context, in SecurityListIn) (*SecurityListOut, error) {
+	return call[SecurityListOut](ctx, c, "security.list", in, nil)
+}
+
+// SecurityPardon is the operation security.pardon: Take back what a node or an author is blamed for.
+func (c *Client) SecurityPardon(ctx context.Context, in SecurityPardonIn, opts ...CallOption) (*SecurityPardonOut, error) {
+	return call[SecurityPardonOut](ctx, c, "security.pardon", in, opts)
+}
+
+// SecurityReports is the operation security.reports: List reports of forks, appeals and pardons of a space, newest first.
+func (c *Client) SecurityReports(ctx context.Context, in SecurityReportsIn) (*SecurityReportsOut, error) {
+	return call[SecurityReportsOut](ctx, c, "security.reports", in, nil)
+}
+
+// SecurityShow is the operation security.show: Show what this node holds against a node or an author, and what follows.
+func (c *Client) SecurityShow(ctx context.Context, in SecurityShowIn) (*SecurityShowOut, error) {
+	return call[SecurityShowOut](ctx, c, "security.show", in, nil)
+}
+
+// SnapshotCreate is the operation snapshot.create: Write an encrypted archive of everything this node holds, while it runs.
+func (c *Client) SnapshotCreate(ctx context.Context, in SnapshotCreateIn, each func(*SnapshotCreateItem) error) error {
+	return stream(ctx, c, "snapshot.create", in, each)
 }
 
 // SpaceCreate is the operation space.create: Found a space.
@@ -298,6 +333,14 @@ type NodeConfigOut struct {
 	Values map[string]any `json:"values"`
 }
 
+// NodeDoctorOut is what node.doctor answers.
+type NodeDoctorOut struct {
+	OK       bool          `json:"ok"` // nothing failed
+	Warnings int           `json:"warnings"`
+	Failures int           `json:"failures"`
+	Checks   []KernelCheck `json:"checks"`
+}
+
 // NodeStatusOut is what node.status answers.
 type NodeStatusOut struct {
 	Version   string            `json:"version"`
@@ -388,14 +431,99 @@ type RecordSubmitOut struct {
 	Results []KernelSubmitResult `json:"results"`
 }
 
+// SecurityAppealIn is the input of security.appeal.
+type SecurityAppealIn struct {
+	Space   api.Hash `json:"space,omitzero"`    // Id of the space; default: the only one this node follows
+	Subject api.DID  `json:"subject,omitempty"` // DID of the node or author it is about; default: you
+	Text    string   `json:"text"`              // What should be known, 1 to 500 bytes on one line
+}
+
+// SecurityAppealOut is what security.appeal answers.
+type SecurityAppealOut struct {
+	Receipt api.Receipt `json:"receipt"`
+}
+
+// SecurityListIn is the input of security.list.
+type SecurityListIn struct {
+	Limit int `json:"limit,omitempty"` // Entries, 1 to 500; default 50. The most blamed come first
+}
+
+// SecurityListOut is what security.list answers.
+type SecurityListOut struct {
+	Standings []SecurityStanding `json:"standings"`
+	Known     int                `json:"known"` // how many there are in all
+}
+
+// SecurityPardonIn is the input of security.pardon.
+type SecurityPardonIn struct {
+	Space   api.Hash `json:"space,omitzero"`  // Id of the space; default: the only one this node follows
+	Subject api.DID  `json:"subject"`         // DID of the node or author
+	Text    string   `json:"text,omitempty"`  // Why, at most 500 bytes on one line
+	Local   bool     `json:"local,omitempty"` // On this node only, without a record: needs no office
+}
+
+// SecurityPardonOut is what security.pardon answers.
+type SecurityPardonOut struct {
+	Receipt *api.Receipt `json:"receipt,omitempty"` // none for a local pardon
+	Appeal  api.Hash     `json:"appeal,omitzero"`   // the appeal that the pardon answers
+	Level   string       `json:"level"`             // what holds on this node now
+}
+
+// SecurityReportsIn is the input of security.reports.
+type SecurityReportsIn struct {
+	Space   api.Hash `json:"space,omitzero"`    // Id of the space; default: the only one this node follows
+	Subject api.DID  `json:"subject,omitempty"` // Only what concerns this node or author
+	Limit   int      `json:"limit,omitempty"`   // Entries of a page, 1 to 500; default 50
+	Cursor  string   `json:"cursor,omitempty"`  // Where the page before ended
+}
+
+// SecurityReportsOut is what security.reports answers.
+type SecurityReportsOut struct {
+	Cases  []SecurityCase `json:"cases"`
+	Cursor string         `json:"cursor,omitempty"` // for the next page, which may be the empty rest; none at the end
+}
+
+// SecurityShowIn is the input of security.show.
+type SecurityShowIn struct {
+	Subject api.DID `json:"subject"` // DID of a node or an author
+}
+
+// SecurityShowOut is what security.show answers.
+type SecurityShowOut struct {
+	Standing SecurityStanding `json:"standing"`
+	Connect  bool             `json:"connect"`                      // whether it may have a session with this node
+	Follow   bool             `json:"follow"`                       // whether spaces are shared with it
+	Pushes   uint32           `json:"pushes_per_second"`            // records that it may push to this node
+	Appends  uint32           `json:"appends_per_second,omitempty"` // records taken from it as an author; none: no limit of this app's
+}
+
+// SnapshotCreateIn is the input of snapshot.create.
+type SnapshotCreateIn struct {
+	Path       string   `json:"path"`                 // file to write on the node's machine, absolute; nothing may stand there
+	Passphrase string   `json:"passphrase,omitempty"` // encrypt to this passphrase, 8 characters or more
+	Recipients []string `json:"recipients,omitempty"` // or to these public keys of age, age1..., at most 20
+}
+
+// SnapshotCreateItem is what snapshot.create answers.
+type SnapshotCreateItem struct {
+	Stage   string              `json:"stage"`   // state, records or done
+	Records uint64              `json:"records"` // written so far
+	Of      uint64              `json:"of"`      // records in all
+	Bytes   int64               `json:"bytes"`   // of the file so far
+	Done    *KernelSnapshotInfo `json:"done,omitempty"`
+}
+
 // SpaceCreateIn is the input of space.create.
 type SpaceCreateIn struct {
-	Name         string `json:"name"`                    // Name of the space, 1 to 80 bytes
-	Kind         string `json:"kind,omitempty"`          // cooperative (default), community, federation or personal
-	Currency     string `json:"currency,omitempty"`      // Code of its currency, a-z 0-9 -, at most 16; default hours
-	Scale        *int   `json:"scale,omitempty"`         // Decimals of the currency, 0 to 6; default 2
-	DefaultLimit *int64 `json:"default_limit,omitempty"` // Credit limit of a member without a grant, minor units; default 10000
-	Test         bool   `json:"test,omitempty"`          // A test space: nothing in it is meant
+	Name         string    `json:"name"`                    // Name of the space, 1 to 80 bytes
+	Kind         string    `json:"kind,omitempty"`          // cooperative (default), community, federation or personal
+	Currency     string    `json:"currency,omitempty"`      // Code of its currency, a-z 0-9 -, at most 16; default hours
+	Scale        *int      `json:"scale,omitempty"`         // Decimals of the currency, 0 to 6; default 2
+	DefaultLimit *int64    `json:"default_limit,omitempty"` // Credit limit of a member without a grant, minor units; default 10000
+	Test         bool      `json:"test,omitempty"`          // A test space: nothing in it is meant
+	Witnesses    []api.Key `json:"witnesses,omitempty"`     // Device keys of further witnesses beside this node's own, at most 15; they must join
+	Faulty       *int      `json:"faulty,omitempty"`        // How many of the witnesses may lie without harm; default a third of the others, rounded down
+	Threshold    *int      `json:"threshold,omitempty"`     // How many witnesses make a record final; default the fewest that are safe
 }
 
 // SpaceCreateOut is what space.create answers.
@@ -630,6 +758,14 @@ type MembershipMember struct {
 	Founder bool      `json:"founder"`
 }
 
+// KernelCheck is part of an answer or an input.
+type KernelCheck struct {
+	Name  string `json:"name"`
+	State string `json:"state"`          // ok, warn, fail or skip
+	Value string `json:"value"`          // what was found
+	Next  string `json:"next,omitempty"` // what to do about it
+}
+
 // KernelStoreStatus is part of an answer or an input.
 type KernelStoreStatus struct {
 	Engine string `json:"engine"`
@@ -659,6 +795,55 @@ type KernelSubmitResult struct {
 	ID      api.Hash `json:"id"`
 	Outcome string   `json:"outcome"`
 	Error   string   `json:"error,omitempty"`
+}
+
+// SecurityStanding is part of an answer or an input.
+type SecurityStanding struct {
+	Subject   api.DID         `json:"subject"`        // a node or an author
+	Level     string          `json:"level"`          // none, warn, throttle, quarantine or ban
+	Points    float64         `json:"points"`         // halve every hour
+	Since     time.Time       `json:"since,omitzero"` // when the level was entered
+	Until     time.Time       `json:"until,omitzero"` // when it gives way to a lower one if nothing more happens
+	Bans      int             `json:"bans,omitempty"` // so far: each lasts twice as long as the one before
+	Pardoned  time.Time       `json:"pardoned,omitzero"`
+	Incidents []SecurityTally `json:"incidents"`
+	Forks     []SecurityFork  `json:"forks,omitempty"`
+	Detail    string          `json:"detail,omitempty"` // of the last incident; may quote what was sent
+}
+
+// SecurityCase is part of an answer or an input.
+type SecurityCase struct {
+	Kind    string     `json:"kind"` // report, appeal or pardon
+	ID      api.Hash   `json:"id"`
+	Time    time.Time  `json:"time"` // by the author's clock
+	By      api.DID    `json:"by"`
+	Subject api.DID    `json:"subject"`
+	Text    string     `json:"text,omitempty"`
+	Feed    api.Hash   `json:"feed,omitzero"`     // of a report: the forked feed
+	Topic   string     `json:"topic,omitempty"`   // of a report
+	Seq     uint64     `json:"seq,omitempty"`     // of a report: the forked place
+	Records []api.Hash `json:"records,omitempty"` // of a report: the two records that claim the place
+	Appeal  api.Hash   `json:"appeal,omitzero"`   // of a pardon: the appeal that it answers
+}
+
+// KernelSnapshotInfo is part of an answer or an input.
+type KernelSnapshotInfo struct {
+	Path        string            `json:"path,omitempty"`
+	Created     time.Time         `json:"created"`
+	Version     string            `json:"version"`
+	Format      int               `json:"format"`
+	StoreFormat int               `json:"store_format"`
+	Node        api.DID           `json:"node"`
+	Member      api.DID           `json:"member"`
+	Device      api.Key           `json:"device"` // signed for the member then; its private key is not in the archive
+	Spaces      []api.Hash        `json:"spaces"`
+	Records     uint64            `json:"records"`
+	Values      uint64            `json:"values"`
+	Requests    uint64            `json:"requests"`
+	Bytes       int64             `json:"bytes"`
+	Digest      api.Hash          `json:"digest"` // of the state
+	Apps        []KernelAppDigest `json:"apps"`
+	Sum         api.Hash          `json:"sum,omitzero"` // of the archive, once it was read to its end
 }
 
 // MembershipSpace is part of an answer or an input.
@@ -720,4 +905,17 @@ type TrustEdge struct {
 type TrustPath struct {
 	Via    []api.DID `json:"via"`    // the people between the viewpoint and the target, in order; none for a direct attestation
 	Weight float64   `json:"weight"` // strength, -1 to 1; negative when the chain ends in distrust
+}
+
+// SecurityTally is part of an answer or an input.
+type SecurityTally struct {
+	Kind  string    `json:"kind"`
+	Count uint64    `json:"count"`
+	Last  time.Time `json:"last"`
+}
+
+// SecurityFork is part of an answer or an input.
+type SecurityFork struct {
+	Feed api.Hash `json:"feed"`
+	Seq  uint64   `json:"seq"`
 }

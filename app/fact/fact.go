@@ -8,6 +8,9 @@
 package fact
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/intercooperative/icn/codec"
 	"github.com/intercooperative/icn/kernel/api"
 )
@@ -17,6 +20,7 @@ const (
 	SpaceTopic    = "space"    // genesis, invitations, admissions
 	JoinTopic     = "join"     // requests to be admitted
 	FinalityTopic = "finality" // what witnesses state
+	CutTopic      = "cuts"     // where an office ends or corrects other feeds
 	LedgerTopic   = "ledger"   // transfers, grants, acknowledgements
 )
 
@@ -35,6 +39,10 @@ const (
 	nameOffice   = "office"   // office name
 	nameWitness  = "witness"  // device key
 	nameFinal    = "final"    // feed
+	nameLock     = "lock"     // feed
+	nameDraft    = "draft"    // feed that is to be cut
+	namePromise  = "promise"  // feed that is to be cut
+	nameCut      = "cut"      // feed that is cut
 )
 
 // Genesis says what a space is. Published once, by the record that founds the space.
@@ -88,18 +96,74 @@ type Witness struct {
 	Epoch uint64
 }
 
-// Final says that a feed is final up to a position, and the verdict there.
+// Final says up to where a witness holds a feed to be final, or, as a lock, up to where it will not sign for anything else.
 type Final struct {
 	_        struct{} `cbor:",toarray"`
 	Seq      uint64
 	ID       api.Hash
-	Accepted bool
+	Accepted bool   // the verdict there
+	Cut      uint64 // how many cuts of the feed the verdicts take into account
+	Epoch    uint64 // of the witness
+	Need     uint16 // witnesses that must say so
 }
 
 // Position returns the final position of feed.
 func (f Final) Position(feed api.Hash) api.Position {
 	return api.Position{Feed: feed, Seq: f.Seq, ID: f.ID}
 }
+
+// Support returns how the statement counts.
+func (f Final) Support() api.Support {
+	return api.Support{Epoch: f.Epoch, Variant: f.Cut, Need: f.Need}
+}
+
+// Draft announces a cut: the Number-th of the feed. Adopt names a branch of a forked feed that the cut is to choose; zero for none.
+type Draft struct {
+	_      struct{} `cbor:",toarray"`
+	Number uint64
+	Adopt  Place
+}
+
+// Place is a position of a feed that is known.
+type Place struct {
+	_   struct{} `cbor:",toarray"`
+	Seq uint64
+	ID  api.Hash
+}
+
+// Position returns the place in feed; for seq 0 the zero position of that feed.
+func (p Place) Position(feed api.Hash) api.Position {
+	return api.Position{Feed: feed, Seq: p.Seq, ID: p.ID}
+}
+
+// Promise is a witness's word that it holds nothing of the feed final beyond a place until the Number-th cut of it is final.
+type Promise struct {
+	_      struct{} `cbor:",toarray"`
+	Number uint64
+	At     Place
+	Epoch  uint64
+	Need   uint16
+}
+
+// Cut says where a feed ends, for the Number-th time, and why. Whoever goes on from there cites the causes, too.
+type Cut struct {
+	_      struct{} `cbor:",toarray"`
+	Number uint64
+	At     Place
+	Next   api.Key // the device that goes on, zero: the feed's own
+	Causes []Cause
+}
+
+// Cause is a record for the sake of which a feed is cut.
+type Cause struct {
+	_    struct{} `cbor:",toarray"`
+	Feed api.Hash
+	Seq  uint64
+	ID   api.Hash
+}
+
+// Position returns where the record stands.
+func (c Cause) Position() api.Position { return api.Position{Feed: c.Feed, Seq: c.Seq, ID: c.ID} }
 
 // PutGenesis publishes what the space is.
 func PutGenesis(tx api.Tx, g Genesis) { tx.Publish(nameGenesis, nil, codec.MustMarshal(&g)) }
@@ -154,9 +218,77 @@ func PutFinal(tx api.Tx, feed api.Hash, f Final) {
 	tx.Publish(nameFinal, feed[:], codec.MustMarshal(&f))
 }
 
+// PutLock publishes how far a feed is locked.
+func PutLock(tx api.Tx, feed api.Hash, f Final) {
+	tx.Publish(nameLock, feed[:], codec.MustMarshal(&f))
+}
+
+// LockAt reads how far a feed was locked by the witness in whose feed dep is.
+func LockAt(tx api.Tx, dep api.Position, feed api.Hash) (Final, bool) {
+	return at[Final](tx, dep, nameLock, feed[:])
+}
+
+// PutDraft publishes that a cut of feed is on its way.
+func PutDraft(tx api.Tx, feed api.Hash, d Draft) {
+	tx.Publish(nameDraft, feed[:], codec.MustMarshal(&d))
+}
+
+// DraftAt reads the newest announcement of a cut of feed.
+func DraftAt(tx api.Tx, dep api.Position, feed api.Hash) (Draft, bool) {
+	return at[Draft](tx, dep, nameDraft, feed[:])
+}
+
+// PutPromise publishes a witness's promise.
+func PutPromise(tx api.Tx, feed api.Hash, p Promise) {
+	tx.Publish(namePromise, feed[:], codec.MustMarshal(&p))
+}
+
+// PromiseAt reads a witness's newest promise about feed.
+func PromiseAt(tx api.Tx, dep api.Position, feed api.Hash) (Promise, bool) {
+	return at[Promise](tx, dep, namePromise, feed[:])
+}
+
+// PutCut publishes where a feed ends.
+func PutCut(tx api.Tx, feed api.Hash, c Cut) {
+	tx.Publish(nameCut, feed[:], codec.MustMarshal(&c))
+}
+
+// CutAt reads the newest cut of feed by the office in whose feed dep is.
+func CutAt(tx api.Tx, dep api.Position, feed api.Hash) (Cut, bool) {
+	return at[Cut](tx, dep, nameCut, feed[:])
+}
+
 // FinalAt reads how far a feed was final in the view that a witness had at dep, a position of its finality feed.
 func FinalAt(tx api.Tx, dep api.Position, feed api.Hash) (Final, bool) {
 	return at[Final](tx, dep, nameFinal, feed[:])
+}
+
+// FinalWithin returns the newest position at or before dep that enough witnesses hold final: those whose statements are cited at views.
+func FinalWithin(tx api.Tx, views []api.Position, dep api.Position) (Final, bool) {
+	var said []Final
+	for _, v := range views {
+		if f, ok := FinalAt(tx, v, dep.Feed); ok && (f.Position(dep.Feed) == dep || tx.Within(f.Position(dep.Feed))) {
+			said = append(said, f)
+		}
+	}
+	return Supported(said)
+}
+
+// Supported returns the newest of what witnesses say of one branch, each once, that enough of them say.
+func Supported(said []Final) (Final, bool) {
+	slices.SortStableFunc(said, func(a, b Final) int { return cmp.Compare(b.Seq, a.Seq) })
+	for i, f := range said {
+		n := 0
+		for _, o := range said[:i+1] {
+			if o.Support() == f.Support() {
+				n++
+			}
+		}
+		if f.Need > 0 && n >= int(f.Need) {
+			return f, true
+		}
+	}
+	return Final{}, false
 }
 
 func at[T any](tx api.Tx, dep api.Position, name string, key []byte) (T, bool) {

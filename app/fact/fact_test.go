@@ -55,8 +55,8 @@ func TestRoundTrip(t *testing.T) {
 
 func TestGolden(t *testing.T) {
 	// The encoding of a published fact is part of the protocol: verdicts depend on it.
-	got := codec.MustMarshal(&Final{Seq: 4, ID: api.Hash{1}, Accepted: true})
-	want := append([]byte{0x83, 0x04, 0x58, 0x20, 1}, append(make([]byte, 31), 0xf5)...)
+	got := codec.MustMarshal(&Final{Seq: 4, ID: api.Hash{1}, Accepted: true, Cut: 2, Epoch: 1, Need: 3})
+	want := append([]byte{0x86, 0x04, 0x58, 0x20, 1}, append(make([]byte, 31), 0xf5, 2, 1, 3)...)
 	if !bytes.Equal(got, want) {
 		t.Errorf("final is encoded as %x, want %x", got, want)
 	}

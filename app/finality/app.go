@@ -1,7 +1,6 @@
 package finality
 
 import (
-	"bytes"
 	"context"
 	"maps"
 	"slices"
@@ -9,7 +8,6 @@ import (
 	"time"
 
 	"github.com/intercooperative/icn/app/fact"
-	"github.com/intercooperative/icn/codec"
 	"github.com/intercooperative/icn/kernel/api"
 )
 
@@ -21,9 +19,11 @@ type App struct {
 	kick chan struct{} // holds one token while something waits to be stated
 
 	mu      sync.Mutex
-	pending map[api.Hash]map[api.Hash]bool // space -> feeds that have grown
+	pending map[api.Hash]map[api.Hash]bool // space -> feeds that have grown, or of which another witness has spoken
 	serving bool                           // Serve runs and will state it
-	stating sync.Mutex                     // one round at a time
+
+	stating sync.Mutex             // one round at a time; guards what follows
+	desks   map[api.Hash]*desk // by space
 }
 
 var (
@@ -35,12 +35,15 @@ var (
 
 // New returns the app.
 func New() *App {
-	return &App{kick: make(chan struct{}, 1), pending: map[api.Hash]map[api.Hash]bool{}}
+	return &App{kick: make(chan struct{}, 1), pending: map[api.Hash]map[api.Hash]bool{}, desks: map[api.Hash]*desk{}}
 }
 
 // Info implements api.App.
 func (*App) Info() api.AppInfo {
-	return api.AppInfo{Name: "finality", Topics: []api.TopicSpec{{Name: fact.FinalityTopic, Retention: api.Log, Kinds: []string{kindStatement}}}}
+	return api.AppInfo{Name: "finality", Topics: []api.TopicSpec{
+		{Name: fact.FinalityTopic, Retention: api.Log, Kinds: []string{kindStatement, kindPromise}},
+		{Name: fact.CutTopic, Retention: api.Log, Kinds: []string{kindDraft, kindCut}},
+	}}
 }
 
 // Watch implements api.Reactor: everything may become final.
@@ -63,11 +66,18 @@ func (a *App) Start(_ context.Context, host api.Host) error {
 	return nil
 }
 
-// React implements api.Reactor: it notes which feeds have grown and lets Serve state them, or does it here when Serve does not run.
+// React implements api.Reactor: it notes which feeds have grown or are spoken of, and lets Serve state them, or does it here when Serve does
+// not run.
 func (a *App) React(ctx context.Context, host api.Host, commits []api.Commit) error {
 	for _, c := range commits {
 		if c.Record.Topic.Name != fact.FinalityTopic {
 			a.note(c.Record.Topic.Space, c.Record.Feed)
+			continue
+		}
+		if s, err := decode(c.Record.Body); err == nil && c.Active {
+			for i := range s.Locks {
+				a.note(c.Record.Topic.Space, s.Locks[i].Feed)
+			}
 		}
 	}
 	a.mu.Lock()
@@ -135,8 +145,7 @@ func (a *App) state(ctx context.Context, host api.Host) error {
 	a.pending = map[api.Hash]map[api.Hash]bool{}
 	a.mu.Unlock()
 	for _, space := range slices.SortedFunc(maps.Keys(pending), compare) {
-		feeds := slices.SortedFunc(maps.Keys(pending[space]), compare)
-		if err := a.stateSpace(ctx, host, space, feeds); err != nil {
+		if err := a.stateSpace(ctx, host, space, slices.SortedFunc(maps.Keys(pending[space]), compare)); err != nil {
 			for space, feeds := range pending {
 				for feed := range feeds {
 					a.note(space, feed)
@@ -149,9 +158,6 @@ func (a *App) state(ctx context.Context, host api.Host) error {
 	return nil
 }
 
-func compare(a, b api.Hash) int { return bytes.Compare(a[:], b[:]) }
-
-// stateSpace states where the feeds of one space stand, if this node's member is its witness.
 func (a *App) stateSpace(ctx context.Context, host api.Host, space api.Hash, feeds []api.Hash) error {
 	r := host.Read()
 	defer r.Close()
@@ -159,56 +165,15 @@ func (a *App) stateSpace(ctx context.Context, host api.Host, space api.Hash, fee
 	if !ok || !isWitness(s, host.Self()) {
 		return nil
 	}
-	var deps []api.Position
-	if _, _, ok := r.Own(s.Finality(), rowWitness); !ok {
-		deps = []api.Position{s.Founded}
+	w := a.desks[space]
+	if w == nil {
+		w = newDesk(space)
+		a.desks[space] = w
 	}
-	var items []item
-	flush := func() error {
-		if len(items) == 0 {
-			return nil
-		}
-		d := api.Draft{Topic: api.Topic{Space: space, Name: fact.FinalityTopic}, Deps: deps, Kind: kindStatement, Body: codec.MustMarshal(&statement{Items: items})}
-		_, err := host.Append(ctx, host.Self(), d, api.WaitLocal)
-		items, deps = nil, nil
-		if api.KindOf(err) == api.Refused {
-			// This feed is forked, or another program holds the key: no statement of ours counts until people have looked at it.
-			host.Log().Error("the witness's statement is refused", "space", space.Short(), "err", err)
-			return nil
-		}
-		return err
-	}
-	for _, feed := range feeds {
-		it, ok := newest(r, s, feed)
-		if !ok {
-			continue
-		}
-		if items = append(items, it); len(items) == maxItems {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-	}
-	return flush()
+	return w.round(ctx, host, r, s, feeds)
 }
 
-// newest returns the newest position of feed that has effect, if it is ahead of what has been stated.
-func newest(r api.Reader, s *fact.Space, feed api.Hash) (item, bool) {
-	head, ok := r.Head(feed)
-	if !ok {
-		return item{}, false
-	}
-	if f, ok := s.Final(feed); ok && head.Seq <= f.Seq {
-		return item{}, false
-	}
-	rec, v, ok := r.Record(head)
-	if !ok || v.Held || rec.Topic.Name == fact.FinalityTopic || rec.Topic.Space != s.ID {
-		return item{}, false
-	}
-	return item{Feed: feed, Seq: head.Seq, ID: head.ID, Accepted: v.Accepted}, true
-}
-
-// isWitness reports whether self is the space's witness.
+// isWitness reports whether self is a witness of the space.
 func isWitness(s *fact.Space, self api.Signer) bool {
 	return self != nil && slices.Contains(s.Genesis.Witnesses, self.Device())
 }

@@ -26,16 +26,24 @@ func (chat) Info() api.AppInfo {
 func (chat) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 	switch rec.Kind {
 	case "genesis":
-		var w api.Key
-		if err := json.Unmarshal(rec.Body, &w); err != nil {
+		var c charter
+		if err := json.Unmarshal(rec.Body, &c); err != nil {
 			panic(err)
 		}
-		fact.PutGenesis(tx, fact.Genesis{Name: "x", Witnesses: []api.Key{w}})
-		fact.PutWitness(tx, w, fact.Witness{})
+		fact.PutGenesis(tx, fact.Genesis{Name: "x", Witnesses: c.Witnesses, Threshold: c.Need})
+		for _, w := range c.Witnesses {
+			fact.PutWitness(tx, w, fact.Witness{})
+		}
 	case "no":
 		return api.Voided("chat", "no", "no")
 	}
 	return api.Accepted
+}
+
+// charter is the body of chat's genesis.
+type charter struct {
+	Witnesses []api.Key
+	Need      uint16
 }
 
 type world struct {
@@ -49,7 +57,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, app: New()}
 	w.m = kerneltest.NewModel(chat{}, w.app)
 	witness := w.m.Signer("witness")
-	body, err := json.Marshal(witness.Device())
+	body, err := json.Marshal(charter{[]api.Key{witness.Device()}, 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +101,7 @@ func (w *world) statements() (items []int) {
 			if err != nil {
 				w.t.Fatal(err)
 			}
-			items = append(items, len(s.Items))
+			items = append(items, len(s.Final)+len(s.Locks))
 		}
 	}
 	return items
@@ -126,7 +134,7 @@ func TestStates(t *testing.T) {
 	if !ok {
 		t.Fatal("no space")
 	}
-	if f, ok := s.Final(a3.Feed); !ok || f.Position(a3.Feed) != a3 || !f.Accepted {
+	if f, _, ok := s.Final(a3.Feed); !ok || f.Position(a3.Feed) != a3 || !f.Accepted {
 		t.Errorf("fact %+v, want %v", f, a3)
 	}
 }
@@ -158,7 +166,7 @@ func TestStatesVoid(t *testing.T) {
 	r := w.m.Read("finality")
 	defer r.Close()
 	s, _ := fact.Open(r, w.space)
-	if f, ok := s.Final(rec.Feed); !ok || f.Accepted || !w.verdict(rec.Position()).Final {
+	if f, _, ok := s.Final(rec.Feed); !ok || f.Accepted || !w.verdict(rec.Position()).Final {
 		t.Errorf("a void head: %+v %v", f, ok)
 	}
 }
@@ -204,12 +212,12 @@ func TestOthersDoNotState(t *testing.T) {
 		body statement
 		rule string
 	}{
-		"by another":      {"a", []api.Position{genesis}, statement{Items: []item{good}}, "not-a-witness"},
-		"without genesis": {"witness", nil, statement{Items: []item{good}}, "not-a-witness"},
+		"by another":      {"a", []api.Position{genesis}, statement{Final: []item{good}}, "not-a-witness"},
+		"without genesis": {"witness", nil, statement{Final: []item{good}}, "not-a-witness"},
 		"of nothing":      {"witness", []api.Position{genesis}, statement{}, "malformed"},
-		"twice":           {"witness", []api.Position{genesis}, statement{Items: []item{good, good}}, "malformed"},
-		"of seq 0":        {"witness", []api.Position{genesis}, statement{Items: []item{{Feed: p.Feed, ID: p.ID}}}, "malformed"},
-		"of itself":       {"witness", []api.Position{genesis}, statement{Items: []item{{Feed: finality, Seq: 1, ID: p.ID}}}, "own-feed"},
+		"twice":           {"witness", []api.Position{genesis}, statement{Final: []item{good, good}}, "malformed"},
+		"of seq 0":        {"witness", []api.Position{genesis}, statement{Final: []item{{Feed: p.Feed, ID: p.ID}}}, "malformed"},
+		"of itself":       {"witness", []api.Position{genesis}, statement{Final: []item{{Feed: finality, Seq: 1, ID: p.ID}}}, "own-feed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := w.m.Append(w.m.Signer(tc.who), api.Draft{Topic: api.Topic{Space: w.space, Name: fact.FinalityTopic}, Deps: tc.deps, Kind: kindStatement, Body: codec.MustMarshal(&tc.body)})
@@ -224,7 +232,7 @@ func TestGoesAhead(t *testing.T) {
 	w := newWorld(t)
 	p := w.say("a")
 	w.react()
-	body := codec.MustMarshal(&statement{Items: []item{{Feed: p.Feed, Seq: p.Seq, ID: api.Hash{1}}}})
+	body := codec.MustMarshal(&statement{Final: []item{{Feed: p.Feed, Seq: p.Seq, ID: api.Hash{1}}}})
 	_, err := w.m.Append(w.m.Signer("witness"), api.Draft{Topic: api.Topic{Space: w.space, Name: fact.FinalityTopic}, Kind: kindStatement, Body: body})
 	if why := api.ReasonOf(err); why == nil || why.Rule != "not-ahead" {
 		t.Errorf("another final at the same seq: %v, want refused", err)
@@ -292,9 +300,9 @@ func TestServe(t *testing.T) {
 }
 
 func FuzzStatement(f *testing.F) {
-	f.Add(codec.MustMarshal(&statement{Items: []item{{Feed: api.Hash{1}, Seq: 2, ID: api.Hash{3}, Accepted: true}}}))
+	f.Add(codec.MustMarshal(&statement{Final: []item{{Feed: api.Hash{1}, Seq: 2, ID: api.Hash{3}, Accepted: true}}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if s, err := decode(b); err == nil && (len(s.Items) == 0 || len(s.Items) > maxItems || !bytes.Equal(codec.MustMarshal(s), b)) {
+		if s, err := decode(b); err == nil && (len(s.Final)+len(s.Locks) == 0 || len(s.Final)+len(s.Locks) > maxItems || !bytes.Equal(codec.MustMarshal(s), b)) {
 			t.Errorf("%+v from %x", s, b)
 		}
 	})

@@ -4,28 +4,45 @@ import (
 	"bytes"
 	"fmt"
 
+	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/codec"
 	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/record"
 )
 
-const kindStatement = "statement"
+// Record kinds: of topic finality, by witnesses, and of topic cuts, by the registrar.
+const (
+	kindStatement = "statement" // what a witness locks and what it holds final
+	kindPromise   = "promise"   // up to where a witness has seen a feed certified, and that it holds nothing beyond until that is cut
+	kindDraft     = "draft"     // a cut is on its way
+	kindCut       = "cut"       // where a feed ends
+)
+
+// maxCauses bounds what a cut names as its reasons.
+const maxCauses = 16
 
 // maxItems bounds a statement, so that its record stays below 24 KiB.
 const maxItems = 256
 
-// statement is a record's body.
+// statement is a record's body: 1 to maxItems items, in each list ascending by feed.
 type statement struct {
 	_     struct{} `cbor:",toarray"`
-	Items []item   // ascending by feed, 1 to maxItems
+	Final []item   // up to here the witness holds the feed final; a lone witness's word is enough
+	Locks []item   // up to here the witness signs for no other branch; several witnesses lock before they hold
 }
 
-// item says that a feed is final up to a position.
+// item names a position of a feed, and with it all before it.
 type item struct {
 	_        struct{} `cbor:",toarray"`
 	Feed     api.Hash
 	Seq      uint64
 	ID       api.Hash
-	Accepted bool
+	Accepted bool   // the verdict there
+	Cut      uint64 // how many cuts of the feed are final for the witness: it fixes the verdicts on the way
+}
+
+func (it *item) position() api.Position {
+	return api.Position{Feed: it.Feed, Seq: it.Seq, ID: it.ID}
 }
 
 func decode(b []byte) (*statement, error) {
@@ -33,17 +50,116 @@ func decode(b []byte) (*statement, error) {
 	if err := codec.Unmarshal(b, &s); err != nil {
 		return nil, err
 	}
-	if n := len(s.Items); n == 0 || n > maxItems {
+	if n := len(s.Final) + len(s.Locks); n == 0 || n > maxItems {
 		return nil, fmt.Errorf("%d items: want 1 to %d", n, maxItems)
 	}
-	for i := range s.Items {
-		it := &s.Items[i]
-		switch {
-		case i > 0 && bytes.Compare(s.Items[i-1].Feed[:], it.Feed[:]) >= 0:
-			return nil, fmt.Errorf("item %d: want strictly ascending order of feed", i)
-		case it.Seq == 0 || it.ID.IsZero():
-			return nil, fmt.Errorf("item %d: want a seq from 1 and an id", i)
+	for _, items := range [...][]item{s.Final, s.Locks} {
+		for i := range items {
+			it := &items[i]
+			switch {
+			case i > 0 && bytes.Compare(items[i-1].Feed[:], it.Feed[:]) >= 0:
+				return nil, fmt.Errorf("item %d: want strictly ascending order of feed", i)
+			case it.Seq == 0 || it.ID.IsZero():
+				return nil, fmt.Errorf("item %d: want a seq from 1 and an id", i)
+			}
 		}
 	}
 	return &s, nil
+}
+
+// promise is a witness's answer to a draft, which it cites, with the position if there is one and the locks that certify it.
+type promise struct {
+	_      struct{} `cbor:",toarray"`
+	Feed   api.Hash
+	Number uint64
+	At     fact.Place
+}
+
+// target is a feed by what it is made of, since it may not be here.
+type target struct {
+	_      struct{} `cbor:",toarray"`
+	Topic  string
+	Device api.Key
+}
+
+func (t *target) feed(space api.Hash) api.Hash {
+	return record.FeedID(api.Topic{Space: space, Name: t.Topic}, t.Device)
+}
+
+// draft announces the Number-th cut of a feed.
+type draft struct {
+	_      struct{} `cbor:",toarray"`
+	Target target
+	Number uint64
+	Adopt  fact.Place
+}
+
+// cut ends a feed. It cites enough promises, the position, and the causes.
+type cut struct {
+	_      struct{} `cbor:",toarray"`
+	Target target
+	Number uint64
+	At     fact.Place
+	Next   api.Key
+	Causes []fact.Cause
+}
+
+func (t *target) check() error {
+	if t.Topic == fact.FinalityTopic || t.Topic == fact.CutTopic {
+		// A witness's word decides when a cut counts: a cut of it could undo itself.
+		return fmt.Errorf("topic %q: its feeds are not cut", t.Topic)
+	}
+	if t.Topic == "" || len(t.Topic) > record.MaxName {
+		return fmt.Errorf("topic of %d bytes: want 1 to %d", len(t.Topic), record.MaxName)
+	}
+	return record.CheckKey(t.Device)
+}
+
+func checkPlace(what string, p fact.Place) error {
+	if (p.Seq == 0) != p.ID.IsZero() {
+		return fmt.Errorf("%s: want a seq from 1 with an id, or neither", what)
+	}
+	return nil
+}
+
+func (p *promise) check() error {
+	if p.Number == 0 {
+		return fmt.Errorf("number 0: want 1 or more")
+	}
+	return checkPlace("at", p.At)
+}
+
+func (d *draft) check() error {
+	if d.Number == 0 {
+		return fmt.Errorf("number 0: want 1 or more")
+	}
+	if err := checkPlace("adopt", d.Adopt); err != nil {
+		return err
+	}
+	return d.Target.check()
+}
+
+func (c *cut) check() error {
+	switch {
+	case c.Number == 0:
+		return fmt.Errorf("number 0: want 1 or more")
+	case len(c.Causes) > maxCauses:
+		return fmt.Errorf("%d causes: at most %d", len(c.Causes), maxCauses)
+	case c.Next != (api.Key{}):
+		if err := record.CheckKey(c.Next); err != nil {
+			return fmt.Errorf("next: %w", err)
+		}
+	}
+	if err := checkPlace("at", c.At); err != nil {
+		return err
+	}
+	return c.Target.check()
+}
+
+// read decodes and checks a body.
+func read[T interface{ check() error }](b []byte, v T) error {
+	if err := codec.Unmarshal(b, v); err != nil {
+		return err
+	}
+	return v.check()
 }

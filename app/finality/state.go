@@ -2,60 +2,313 @@ package finality
 
 import (
 	"encoding/binary"
+	"slices"
 	"strconv"
 
 	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/codec"
 	"github.com/intercooperative/icn/kernel/api"
 )
 
 // Domain is the domain of this app's verdicts.
 const Domain api.Domain = "finality"
 
-// Feed rows of a witness's feed: "witness" (nothing: the genesis names this device) and "seq/<feed>" (last stated, 8 bytes).
-var rowWitness = []byte("witness")
+// Feed rows of a witness's feed:
+//
+//	witness        standing: what the genesis says of this device
+//	final/<feed>   mark: last held final
+//	lock/<feed>    mark: last locked
+//	vow/<feed>     vow: the newest promise
+//
+// and of the registrar's feed:
+//
+//	registrar      nothing: this device is
+//	draft/<feed>   draft body: the cut that is on its way
+//	cut/<feed>     number of the newest cut, 8 bytes
+var (
+	rowWitness   = []byte("witness")
+	rowRegistrar = []byte("registrar")
+	rowDrafts    = []byte("draft/")
+)
 
-func rowSeq(feed api.Hash) []byte { return append([]byte("seq/"), feed[:]...) }
+func rowFinal(feed api.Hash) []byte { return append([]byte("final/"), feed[:]...) }
+func rowLock(feed api.Hash) []byte  { return append([]byte("lock/"), feed[:]...) }
+func rowVow(feed api.Hash) []byte   { return append([]byte("vow/"), feed[:]...) }
+func rowDraft(feed api.Hash) []byte { return append([]byte("draft/"), feed[:]...) }
+func rowCut(feed api.Hash) []byte   { return append([]byte("cut/"), feed[:]...) }
+
+type standing struct {
+	_     struct{} `cbor:",toarray"`
+	Epoch uint64
+	Need  uint16
+}
+
+type mark struct {
+	_        struct{} `cbor:",toarray"`
+	Seq      uint64
+	ID       api.Hash
+	Accepted bool
+	Cut      uint64
+}
+
+type vow struct {
+	_      struct{} `cbor:",toarray"`
+	Number uint64 // of the cut that ends it
+	Seq    uint64 // nothing beyond is held final
+}
+
+// ahead reports whether it goes beyond m: further along, or with more cuts in account, which may go back.
+func (it *item) ahead(m mark) bool {
+	return it.Cut > m.Cut || it.Cut == m.Cut && it.Seq > m.Seq
+}
 
 // Apply implements api.Applier.
 func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
-	if rec.Kind != kindStatement {
-		return api.Voided(Domain, "unknown-kind", "no record of kind "+rec.Kind+" belongs in topic "+rec.Topic.Name)
+	switch rec.Topic.Name + " " + rec.Kind {
+	case fact.FinalityTopic + " " + kindStatement:
+		return applyStatement(tx, rec)
+	case fact.FinalityTopic + " " + kindPromise:
+		return applyPromise(tx, rec)
+	case fact.CutTopic + " " + kindDraft:
+		return applyDraft(tx, rec)
+	case fact.CutTopic + " " + kindCut:
+		return applyCut(tx, rec)
 	}
+	return api.Voided(Domain, "unknown-kind", "no record of kind "+rec.Kind+" belongs in topic "+rec.Topic.Name)
+}
+
+func malformed(err error) api.Outcome { return api.Voided(Domain, "malformed", err.Error()) }
+
+var (
+	notWitness   = api.Voided(Domain, "not-a-witness", "only the space's witnesses speak here, and a witness's first record cites the genesis")
+	notRegistrar = api.Voided(Domain, "not-registrar", "only the registrar's device cuts feeds, and its first record here cites the genesis")
+)
+
+func applyStatement(tx api.Tx, rec *api.Record) api.Outcome {
 	s, err := decode(rec.Body)
 	if err != nil {
-		return api.Voided(Domain, "malformed", err.Error())
+		return malformed(err)
 	}
-	if !witness(tx, rec) {
-		return api.Voided(Domain, "not-a-witness", "only the space's witness states what is final, and its first record cites the genesis")
+	w, ok := witness(tx, rec)
+	if !ok {
+		return notWitness
 	}
-	for i := range s.Items {
-		it := &s.Items[i]
-		if it.Feed == rec.Feed {
-			return api.Voided(Domain, "own-feed", "a witness does not state its own feed final")
+	for i := range s.Final {
+		it := &s.Final[i]
+		if v := get[vow](tx.Own(rowVow(it.Feed))); it.Cut < v.Number && it.Seq > v.Seq {
+			return withInputs(api.Voided(Domain, "vowed", "the witness has promised to hold nothing beyond until the feed is cut"), it.Feed, it.Seq, v.Seq)
 		}
-		if b, ok := tx.Own(rowSeq(it.Feed)); ok && it.Seq <= binary.BigEndian.Uint64(b) {
-			out := api.Voided(Domain, "not-ahead", "a statement goes beyond what was stated before, for each of its feeds")
-			out.Void.Inputs = map[string]string{"feed": it.Feed.String(), "seq": strconv.FormatUint(it.Seq, 10)}
+		if out := advance(tx, rec, it, rowFinal(it.Feed)); out.Void != nil {
 			return out
 		}
-		tx.Put(rowSeq(it.Feed), api.Seq8(it.Seq))
-		f := fact.Final{Seq: it.Seq, ID: it.ID, Accepted: it.Accepted}
+		f := w.fact(it)
 		fact.PutFinal(tx, it.Feed, f)
-		tx.Final(f.Position(it.Feed))
+		tx.Final(it.position(), f.Support())
+	}
+	for i := range s.Locks {
+		it := &s.Locks[i]
+		if out := advance(tx, rec, it, rowLock(it.Feed)); out.Void != nil {
+			return out
+		}
+		fact.PutLock(tx, it.Feed, w.fact(it))
 	}
 	return api.Accepted
 }
 
-// witness reports whether the genesis names rec's device.
-func witness(tx api.Tx, rec *api.Record) bool {
-	if _, ok := tx.Own(rowWitness); ok {
+func withInputs(out api.Outcome, feed api.Hash, seq, last uint64) api.Outcome {
+	v := *out.Void
+	v.Inputs = map[string]string{"feed": feed.String(), "seq": strconv.FormatUint(seq, 10), "last": strconv.FormatUint(last, 10)}
+	return api.Outcome{Void: &v}
+}
+
+func (w standing) fact(it *item) fact.Final {
+	return fact.Final{Seq: it.Seq, ID: it.ID, Accepted: it.Accepted, Cut: it.Cut, Epoch: w.Epoch, Need: w.Need}
+}
+
+// advance notes an item under row if it goes beyond what was said there before.
+func advance(tx api.Tx, rec *api.Record, it *item, row []byte) api.Outcome {
+	if it.Feed == rec.Feed {
+		return api.Voided(Domain, "own-feed", "a witness does not state its own feed final")
+	}
+	last := get[mark](tx.Own(row))
+	if !it.ahead(last) {
+		return withInputs(api.Voided(Domain, "not-ahead", "a statement goes beyond what was stated before, for each of its feeds"), it.Feed, it.Seq, last.Seq)
+	}
+	tx.Put(row, codec.MustMarshal(&mark{Seq: it.Seq, ID: it.ID, Accepted: it.Accepted, Cut: it.Cut}))
+	return api.Accepted
+}
+
+// witness returns what the genesis says of rec's device.
+func witness(tx api.Tx, rec *api.Record) (w standing, ok bool) {
+	if b, ok := tx.Own(rowWitness); ok {
+		return get[standing](b, true), true
+	}
+	for _, d := range rec.Deps {
+		g, ok := fact.GenesisAt(tx, d)
+		if !ok {
+			continue
+		}
+		if f, ok := fact.WitnessAt(tx, d, rec.Device); ok {
+			w = standing{Epoch: f.Epoch, Need: max(1, g.Threshold)}
+			tx.Put(rowWitness, codec.MustMarshal(&w))
+			return w, true
+		}
+	}
+	return w, false
+}
+
+// get decodes a row that this app wrote; what is absent is the zero value.
+func get[T any](b []byte, ok bool) (v T) {
+	if ok && codec.Unmarshal(b, &v) != nil {
+		panic("finality: a row does not decode: the store is damaged")
+	}
+	return v
+}
+
+// applyPromise takes a witness's answer to a draft. What it promises is the highest position that it knows certified: for a lone witness what it
+// has stated, for several what enough have locked, as the cited statements show. Only so can a liar among them not push the cut up.
+func applyPromise(tx api.Tx, rec *api.Record) api.Outcome {
+	var p promise
+	if err := read(rec.Body, &p); err != nil {
+		return malformed(err)
+	}
+	w, ok := witness(tx, rec)
+	if !ok {
+		return notWitness
+	}
+	if v := get[vow](tx.Own(rowVow(p.Feed))); p.Number <= v.Number {
+		return withInputs(api.Voided(Domain, "promised", "the witness has answered this draft or a later one"), p.Feed, p.Number, v.Number)
+	}
+	drafted := false
+	var views []api.Position
+	for _, d := range rec.Deps {
+		if a, ok := fact.DraftAt(tx, d, p.Feed); ok && a.Number == p.Number {
+			drafted = true
+		}
+		if h, accepted := tx.Dep(d); accepted && h.Topic.Name == fact.FinalityTopic {
+			views = append(views, d)
+		}
+	}
+	if !drafted {
+		return api.Voided(Domain, "no-draft", "a promise cites the draft that it answers")
+	}
+	held := get[mark](tx.Own(rowFinal(p.Feed)))
+	if w.Need == 1 {
+		if p.At.Seq != held.Seq || p.At.ID != held.ID {
+			return withInputs(api.Voided(Domain, "not-the-highest", "a lone witness promises what it has stated"), p.Feed, p.At.Seq, held.Seq)
+		}
+	} else if p.At.Seq > 0 {
+		said := []fact.Final{}
+		at := p.At.Position(p.Feed)
+		if own := get[mark](tx.Own(rowLock(p.Feed))); own.Seq > 0 {
+			said = append(said, w.fact(&item{Seq: own.Seq, ID: own.ID, Accepted: own.Accepted, Cut: own.Cut}))
+		}
+		for _, v := range views {
+			if f, ok := fact.LockAt(tx, v, p.Feed); ok {
+				said = append(said, f)
+			}
+		}
+		said = slices.DeleteFunc(said, func(f fact.Final) bool { return f.Position(p.Feed) != at && !tx.Within(f.Position(p.Feed)) })
+		if f, ok := fact.Supported(said); !ok || f.Position(p.Feed) != at {
+			return withInputs(api.Voided(Domain, "not-certified", "the cited statements do not show that enough witnesses have locked this position, and none beyond"), p.Feed, p.At.Seq, f.Seq)
+		}
+	}
+	if p.At.Seq < held.Seq {
+		return withInputs(api.Voided(Domain, "not-the-highest", "the witness has held more than this final"), p.Feed, p.At.Seq, held.Seq)
+	}
+	tx.Put(rowVow(p.Feed), codec.MustMarshal(&vow{Number: p.Number, Seq: p.At.Seq}))
+	fact.PutPromise(tx, p.Feed, fact.Promise{Number: p.Number, At: p.At, Epoch: w.Epoch, Need: w.Need})
+	return api.Accepted
+}
+
+// registrar reports whether rec is by the registrar's device.
+func registrar(tx api.Tx, rec *api.Record) bool {
+	if _, ok := tx.Own(rowRegistrar); ok {
 		return true
 	}
 	for _, d := range rec.Deps {
-		if _, ok := fact.WitnessAt(tx, d, rec.Device); ok {
-			tx.Put(rowWitness, nil)
+		if o, ok := fact.OfficeAt(tx, d, fact.Registrar); ok && o.Device == rec.Device && o.DID == rec.Author {
+			tx.Put(rowRegistrar, nil)
 			return true
 		}
 	}
 	return false
+}
+
+func number(b []byte, ok bool) uint64 {
+	if !ok {
+		return 0
+	}
+	return binary.BigEndian.Uint64(b)
+}
+
+func applyDraft(tx api.Tx, rec *api.Record) api.Outcome {
+	var d draft
+	if err := read(rec.Body, &d); err != nil {
+		return malformed(err)
+	}
+	if !registrar(tx, rec) {
+		return notRegistrar
+	}
+	feed := d.Target.feed(rec.Topic.Space)
+	if last := number(tx.Own(rowCut(feed))); d.Number != last+1 {
+		return withInputs(api.Voided(Domain, "out-of-order", "the cuts of a feed are numbered without gaps"), feed, d.Number, last)
+	}
+	if open := get[draft](tx.Own(rowDraft(feed))); open.Number == d.Number {
+		return withInputs(api.Voided(Domain, "draft-exists", "this cut has been announced"), feed, d.Number, open.Number)
+	}
+	tx.Put(rowDraft(feed), rec.Body)
+	fact.PutDraft(tx, feed, fact.Draft{Number: d.Number, Adopt: d.Adopt})
+	return api.Accepted
+}
+
+// applyCut takes a cut: at the highest position that enough witnesses promise, or on the branch that its draft adopts, if that lies beyond.
+func applyCut(tx api.Tx, rec *api.Record) api.Outcome {
+	var c cut
+	if err := read(rec.Body, &c); err != nil {
+		return malformed(err)
+	}
+	if !registrar(tx, rec) {
+		return notRegistrar
+	}
+	feed := c.Target.feed(rec.Topic.Space)
+	open := get[draft](tx.Own(rowDraft(feed)))
+	if open.Number != c.Number || number(tx.Own(rowCut(feed))) >= c.Number {
+		return withInputs(api.Voided(Domain, "no-draft", "a cut is announced by a draft of its number"), feed, c.Number, open.Number)
+	}
+	voices := map[uint64]int{}
+	var most fact.Place
+	enough := false
+	for _, d := range rec.Deps {
+		p, ok := fact.PromiseAt(tx, d, feed)
+		if !ok || p.Number != c.Number {
+			continue
+		}
+		voices[p.Epoch]++
+		enough = enough || voices[p.Epoch] >= int(p.Need)
+		if p.At.Seq > most.Seq {
+			most = p.At
+		}
+	}
+	if !enough {
+		return withInputs(api.Voided(Domain, "too-few-promises", "a cut cites the promises of enough witnesses"), feed, c.Number, open.Number)
+	}
+	at := c.At.Position(feed)
+	if c.At.Seq > 0 && !tx.Within(at) {
+		return withInputs(api.Voided(Domain, "not-cited", "a cut cites the position at which it ends the feed"), feed, c.At.Seq, most.Seq)
+	}
+	switch {
+	case c.At == most:
+	case c.At != open.Adopt || c.At.Seq < most.Seq || most.Seq > 0 && !tx.Within(most.Position(feed)):
+		return withInputs(api.Voided(Domain, "not-the-highest", "a cut ends a feed at the highest position that is promised, or on the branch that its draft adopts"), feed, c.At.Seq, most.Seq)
+	}
+	for _, why := range c.Causes {
+		if !tx.Within(why.Position()) {
+			return withInputs(api.Voided(Domain, "not-cited", "a cut cites its causes"), why.Feed, why.Seq, 0)
+		}
+	}
+	tx.Put(rowCut(feed), api.Seq8(c.Number))
+	tx.Cut(api.Cut{Feed: feed, At: at, Next: c.Next})
+	fact.PutCut(tx, feed, fact.Cut{Number: c.Number, At: c.At, Next: c.Next, Causes: c.Causes})
+	return api.Accepted
 }

@@ -152,22 +152,26 @@ func (p *plan) acknowledge(r api.Reader, s *fact.Space, did api.DID, code string
 		if p.acks >= maxAcks || p.acks >= someAcks && p.enough(code, amount) {
 			continue
 		}
-		stated, ok := s.Final(d.payer)
-		final, here := r.Final(d.payer)
-		ok = ok && here && stated.Position(d.payer) == final
-		if granted && grant.Feed == d.payer && (!ok || grant.Seq > final.Seq) {
-			p.gain(r, did, d, grant, false)
-		} else if ok && p.gain(r, did, d, final, true) {
-			p.deps = append(p.deps, final)
-			p.acks++
-		} else if !granted || grant.Feed != d.payer {
+		stated, cite, ok := s.Final(d.payer)
+		own := granted && grant.Feed == d.payer && (!ok || grant.Seq > cite.Seq)
+		if own {
+			cite = grant
+		}
+		final, waiting := paidBetween(r, did, d, stated.Position(d.payer), cite)
+		switch {
+		case len(final) > 0:
+			p.gain(final, waiting)
+			if p.acks++; !own {
+				p.deps = append(p.deps, cite)
+			}
+		case own:
+			p.gain(nil, waiting)
+		case !granted || grant.Feed != d.payer:
 			later = append(later, d)
 		}
 	}
 	if p.acks > 0 {
-		if view, ok := r.Head(s.Finality()); ok {
-			p.deps = append(p.deps, view)
-		}
+		p.deps = append(p.deps, s.Views()...)
 	}
 	n := p.acks
 	for _, d := range later {
@@ -184,23 +188,47 @@ func (p *plan) acknowledge(r api.Reader, s *fact.Space, did api.DID, code string
 	}
 }
 
-// gain adds what a payer has paid by a position that the plan cites, as credits that count or that wait, and reports whether there is any.
-func (p *plan) gain(r api.Reader, did api.DID, d due, at api.Position, final bool) bool {
-	after, ok := dueAfter(r, did, at)
-	any := false
-	for _, u := range d.sums {
-		st, gain := p.state(u.Code), u.Amount-of(after, u.Code)
-		switch {
-		case !ok || st == nil || gain <= 0:
-			continue
-		case final:
-			st.gained = addMax(st.gained, gain)
-		default:
-			st.waiting = addMax(st.waiting, gain)
+// gain adds what the plan's record counts as credit, and what it counts as waiting.
+func (p *plan) gain(final, waiting []sum) {
+	for _, u := range final {
+		if st := p.state(u.Code); st != nil {
+			st.gained = addMax(st.gained, u.Amount)
 		}
-		any = true
 	}
-	return any
+	for _, u := range waiting {
+		if st := p.state(u.Code); st != nil {
+			st.waiting = addMax(st.waiting, u.Amount)
+		}
+	}
+}
+
+// paidBetween splits what is due from a payer when its feed is cited at a position: what is final there (zero: nothing is), and what comes after
+// that up to the position.
+func paidBetween(r api.Reader, did api.DID, d due, final, cite api.Position) (sure, waiting []sum) {
+	after, ok := dueAfter(r, did, cite)
+	if !ok {
+		return nil, nil
+	}
+	unsure := after
+	if final.Seq > 0 && final != cite {
+		if unsure, ok = dueAfter(r, did, final); !ok {
+			return nil, nil
+		}
+	}
+	for _, u := range d.sums {
+		all := u.Amount - of(after, u.Code)
+		counted := int64(0)
+		if final.Seq > 0 {
+			counted = u.Amount - of(unsure, u.Code)
+		}
+		if counted > 0 {
+			sure = append(sure, sum{Code: u.Code, Amount: counted})
+		}
+		if rest := all - max(counted, 0); rest > 0 {
+			waiting = append(waiting, sum{Code: u.Code, Amount: rest})
+		}
+	}
+	return sure, waiting
 }
 
 // dueAfter adds up what the payer's feed has paid to did after a position of it with effect. It is false when that is too much to look at.

@@ -260,8 +260,8 @@ func (f *fold) take(l limits) {
 	f.Put(rowLimit(l.Code), codec.MustMarshal(&l))
 }
 
-// cite takes from what the record cites all that is for its author: grants, and credits, counted where the witness has stated exactly the
-// cited position, else waiting.
+// cite takes from what the record cites all that is for its author: grants, and credits, counted as far as the cited statements of enough
+// witnesses hold the payer's feed final, else waiting.
 func (f *fold) cite() {
 	type credit struct {
 		dep  api.Position
@@ -289,37 +289,40 @@ func (f *fold) cite() {
 		}
 	}
 	for _, c := range credits {
-		final := slices.ContainsFunc(views, func(v api.Position) bool {
-			at, ok := fact.FinalAt(f, v, c.dep.Feed)
-			return ok && at.Position(c.dep.Feed) == c.dep
-		})
-		f.credit(c.dep.Feed, c.paid, final)
+		d, all := c.dep, c.paid
+		final := []sum(nil)
+		if last, ok := fact.FinalWithin(f, views, d); ok {
+			final = all
+			if at := last.Position(d.Feed); at != d {
+				final = getSums(f.At(at, rowPaid(f.rec.Author)))
+			}
+		}
+		f.credit(d.Feed, final, all)
 	}
 }
 
-// credit counts what a payer has paid in all beyond what is counted already.
-func (f *fold) credit(payer api.Hash, paid []sum, final bool) {
+// credit counts what a payer has paid in all beyond what is counted already: what is final, and the rest as waiting.
+func (f *fold) credit(payer api.Hash, final, all []sum) {
 	row, known := f.Own(rowSeen(payer))
 	seen := getSums(row, known)
 	changed := false
-	for _, p := range paid {
-		more := p.Amount - of(seen, p.Code) // both >= 0
-		if more <= 0 {
-			continue
-		}
-		if !final {
+	for _, p := range all {
+		had, sure := of(seen, p.Code), of(final, p.Code) // all >= 0
+		if more := p.Amount - max(had, sure); more > 0 {
 			f.waiting = with(f.waiting, p.Code, addMax(of(f.waiting, p.Code), more))
+		}
+		if sure <= had {
 			continue
 		}
 		a := f.account(p.Code)
-		credits, ok := add(a.Credits, more)
+		credits, ok := add(a.Credits, sure-had)
 		if !ok {
 			continue // beyond what an account can count: it stays due
 		}
 		a.Credits = credits
-		seen = with(seen, p.Code, p.Amount)
+		seen = with(seen, p.Code, sure)
 		changed = true
-		f.Add(dueKey(f.rec.Topic.Space, f.rec.Author, payer, p.Code), -more)
+		f.Add(dueKey(f.rec.Topic.Space, f.rec.Author, payer, p.Code), had-sure)
 	}
 	if changed {
 		f.Put(rowSeen(payer), encodeSums(seen))

@@ -50,8 +50,8 @@ func (society) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 		fact.PutMember(tx, b.DID, fact.Member{Device: b.Device})
 	case "statement":
 		for _, p := range read[[]api.Position](rec) {
-			fact.PutFinal(tx, p.Feed, fact.Final{Seq: p.Seq, ID: p.ID, Accepted: true})
-			tx.Final(p)
+			fact.PutFinal(tx, p.Feed, fact.Final{Seq: p.Seq, ID: p.ID, Accepted: true, Need: 1})
+			tx.Final(p, api.Alone)
 		}
 	}
 	return api.Accepted

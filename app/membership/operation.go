@@ -1,12 +1,14 @@
 package membership
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/intercooperative/icn/app/fact"
@@ -62,6 +64,10 @@ type CreateIn struct {
 	Scale        *int   `json:"scale,omitempty" doc:"Decimals of the currency, 0 to 6; default 2"`
 	DefaultLimit *int64 `json:"default_limit,omitempty" doc:"Credit limit of a member without a grant, minor units; default 10000"`
 	Test         bool   `json:"test,omitempty" doc:"A test space: nothing in it is meant"`
+
+	Witnesses []api.Key `json:"witnesses,omitempty" doc:"Device keys of further witnesses beside this node's own, at most 15; they must join"`
+	Faulty    *int      `json:"faulty,omitempty" doc:"How many of the witnesses may lie without harm; default a third of the others, rounded down"`
+	Threshold *int      `json:"threshold,omitempty" doc:"How many witnesses make a record final; default the fewest that are safe"`
 }
 
 func (in *CreateIn) defaults() {
@@ -79,6 +85,13 @@ func (in *CreateIn) defaults() {
 		in.DefaultLimit = new(int64)
 		*in.DefaultLimit = 10000
 	}
+	n := len(in.Witnesses) + 1
+	if in.Faulty == nil {
+		in.Faulty = new((n - 1) / 3)
+	}
+	if in.Threshold == nil {
+		in.Threshold = new((n+*in.Faulty)/2 + 1)
+	}
 }
 
 // Validate implements api.Validator.
@@ -95,6 +108,12 @@ func (in *CreateIn) Validate() error {
 		return fmt.Errorf("scale %d: want 0 to %d", *in.Scale, maxScale)
 	case *in.DefaultLimit < 0:
 		return fmt.Errorf("default_limit %d: want 0 or more", *in.DefaultLimit)
+	case len(in.Witnesses) >= maxWitnesses:
+		return fmt.Errorf("witnesses: %d further ones, want at most %d", len(in.Witnesses), maxWitnesses-1)
+	case *in.Faulty < 0 || *in.Faulty > maxWitnesses:
+		return fmt.Errorf("faulty %d: want 0 to %d", *in.Faulty, maxWitnesses)
+	case *in.Threshold < 1 || *in.Threshold > maxWitnesses:
+		return fmt.Errorf("threshold %d: want 1 to %d", *in.Threshold, maxWitnesses)
 	}
 	return nil
 }
@@ -124,7 +143,7 @@ func (a *App) create(ctx context.Context, call *api.Call, in *CreateIn) (*Create
 	self := host.Self()
 	g := &genesis{
 		Name: in.Name, Kind: in.Kind, Nonce: nonce[:nonceSize], Test: in.Test, Founders: []fact.Founder{{DID: signer.DID(), Device: signer.Device()}},
-		Witnesses: []api.Key{self.Device()}, Threshold: 1,
+		Witnesses: witnesses(self.Device(), in.Witnesses), Threshold: uint16(*in.Threshold), Faulty: uint16(*in.Faulty),
 		Offices: []office{
 			{Name: fact.Clerk, DID: signer.DID(), Device: signer.Device()},
 			{Name: fact.Registrar, DID: self.DID(), Device: self.Device()},
@@ -144,6 +163,13 @@ func (a *App) create(ctx context.Context, call *api.Call, in *CreateIn) (*Create
 		return nil, api.Wrap(op, ferr)
 	}
 	return &CreateOut{Space: rc.Topic.Space, Receipt: rc}, api.Wrap(op, err)
+}
+
+// witnesses returns the keys in order.
+func witnesses(own api.Key, others []api.Key) []api.Key {
+	all := append([]api.Key{own}, others...)
+	slices.SortFunc(all, func(a, b api.Key) int { return bytes.Compare(a[:], b[:]) })
+	return all
 }
 
 // secret returns 32 bytes that nobody else can know: new ones, or for a call with an idempotency key the same ones every time.

@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"fmt"
 	"strings"
@@ -30,6 +31,7 @@ const (
 	maxCode       = 16
 	maxScale      = 6
 	maxUses       = 10000
+	maxWitnesses  = 16
 )
 
 // Kinds are the kinds of spaces.
@@ -107,10 +109,10 @@ func (g *genesis) check() error {
 		return fmt.Errorf("nonce of %d bytes: want %d", len(g.Nonce), nonceSize)
 	case len(g.Founders) == 0 || len(g.Founders) > maxFounders:
 		return fmt.Errorf("%d founders: want 1 to %d", len(g.Founders), maxFounders)
-	case n != 1:
-		return fmt.Errorf("%d witnesses: this version knows one", n)
-	case t > n || 2*t <= n+f:
-		return fmt.Errorf("threshold %d of %d witnesses, %d faulty: want more than half of their sum", t, n, f)
+	case n == 0 || n > maxWitnesses:
+		return fmt.Errorf("%d witnesses: want 1 to %d", n, maxWitnesses)
+	case 2*t <= n+f || t > n-f:
+		return fmt.Errorf("threshold %d of %d witnesses of which %d may be faulty: want more than half of their sum, and no more than the %d others", t, n, f, n-f)
 	case len(g.Offices) > maxOffices:
 		return fmt.Errorf("%d offices: at most %d", len(g.Offices), maxOffices)
 	case len(g.Currencies) == 0 || len(g.Currencies) > maxCurrencies:
@@ -124,9 +126,12 @@ func (g *genesis) check() error {
 			return fmt.Errorf("founder %d: %w", i, err)
 		}
 	}
-	for _, w := range g.Witnesses {
+	for i, w := range g.Witnesses {
+		if i > 0 && bytes.Compare(g.Witnesses[i-1][:], w[:]) >= 0 {
+			return fmt.Errorf("witnesses: want strictly ascending order of key")
+		}
 		if err := record.CheckKey(w); err != nil {
-			return err
+			return fmt.Errorf("witness %d: %w", i, err)
 		}
 	}
 	held := map[string]bool{}

@@ -35,7 +35,7 @@ func (spaceApp) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 		fact.PutMember(tx, api.DID(did), fact.Member{Device: k, Number: rec.Seq})
 	case "final":
 		for _, d := range rec.Deps {
-			tx.Final(d)
+			tx.Final(d, api.Alone)
 		}
 	}
 	return api.Accepted

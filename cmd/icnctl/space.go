@@ -18,8 +18,9 @@ func (c *ctl) spaceCmd() *cobra.Command {
 
 func (c *ctl) spaceCreate() *cobra.Command {
 	var in client.SpaceCreateIn
-	var scale int
+	var scale, faulty, threshold int
 	var limit string
+	var witnesses []string
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Found a space and print its id", Args: cobra.ExactArgs(1),
 		Example: "icnctl space create \"Mill Lane\" --currency hours --scale 2 --default-limit 100",
@@ -35,6 +36,19 @@ func (c *ctl) spaceCreate() *cobra.Command {
 				}
 				in.DefaultLimit = &minor
 			}
+			for _, w := range witnesses {
+				var k api.Key
+				if err := k.UnmarshalText([]byte(w)); err != nil || k == (api.Key{}) {
+					return api.Errorf("--witness", api.Invalid, "got %q, want a device key of 64 hexadecimal digits: `icnctl id show` on the witness's node prints it", w)
+				}
+				in.Witnesses = append(in.Witnesses, k)
+			}
+			if cmd.Flags().Changed("faulty") {
+				in.Faulty = &faulty
+			}
+			if cmd.Flags().Changed("threshold") {
+				in.Threshold = &threshold
+			}
 			return write(c, cmd, "space.create", in, func(o *client.SpaceCreateOut) {
 				fmt.Fprintln(c.out, o.Space)
 				c.receipt(o.Receipt)
@@ -46,6 +60,9 @@ func (c *ctl) spaceCreate() *cobra.Command {
 	f.StringVar(&in.Currency, "currency", "hours", "code of its currency")
 	f.IntVar(&scale, "scale", 2, "decimals of the currency, 0 to 6")
 	f.StringVar(&limit, "default-limit", "", "how far a member may go below zero, in the currency (default 10000 of its smallest unit)")
+	f.StringArrayVar(&witnesses, "witness", nil, "device key of a further witness, who has to join; repeat for more")
+	f.IntVar(&faulty, "faulty", 0, "how many witnesses may lie without harm (default a third of the others)")
+	f.IntVar(&threshold, "threshold", 0, "how many witnesses make a record final (default the fewest that are safe)")
 	f.BoolVar(&in.Test, "test", false, "a space for trying things out; the mark is never taken off")
 	return cmd
 }

@@ -97,10 +97,10 @@ func Voided(domain Domain, rule, text string) Outcome {
 type Tx interface {
 	// Own returns the newest row that this record's feed Put under key before this record.
 	Own(key []byte) ([]byte, bool)
-	// At returns the newest row of this app that dep's feed had Put under key at dep. It panics if dep is not one of the record's Deps.
+	// At returns the newest row of this app that dep's feed had Put under key at dep. It panics if dep is not Within what the record cites.
 	At(dep Position, key []byte) ([]byte, bool)
-	// Fact returns the newest fact that any app Published under (name, key) from dep's feed at dep. It panics if dep is not one of the
-	// record's Deps.
+	// Fact returns the newest fact that any app Published under (name, key) from dep's feed at dep. It panics if dep is not Within what the
+	// record cites.
 	Fact(dep Position, name string, key []byte) ([]byte, bool)
 	// Dep returns the header of a record that this record cites (Body and Auth are not set) and whether it was accepted.
 	Dep(dep Position) (rec *Record, accepted bool)
@@ -113,8 +113,40 @@ type Tx interface {
 	Index(key, value []byte)
 	// Add adds delta to a query counter. A counter that returns to zero is as if never touched.
 	Add(counter []byte, delta int64)
-	// Final declares a position of another feed final. It counts while this record counts.
-	Final(pos Position)
+	// Within reports whether pos is a position that this record cites or one before it on the same branch. At and Fact read at such a position, too.
+	Within(pos Position) bool
+	// Final states that this record's feed holds a position of another feed to be final; what is before it is stated with it. It counts while
+	// this record counts, and makes the position final as by says.
+	Final(pos Position, by Support)
+	// Cut says where another feed ends. It counts for that feed from its first record that cites this one or a later cut by this feed, and for
+	// everybody once this record is final: what lies beyond has no effect, but what cites it goes on from where the feed was cut.
+	Cut(c Cut)
+}
+
+// Cut says that a feed ends at a position, and who goes on from there. The position must be Within what the record cites.
+type Cut struct {
+	Feed Hash
+	At   Position // of Feed; a zero Seq: nothing of it stands
+	Next Key      // the device whose feed in the same topic goes on from At; zero: Feed itself
+}
+
+// Support says when statements make a position final: when Need feeds have stated it, or later positions of its branch, alike in Epoch and
+// Variant. A statement with a Need of 0 counts for nothing.
+type Support struct {
+	Epoch   uint64 // which set of feeds states: statements of two sets never add up
+	Variant uint64 // what they hold the verdicts to be, as far as that may differ: statements of two opinions never add up
+	Need    uint16
+}
+
+// Alone is the support of a feed whose word is enough.
+var Alone = Support{Need: 1}
+
+// CutState is a cut as a node knows it.
+type CutState struct {
+	By    Position // the record that cuts
+	At    Position // the last position that stands
+	Final bool     // the cut is final
+	Cited bool     // the feed's newest record stands on it
 }
 
 // Verdict is what a node knows of a stored record.
@@ -142,8 +174,12 @@ type Reader interface {
 	Fact(feed Hash, name string, key []byte) ([]byte, Position, bool)
 	// Head returns the newest applied position of a feed.
 	Head(feed Hash) (Position, bool)
+	// Has reports whether a record is stored and has its place in the feed: not on a branch that is held.
+	Has(pos Position) bool
 	// Final returns the highest final position of a feed.
 	Final(feed Hash) (Position, bool)
+	// Cuts lists the cuts of a feed that count or will.
+	Cuts(feed Hash) []CutState
 	// Record returns a stored record and its verdict.
 	Record(pos Position) (*Record, Verdict, bool)
 	// Voids iterates the void records of a topic, feed by feed, oldest first, starting after the given position (zero: the start).

@@ -43,7 +43,7 @@ type Model struct {
 
 	index  map[string]map[string]indexRow // app -> key
 	count  map[string]map[string]int64    // app -> key
-	forked bool                           // some feed is
+	forked bool                           // some feed is, or is cut
 	users  map[string]api.Position        // app and index key -> the one place in a feed that may write it
 }
 
@@ -61,13 +61,30 @@ type node struct {
 	owner   *owner
 	out     api.Outcome
 	effects effects
+	rebases []rebase // cuts of its feed that it is the first to cite
+}
+
+// rebase says that a node stands on an earlier one, of its own feed or of another.
+type rebase struct {
+	by   api.Hash // feed of the cut
+	seq  uint64   // and its place there
+	from api.Hash
+	at   *node // nil: on nothing
+}
+
+func (rb *rebase) seqAt() uint64 {
+	if rb.at == nil {
+		return 0
+	}
+	return rb.at.rec.Seq
 }
 
 type effects struct {
 	rows   map[string][]byte // rowName -> value
 	index  map[string][]byte
 	count  map[string]int64
-	finals []api.Position
+	finals []statement
+	cuts   []api.Cut
 }
 
 type feed struct {
@@ -78,7 +95,8 @@ type feed struct {
 	nodes  []*node
 	fork   uint64
 	final  *node // highest final record, nil for none
-	active *node // last record with effect, nil for none
+	active *node // last record that may have effect, nil for none
+	stand  map[*node]bool // in a space with forks or cuts: the records that have their place up to there
 }
 
 type indexRow struct {

@@ -50,6 +50,10 @@ func (m *Model) fold(r *api.Record) (*node, error) {
 		n.out = kernelVoid("founding", "only the founding kind of its topic founds a space, and it founds one")
 		return n, nil
 	}
+	if !m.rebase(n) {
+		n.out = kernelVoid("cut-elsewhere", "the record cites a cut of its feed that does not lie before it")
+		return n, nil
+	}
 	n.out, n.effects = m.apply(n)
 	// Pure means: the same again, from the same.
 	out, again := m.apply(n)
@@ -60,6 +64,31 @@ func (m *Model) fold(r *api.Record) (*node, error) {
 		n.effects = effects{}
 	}
 	return n, nil
+}
+
+// rebase finds the cuts of n's feed that n is the first to cite; it is false when one of them does not lie before n.
+func (m *Model) rebase(n *node) bool {
+	var rbs []rebase
+	for _, d := range n.rec.Deps {
+		val, by, ok := m.nodes[d.ID].newest(rowName(classCut, "", n.rec.Feed[:]))
+		if !ok || by.rec.Feed != d.Feed {
+			continue
+		}
+		rb := rebase{by: d.Feed, seq: by.rec.Seq, from: api.Hash(val[:32]), at: m.nodes[api.Hash(val[40:])]}
+		skip := false
+		for _, p := range n.parent.pastRebases(rbs) {
+			skip = skip || p.by == rb.by && p.seq >= rb.seq || rb.from != n.rec.Feed && p.from != n.rec.Feed
+		}
+		switch {
+		case skip:
+			continue
+		case rb.from == n.rec.Feed && rb.at != nil && n.parent.on(rb.at.rec.Seq) != rb.at:
+			return false
+		}
+		rbs = append(rbs, rb)
+	}
+	n.rebases = rbs
+	return true
 }
 
 func kernelVoid(rule, text string) api.Outcome { return api.Voided("kernel", rule, text) }
@@ -104,7 +133,7 @@ func (m *Model) put(n *node) {
 	if f.tip == n.parent {
 		f.tip = n
 	}
-	m.forked = m.forked || f.fork != 0
+	m.forked = m.forked || f.fork != 0 || len(n.effects.cuts)+len(n.rebases) > 0
 	if m.forked {
 		m.settle()
 		return
@@ -115,9 +144,9 @@ func (m *Model) put(n *node) {
 		m.do(n)
 	}
 	m.mark(r.Feed, f)
-	for _, p := range n.effects.finals {
-		if f := m.feeds[p.Feed]; f != nil {
-			m.mark(p.Feed, f)
+	for _, s := range n.effects.finals {
+		if f := m.feeds[s.pos.Feed]; f != nil {
+			m.mark(s.pos.Feed, f)
 		}
 	}
 }
@@ -127,6 +156,7 @@ func (m *Model) put(n *node) {
 func (m *Model) settle() {
 	for _, f := range m.feeds {
 		f.final, f.active = nil, f.end(nil)
+		f.place()
 	}
 	for round := 0; ; round++ {
 		if round > len(m.log) {
@@ -138,11 +168,17 @@ func (m *Model) settle() {
 				moved = true
 			}
 		}
+		ends := map[*feed]*node{}
+		for id, f := range m.feeds {
+			ends[f] = m.cutEnd(id, f)
+		}
+		for f, end := range ends {
+			moved = moved || f.active != end
+			f.active = end
+			f.place()
+		}
 		if !moved {
 			break
-		}
-		for _, f := range m.feeds {
-			f.active = f.end(f.final)
 		}
 	}
 	for app := range m.index {
@@ -156,26 +192,37 @@ func (m *Model) settle() {
 	}
 }
 
-// mark sets f's final record: of the positions that effective records of other feeds state, in order, each that continues the one before.
+// mark sets f's final record: of the positions that effective records of enough other feeds state, in order, each that continues the one before.
 func (m *Model) mark(id api.Hash, f *feed) bool {
-	var stated []api.Position
+	type voice struct {
+		n    *node // what is stated
+		from api.Hash
+		by   api.Support
+	}
+	var all []voice
 	for _, n := range m.log {
 		if n.rec.Feed == id || len(n.effects.finals) == 0 || !m.effective(n) {
 			continue
 		}
-		for _, p := range n.effects.finals {
-			if p.Feed == id {
-				stated = append(stated, p)
+		for _, s := range n.effects.finals {
+			if at := m.nodes[s.pos.ID]; s.pos.Feed == id && at != nil && at.rec.Position() == s.pos && s.by.Need > 0 {
+				all = append(all, voice{at, n.rec.Feed, s.by})
 			}
 		}
 	}
-	slices.SortFunc(stated, func(a, b api.Position) int {
-		return cmp.Or(cmp.Compare(a.Seq, b.Seq), bytes.Compare(a.ID[:], b.ID[:]))
+	slices.SortFunc(all, func(a, b voice) int {
+		return cmp.Or(cmp.Compare(a.n.rec.Seq, b.n.rec.Seq), bytes.Compare(a.n.rec.ID[:], b.n.rec.ID[:]))
 	})
 	var fin *node
-	for _, p := range stated {
-		if n := m.nodes[p.ID]; n != nil && n.rec.Position() == p && (fin == nil || n.on(fin.rec.Seq) == fin) {
-			fin = n
+	for _, v := range all {
+		froms := map[api.Hash]bool{}
+		for _, o := range all {
+			if o.by.Epoch == v.by.Epoch && o.by.Variant == v.by.Variant && o.n.on(v.n.rec.Seq) == v.n {
+				froms[o.from] = true
+			}
+		}
+		if len(froms) >= int(v.by.Need) && (fin == nil || v.n.on(fin.rec.Seq) == fin) {
+			fin = v.n
 		}
 	}
 	moved := fin != f.final
@@ -192,6 +239,60 @@ func (f *feed) end(fin *node) *node {
 		return fin
 	}
 	return f.tip.on(f.fork - 1)
+}
+
+// cutEnd is the last record with effect when the final cuts of f are taken into account.
+func (m *Model) cutEnd(id api.Hash, f *feed) *node {
+	end := f.end(f.final)
+	type cut struct {
+		by *node
+		at *node
+	}
+	var cuts []cut
+	for _, n := range m.log {
+		for _, c := range n.effects.cuts {
+			if c.Feed == id && m.effective(n) && m.final(n) {
+				cuts = append(cuts, cut{n, m.nodes[c.At.ID]})
+			}
+		}
+	}
+	slices.SortFunc(cuts, func(a, b cut) int {
+		return cmp.Or(bytes.Compare(a.by.rec.Feed[:], b.by.rec.Feed[:]), cmp.Compare(a.by.rec.Seq, b.by.rec.Seq))
+	})
+	if f.fork != 0 {
+		for i, c := range cuts {
+			newest := i+1 == len(cuts) || cuts[i+1].by.rec.Feed != c.by.rec.Feed
+			if c.at != nil && c.at.rec.Seq >= f.fork && newest && (end == nil || c.at.on(end.rec.Seq) == end) {
+				end = c.at
+			}
+		}
+	}
+	for moved := true; moved; {
+		moved = false
+		for _, c := range cuts {
+			if end == nil || c.at != nil && (c.at.rec.Seq >= end.rec.Seq || end.on(c.at.rec.Seq) != c.at) {
+				continue
+			}
+			cited := false
+			for _, p := range end.pastRebases(nil) {
+				cited = cited || p.by == c.by.rec.Feed && p.seq >= c.by.rec.Seq
+			}
+			if !cited {
+				end, moved = c.at, true
+			}
+		}
+	}
+	return end
+}
+
+// place works out which records up to the active one have their place.
+func (f *feed) place() {
+	f.stand = map[*node]bool{}
+	for n := f.active; n != nil; n = n.parent {
+		if !f.active.hides(n, nil) {
+			f.stand[n] = true
+		}
+	}
 }
 
 // on returns n's ancestor at seq, n itself when it is there, nil when there is none.
@@ -211,7 +312,10 @@ func (n *node) onBranch(end *node) bool { return end != nil && end.on(n.rec.Seq)
 // held reports whether n waits for a fork to be resolved.
 func (m *Model) held(n *node) bool { return !n.onBranch(m.feeds[n.rec.Feed].active) }
 
-func (m *Model) effective(n *node) bool { return n.out.Void == nil && !m.held(n) }
+func (m *Model) effective(n *node) bool {
+	f := m.feeds[n.rec.Feed]
+	return n.out.Void == nil && !m.held(n) && (!m.forked || f.stand[n])
+}
 
 func (m *Model) final(n *node) bool { return n.onBranch(m.feeds[n.rec.Feed].final) }
 

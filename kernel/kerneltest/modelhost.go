@@ -219,6 +219,9 @@ func (r *reader) Rows(feed api.Hash, prefix []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func([]byte, []byte) bool) {
 		rows := map[string][]byte{}
 		for n := r.feeds[feed].active; n != nil; n = n.parent {
+			if r.feeds[feed].active.hides(n, nil) {
+				continue
+			}
 			for name, v := range n.effects.rows {
 				if _, newer := rows[name]; !newer && name[0] == classPut && strings.HasPrefix(rowKey(name), string(prefix)) {
 					rows[name] = v
@@ -242,6 +245,33 @@ func positionOf(feed api.Hash, n *node) (api.Position, bool) {
 
 func (r *reader) Head(feed api.Hash) (api.Position, bool) {
 	return positionOf(feed, r.feeds[feed].active)
+}
+
+func (r *reader) Has(p api.Position) bool {
+	n := r.feeds[p.Feed].active.on(p.Seq)
+	return n != nil && n.rec.Position() == p
+}
+
+func (r *reader) Cuts(feed api.Hash) (all []api.CutState) {
+	for _, n := range r.log {
+		if !r.m.effective(n) {
+			continue
+		}
+		for _, c := range n.effects.cuts {
+			if c.Feed != feed {
+				continue
+			}
+			st := api.CutState{By: n.rec.Position(), At: c.At, Final: r.m.final(n)}
+			st.At.Feed = feed
+			if f := r.m.feeds[feed]; f != nil {
+				for _, p := range f.tip.pastRebases(nil) {
+					st.Cited = st.Cited || p.by == n.rec.Feed && p.seq >= n.rec.Seq
+				}
+			}
+			all = append(all, st)
+		}
+	}
+	return all
 }
 
 func (r *reader) Final(feed api.Hash) (api.Position, bool) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/record"
 )
 
 // tx is the strict api.Tx.
@@ -21,11 +22,20 @@ type tx struct {
 var _ api.Tx = (*tx)(nil)
 
 func (t *tx) dep(p api.Position) *node {
-	t.open()
-	if !slices.Contains(t.n.rec.Deps, p) {
+	if !t.Within(p) {
 		panic(fmt.Sprintf("%s: read at %v, which the record does not cite", t.n.owner.name, p))
 	}
 	return t.m.nodes[p.ID]
+}
+
+func (t *tx) Within(p api.Position) bool {
+	t.open()
+	for _, d := range t.n.rec.Deps {
+		if n := t.m.nodes[d.ID].on(p.Seq); d.Feed == p.Feed && n != nil && n.rec.ID == p.ID {
+			return true
+		}
+	}
+	return false
 }
 
 func (t *tx) open() {
@@ -34,19 +44,57 @@ func (t *tx) open() {
 	}
 }
 
-// newest walks from n back to the record that wrote a row.
-func (n *node) newest(name string) ([]byte, *node, bool) {
-	for ; n != nil; n = n.parent {
-		if v, ok := n.effects.rows[name]; ok {
-			return bytes.Clone(v), n, true
+// newest finds the newest row of that name that a successor of n sees, which makes some rebases of its own.
+func (n *node) newest(name string, own ...rebase) ([]byte, *node, bool) {
+	for k := n; k != nil; k = k.parent {
+		if v, ok := k.effects.rows[name]; ok && !n.hides(k, own) {
+			return bytes.Clone(v), k, true
+		}
+	}
+	for _, rb := range n.pastRebases(own) {
+		if rb.from != rb.c.rec.Feed && rb.at != nil {
+			return rb.at.newest(name)
 		}
 	}
 	return nil, nil, false
 }
 
+// past is a rebase and the node that makes it, nil for one that is being folded.
+type past struct {
+	rebase
+	c *node
+}
+
+// pastRebases lists the rebases on the way to n, and some of a successor of it.
+func (n *node) pastRebases(own []rebase) (all []past) {
+	for k := n; k != nil; k = k.parent {
+		for _, rb := range k.rebases {
+			all = append(all, past{rb, k})
+		}
+	}
+	for _, rb := range own {
+		c := &node{rec: &api.Record{Seq: 1}}
+		if n != nil {
+			c.rec = &api.Record{Seq: n.rec.Seq + 1, Feed: n.rec.Feed}
+		}
+		all = append(all, past{rb, c})
+	}
+	return all
+}
+
+// hides reports whether k, on the way to n, lies in a gap.
+func (n *node) hides(k *node, own []rebase) bool {
+	for _, rb := range n.pastRebases(own) {
+		if rb.from == k.rec.Feed && rb.seqAt() < k.rec.Seq && k.rec.Seq < rb.c.rec.Seq {
+			return true
+		}
+	}
+	return false
+}
+
 func (t *tx) Own(key []byte) ([]byte, bool) {
 	t.open()
-	v, _, ok := t.n.parent.newest(rowName(classPut, "", key))
+	v, _, ok := t.n.parent.newest(rowName(classPut, "", key), t.n.rebases...)
 	return v, ok
 }
 
@@ -91,15 +139,36 @@ func (t *tx) Add(counter []byte, delta int64) {
 	t.count[string(counter)] += delta
 }
 
-func (t *tx) Final(pos api.Position) {
+func (t *tx) Final(pos api.Position, by api.Support) {
 	t.open()
-	t.finals = append(t.finals, pos)
+	t.finals = append(t.finals, statement{pos, by})
 }
 
-// Row classes: what an app keeps for itself, and facts.
+func (t *tx) Cut(c api.Cut) {
+	t.open()
+	if c.Feed == t.n.rec.Feed || c.At.Seq > 0 && (c.At.Feed != c.Feed || !t.Within(c.At)) {
+		panic(fmt.Sprintf("%s: a cut of feed %s at %v, which the record does not cite", t.n.owner.name, c.Feed.Short(), c.At))
+	}
+	val := slices.Concat(c.Feed[:], api.Seq8(c.At.Seq), c.At.ID[:])
+	t.cuts = append(t.cuts, c)
+	t.rows[rowName(classCut, "", c.Feed[:])] = val
+	if c.Next != (api.Key{}) && c.At.Seq > 0 {
+		next := record.FeedID(t.m.feeds[c.Feed].topic, c.Next)
+		t.rows[rowName(classCut, "", next[:])] = val
+	}
+}
+
+// statement is a position stated final.
+type statement struct {
+	pos api.Position
+	by  api.Support
+}
+
+// Row classes: what an app keeps for itself, facts, and cuts.
 const (
 	classPut  = 'p'
 	classFact = 'f'
+	classCut  = 'c'
 )
 
 // rowName names a row within a feed so that no name is a prefix of another and order is the keys' order: 0x00 in the key becomes 0x00 0xff,

@@ -49,7 +49,7 @@ func Digest(r store.Reader, apps *Apps) (api.Hash, []AppDigest, error) {
 	}
 	v := view{r: r}
 	var f *Feed
-	var m Mark
+	var st standing
 	err := each(r, []byte{nsRow}, func(k, val []byte) (bool, error) {
 		id, name, seq, by := splitRow(k)
 		if f == nil || f.ID != id {
@@ -60,11 +60,11 @@ func Digest(r store.Reader, apps *Apps) (api.Hash, []AppDigest, error) {
 			if f == nil {
 				return false, api.Errorf("fold.digest", api.Internal, "rows of feed %s without a header", id.Short())
 			}
-			if m, err = v.activeMark(f); err != nil {
+			if st, err = v.stands(f); err != nil {
 				return false, err
 			}
 		}
-		on, err := v.onBranch(f, seq, by, m)
+		on, err := v.hasEffect(f, st, Mark{seq, by})
 		if err != nil || !on {
 			return err == nil, err
 		}

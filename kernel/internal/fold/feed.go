@@ -28,6 +28,10 @@ type Feed struct {
 	Alt     [2]api.Hash // two records at Fork: the evidence
 	Pending bool        // positions are stated final that are not stored yet
 	Waits   bool        // the tip is unfolded: it waits for an upgrade
+	Cutter  bool        // some record of it cuts other feeds
+
+	cuts    []cut    // of this feed, in order of who cuts
+	rebases []rebase // where this feed cites cuts
 }
 
 // Active returns the last position that has effect: the tip, or in a forked feed the last one below the fork, or a final one beyond it.
@@ -66,6 +70,12 @@ func (f *Feed) head() []byte {
 	if f.Waits {
 		flags |= 4
 	}
+	if f.Cutter {
+		flags |= 8
+	}
+	if len(f.cuts)+len(f.rebases) > 0 {
+		flags |= 16
+	}
 	b = append(b, flags)
 	b = binary.BigEndian.AppendUint64(b, f.Tip.Seq)
 	b = append(b, f.Tip.ID[:]...)
@@ -97,7 +107,12 @@ func loadFeed(r store.Reader, id api.Hash) (*Feed, error) {
 		Tip:   Mark{binary.BigEndian.Uint64(hv[1:]), api.Hash(hv[9:41])},
 		Final: Mark{binary.BigEndian.Uint64(hv[41:]), api.Hash(hv[49:81])},
 	}
-	f.Pending, f.Waits = hv[0]&2 != 0, hv[0]&4 != 0
+	f.Pending, f.Waits, f.Cutter = hv[0]&2 != 0, hv[0]&4 != 0, hv[0]&8 != 0
+	if hv[0]&16 != 0 {
+		if err := loadCuts(r, f); err != nil {
+			return nil, err
+		}
+	}
 	if hv[0]&1 != 0 && len(hv) == 153 {
 		f.Fork = binary.BigEndian.Uint64(hv[81:])
 		f.Alt = [2]api.Hash{api.Hash(hv[89:121]), api.Hash(hv[121:153])}

@@ -9,30 +9,65 @@ import (
 	"github.com/intercooperative/icn/kernel/api"
 )
 
-// state notes that the record at by says pos is final, or no longer says so.
-func (s *State) state(pos, by api.Position, on bool) error {
+// statement says that a position is final, and how that counts.
+type statement struct {
+	pos api.Position
+	by  api.Support
+}
+
+// stated is a statement as it is kept, and who made it.
+type stated struct {
+	Mark
+	from api.Hash // feed
+	api.Support
+}
+
+func encodeSupport(s api.Support) []byte {
+	b := make([]byte, 0, 18)
+	b = binary.BigEndian.AppendUint64(b, s.Epoch)
+	b = binary.BigEndian.AppendUint64(b, s.Variant)
+	return binary.BigEndian.AppendUint16(b, s.Need)
+}
+
+func decodeStated(k, v []byte) (stated, error) {
+	if len(k) != 113 || len(v) != 18 {
+		return stated{}, api.Errorf("fold.final", api.Internal, "a stored statement is damaged; run `icnctl state rebuild`")
+	}
+	return stated{
+		Mark: Mark{binary.BigEndian.Uint64(k[33:41]), api.Hash(k[41:73])}, from: api.Hash(k[73:105]),
+		Support: api.Support{Epoch: binary.BigEndian.Uint64(v), Variant: binary.BigEndian.Uint64(v[8:]), Need: binary.BigEndian.Uint16(v[16:])},
+	}, nil
+}
+
+// state notes that the record at by makes a statement, or no longer does.
+func (s *State) state(st statement, by api.Position, on bool) error {
+	if st.by.Need == 0 {
+		return nil
+	}
+	pos := st.pos
 	k := finalKey(pos, by)
 	if s.finals[pos.Feed] == nil {
-		s.finals[pos.Feed] = map[string]bool{}
+		s.finals[pos.Feed] = map[string][]byte{}
 	}
-	s.finals[pos.Feed][string(k)] = on
 	if on {
-		s.batch.Set(k, nil)
+		v := encodeSupport(st.by)
+		s.finals[pos.Feed][string(k)] = v
+		s.batch.Set(k, v)
 	} else {
+		s.finals[pos.Feed][string(k)] = nil
 		s.batch.Delete(k)
 	}
 	f, err := s.Feed(pos.Feed)
 	if err != nil || f == nil {
 		return err
 	}
-	if on && f.Fork == 0 && !f.Pending && pos.Seq > f.Final.Seq {
+	if on && st.by.Need == 1 && f.Fork == 0 && !f.Pending && pos.Seq > f.Final.Seq {
 		has, err := s.Has(pos)
 		if err != nil {
 			return err
 		}
 		if has {
-			s.setFinal(f, Mark{pos.Seq, pos.ID})
-			return nil
+			return s.setFinal(f, Mark{pos.Seq, pos.ID})
 		}
 	}
 	f.Pending = true
@@ -41,16 +76,23 @@ func (s *State) state(pos, by api.Position, on bool) error {
 	return nil
 }
 
-func (s *State) setFinal(f *Feed, m Mark) {
-	if f.Final != m {
-		f.Final = m
-		s.dirty[f.ID] = f
-		s.finalMoved = append(s.finalMoved, api.Position{Feed: f.ID, Seq: m.Seq, ID: m.ID})
+func (s *State) setFinal(f *Feed, m Mark) error {
+	if f.Final == m {
+		return nil
 	}
+	if f.Cutter {
+		if err := s.cutsFinal(f, f.Final, m); err != nil {
+			return err
+		}
+	}
+	f.Final = m
+	s.dirty[f.ID] = f
+	s.finalMoved = append(s.finalMoved, api.Position{Feed: f.ID, Seq: m.Seq, ID: m.ID})
+	return nil
 }
 
-// settle brings final marks up to date for the feeds on the work list, until nothing moves. A final mark of one feed can only move those of
-// feeds that its statements name, and statements never name their own feed, so the list is bounded by what the statements reach.
+// settle brings final marks and effects up to date for the feeds on the work list, until nothing moves. A final mark of one feed can only move
+// those of feeds that its statements name or that it cuts, and a feed never speaks of itself, so the list is bounded by what they reach.
 func (s *State) settle() error {
 	for steps := 0; len(s.work) > 0; steps++ {
 		if steps > 1<<20 {
@@ -65,6 +107,14 @@ func (s *State) settle() error {
 		if f == nil {
 			continue
 		}
+		if w.cut {
+			old := s.touched[f.ID]
+			delete(s.touched, f.ID)
+			if err := s.move(f, old); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := s.refinal(f, w.full); err != nil {
 			return err
 		}
@@ -73,15 +123,17 @@ func (s *State) settle() error {
 	return nil
 }
 
-// refinal computes a feed's final mark from all positions stated final: in order of seq, each that is stored and continues the one before. So
-// it is a function of the set, whatever came first. In a feed with one branch nothing at or below the present mark can change, so only what
-// lies between it and the tip is looked at.
+// refinal computes a feed's final mark from all statements about it: in order of seq, each position that is stored, stated by enough, and continues
+// the one before. So it is a function of the set, whatever came first. In a feed with one branch nothing at or below the present mark can
+// change, so only what lies between it and the tip is looked at.
 func (s *State) refinal(f *Feed, full bool) error {
-	old, err := s.activeMark(f)
-	if err != nil {
-		return err
+	if f.Fork != 0 {
+		if err := s.touch(f); err != nil {
+			return err
+		}
 	}
 	var m Mark
+	var err error
 	to := uint64(math.MaxUint64 - 1)
 	pending := false
 	if f.Fork == 0 {
@@ -93,48 +145,107 @@ func (s *State) refinal(f *Feed, full bool) error {
 			return err
 		}
 	}
-	stated, err := s.stated(f.ID, m.Seq+1, to)
+	all, err := s.stated(f.ID, m.Seq+1, to)
 	if err != nil {
 		return err
 	}
-	for _, c := range stated {
-		has, err := s.Has(api.Position{Feed: f.ID, Seq: c.Seq, ID: c.ID})
+	here := all[:0]
+	for _, st := range all {
+		has, err := s.Has(api.Position{Feed: f.ID, Seq: st.Seq, ID: st.ID})
 		if err != nil {
 			return err
 		}
-		if !has {
-			pending = true
-			continue
-		}
-		ok, err := s.onBranch(f, m.Seq, m.ID, c)
-		if err != nil {
-			return err
-		}
-		if ok || m.Seq == 0 {
-			m = c
+		if has {
+			here = append(here, st)
 		} else {
-			s.log.Error("conflicting final positions: the witness contradicts itself", "feed", f.ID.Short(), "seq", c.Seq)
+			pending = true
 		}
+	}
+	if f.Fork == 0 {
+		if i := newestSupported(here); i >= 0 {
+			m = here[i].Mark
+		}
+	} else if m, err = s.supportedBranch(f, here); err != nil {
+		return err
 	}
 	if pending != f.Pending {
 		f.Pending = pending
 		s.dirty[f.ID] = f
 	}
-	s.setFinal(f, m)
-	if f.Fork != 0 {
-		return s.move(f, old)
-	}
-	return nil
+	return s.setFinal(f, m)
 }
 
-// stated lists the positions from..to of a feed that are stated final, in order.
-func (s *State) stated(feed api.Hash, from, to uint64) ([]Mark, error) {
+// camp is those whose statements add up.
+type camp struct{ epoch, variant uint64 }
+
+// newestSupported returns the last statement of one branch that enough feeds have made, or gone beyond; -1 for none.
+func newestSupported(all []stated) int {
+	type voice struct {
+		camp
+		from api.Hash
+	}
+	heard, count := map[voice]bool{}, map[camp]int{}
+	for i := len(all) - 1; i >= 0; i-- {
+		st := &all[i]
+		if st.Need == 1 {
+			return i
+		}
+		c := camp{st.Epoch, st.Variant}
+		if v := (voice{c, st.from}); !heard[v] {
+			heard[v] = true
+			count[c]++
+		}
+		if count[c] >= int(st.Need) {
+			return i
+		}
+	}
+	return -1
+}
+
+// supportedBranch is the final mark of a feed with several branches.
+func (s *State) supportedBranch(f *Feed, all []stated) (m Mark, err error) {
+	for i := range all {
+		c := &all[i]
+		if c.Mark == m {
+			continue
+		}
+		froms := map[api.Hash]bool{}
+		for j := range all {
+			if st := &all[j]; st.Epoch == c.Epoch && st.Variant == c.Variant && !froms[st.from] && st.Seq >= c.Seq {
+				on, err := s.onBranch(f, c.Seq, c.ID, st.Mark)
+				if err != nil {
+					return m, err
+				}
+				if on {
+					froms[st.from] = true
+				}
+			}
+		}
+		if len(froms) < int(c.Need) {
+			continue
+		}
+		on, err := s.onBranch(f, m.Seq, m.ID, c.Mark)
+		if err != nil {
+			return m, err
+		}
+		if on || m.Seq == 0 {
+			m = c.Mark
+		} else {
+			s.log.Error("conflicting final positions: those who state them contradict themselves", "feed", f.ID.Short(), "seq", c.Seq)
+		}
+	}
+	return m, nil
+}
+
+// stated lists the statements about the positions from..to of a feed, in order of position.
+func (s *State) stated(feed api.Hash, from, to uint64) ([]stated, error) {
 	lo, hi := key(nsFinal, feed[:], be(from)), key(nsFinal, feed[:], be(to+1))
 	over := s.finals[feed]
-	var keys [][]byte
-	for k, on := range over {
-		if on && k >= string(lo) && k < string(hi) {
-			keys = append(keys, []byte(k))
+	type kv struct{ k, v []byte }
+	var kvs []kv
+	for k, v := range over {
+		if v != nil && k >= string(lo) && k < string(hi) {
+			kvs = append(kvs, kv{[]byte(k), v})
 		}
 	}
 	it, err := s.st.Iter(lo, hi)
@@ -144,26 +255,27 @@ func (s *State) stated(feed api.Hash, from, to uint64) ([]Mark, error) {
 	defer it.Close()
 	for ok := it.First(); ok; ok = it.Next() {
 		if _, changed := over[string(it.Key())]; !changed {
-			keys = append(keys, bytes.Clone(it.Key()))
+			kvs = append(kvs, kv{bytes.Clone(it.Key()), bytes.Clone(it.Value())})
 		}
 	}
-	slices.SortFunc(keys, bytes.Compare)
-	ms := make([]Mark, 0, len(keys))
-	for _, k := range keys {
-		m := Mark{binary.BigEndian.Uint64(k[33:41]), api.Hash(k[41:73])}
-		if len(ms) == 0 || ms[len(ms)-1] != m {
-			ms = append(ms, m)
+	slices.SortFunc(kvs, func(a, b kv) int { return bytes.Compare(a.k, b.k) })
+	all := make([]stated, 0, len(kvs))
+	for _, kv := range kvs {
+		st, err := decodeStated(kv.k, kv.v)
+		if err != nil {
+			return nil, err
 		}
+		all = append(all, st)
 	}
-	return ms, it.Err()
+	return all, it.Err()
 }
 
-// statedFrom reports whether a position of the feed from seq on is stated final.
+// statedFrom reports whether there is a statement about a position of the feed from seq on.
 func (s *State) statedFrom(feed api.Hash, from uint64) (bool, error) {
 	lo := key(nsFinal, feed[:], be(from))
 	over := s.finals[feed]
-	for k, on := range over {
-		if on && k >= string(lo) {
+	for k, v := range over {
+		if v != nil && k >= string(lo) {
 			return true, nil
 		}
 	}
@@ -173,7 +285,7 @@ func (s *State) statedFrom(feed api.Hash, from uint64) (bool, error) {
 	}
 	defer it.Close()
 	for ok := it.First(); ok; ok = it.Next() {
-		if on, changed := over[string(it.Key())]; !changed || on {
+		if v, changed := over[string(it.Key())]; !changed || v != nil {
 			return true, nil
 		}
 	}

@@ -18,7 +18,10 @@ const (
 	nsRow     = 'A' // feed class key seq id  -> value: what Apply may read
 	nsCounter = 'C' // app 0 key              -> int64
 	nsIndex   = 'X' // app 0 key              -> value
-	nsFinal   = 'N' // feed seq id feed' seq' -> nothing: position stated final by the record at feed' seq'
+	nsFinal   = 'N' // feed seq id feed' seq' -> support: position stated final by the record at feed' seq'
+	nsCut     = 'K' // feed feed' seq' id'    -> seq id: where the record at feed' seq' cuts the feed
+	nsCutter  = 'Y' // feed' seq' id' feed    -> nothing: the same, by who cuts
+	nsRebase  = 'B' // feed seq id feed'      -> seq' feed'' seq'' id'': the first record to cite a cut of its feed, and what it stands on
 	nsVoid    = 'V' // space name 0 feed seq id -> nothing
 	nsLog     = 'L' // local number           -> feed seq id: commit order on this node
 	nsIdem    = 'D' // device hash(name)      -> content hash, position
@@ -52,10 +55,11 @@ func topicPrefix(ns byte, t api.Topic) []byte {
 	return key(ns, t.Space[:], []byte(t.Name), []byte{0})
 }
 
-// Row classes: an app's own feed rows, and facts by name.
+// Row classes: an app's own feed rows, facts by name, and cuts by the feed that they concern.
 const (
 	classPut  = 'p'
 	classFact = 'f'
+	classCut  = 'c'
 )
 
 // rowName is the part of a row key between the feed and the position: a class byte, for facts the fact's name and a zero, then the key,

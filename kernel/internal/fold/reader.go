@@ -100,26 +100,23 @@ func (r *Reader) Index(prefix, after []byte, reverse bool) iter.Seq2[[]byte, []b
 	}
 }
 
-// at returns a feed and its active position.
-func (r *Reader) at(feed api.Hash) (*Feed, Mark, bool) {
+// at returns a feed and how it stands.
+func (r *Reader) at(feed api.Hash) (*Feed, standing, bool) {
 	f, err := r.feed(feed)
 	if !r.note(err) || f == nil {
-		return nil, Mark{}, false
+		return nil, standing{}, false
 	}
-	m, err := r.activeMark(f)
-	return f, m, r.note(err)
+	st, err := r.stands(f)
+	return f, st, r.note(err)
 }
 
 func (r *Reader) newest(feed api.Hash, name []byte) ([]byte, api.Position, bool) {
-	f, m, ok := r.at(feed)
+	f, st, ok := r.at(feed)
 	if !ok {
 		return nil, api.Position{}, false
 	}
-	v, by, ok, err := r.rowAt(f, name, m)
-	if !r.note(err) || !ok {
-		return nil, api.Position{}, false
-	}
-	return v, api.Position{Feed: feed, Seq: by.Seq, ID: by.ID}, true
+	v, by, ok, err := r.lookup(f, name, st.end)
+	return v, by, r.note(err) && ok
 }
 
 // Own implements api.Reader.
@@ -135,7 +132,7 @@ func (r *Reader) Fact(feed api.Hash, name string, k []byte) ([]byte, api.Positio
 // Rows implements api.Reader.
 func (r *Reader) Rows(feed api.Hash, prefix []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func([]byte, []byte) bool) {
-		f, m, ok := r.at(feed)
+		f, st, ok := r.at(feed)
 		if !ok {
 			return
 		}
@@ -149,7 +146,7 @@ func (r *Reader) Rows(feed api.Hash, prefix []byte) iter.Seq2[[]byte, []byte] {
 		stopped := false
 		r.note(each(r.r, key(nsRow, feed[:], escape([]byte{classPut}, prefix)), func(k, v []byte) (bool, error) {
 			_, n, seq, id := splitRow(k)
-			on, err := r.onBranch(f, seq, id, m)
+			on, err := r.hasEffect(f, st, Mark{seq, id})
 			if err != nil || !on {
 				return err == nil, err
 			}
@@ -171,8 +168,58 @@ func (r *Reader) Rows(feed api.Hash, prefix []byte) iter.Seq2[[]byte, []byte] {
 
 // Head implements api.Reader.
 func (r *Reader) Head(feed api.Hash) (api.Position, bool) {
-	_, m, ok := r.at(feed)
-	return api.Position{Feed: feed, Seq: m.Seq, ID: m.ID}, ok && m.Seq > 0
+	_, st, ok := r.at(feed)
+	return api.Position{Feed: feed, Seq: st.end.Seq, ID: st.end.ID}, ok && st.end.Seq > 0
+}
+
+// Has implements api.Reader.
+func (r *Reader) Has(p api.Position) bool {
+	f, st, ok := r.at(p.Feed)
+	if !ok || p.Seq == 0 || p.Seq > st.end.Seq {
+		return false
+	}
+	if p.Seq == st.end.Seq {
+		return p.ID == st.end.ID
+	}
+	has, err := r.has(p)
+	if !r.note(err) || !has {
+		return false
+	}
+	on, err := r.onBranch(f, p.Seq, p.ID, st.end)
+	return r.note(err) && on
+}
+
+// Cuts implements api.Reader.
+func (r *Reader) Cuts(feed api.Hash) []api.CutState {
+	f, err := r.feed(feed)
+	if !r.note(err) {
+		return nil
+	}
+	cuts, tip := []cut(nil), Mark{}
+	if f == nil { // it may be cut before anything of it is here
+		var none Feed
+		none.ID = feed
+		if !r.note(loadCuts(r.r, &none)) {
+			return nil
+		}
+		cuts = none.cuts
+	} else {
+		cuts, tip = f.cuts, f.Tip
+	}
+	var out []api.CutState
+	for _, c := range cuts {
+		st := api.CutState{By: c.by, At: api.Position{Feed: feed, Seq: c.at.Seq, ID: c.at.ID}}
+		if st.Final, err = r.isFinal(c.by); !r.note(err) {
+			return out
+		}
+		if f != nil {
+			if st.Cited, err = r.cited(f, c.by, tip); !r.note(err) {
+				return out
+			}
+		}
+		out = append(out, st)
+	}
+	return out
 }
 
 // Final implements api.Reader.
@@ -190,18 +237,23 @@ func (r *Reader) Record(p api.Position) (*api.Record, api.Verdict, bool) {
 	if !r.note(err) || st == nil {
 		return nil, api.Verdict{}, false
 	}
-	f, m, ok := r.at(p.Feed)
+	f, stands, ok := r.at(p.Feed)
 	if !ok {
 		return nil, api.Verdict{}, false
 	}
 	st.Author = f.Author
-	on, err := r.onBranch(f, p.Seq, p.ID, m)
+	on, err := r.hasEffect(f, stands, Mark{p.Seq, p.ID})
 	if !r.note(err) {
 		return nil, api.Verdict{}, false
 	}
 	fin, err := r.onBranch(f, p.Seq, p.ID, f.Final)
 	if !r.note(err) {
 		return nil, api.Verdict{}, false
+	}
+	if why, err := r.cutOff(f, stands, p); !r.note(err) {
+		return nil, api.Verdict{}, false
+	} else if why != nil {
+		return st.Record, api.Verdict{Final: fin, Reason: why}, true
 	}
 	v := api.Verdict{Accepted: st.outcome == accepted, Held: !on, Final: fin, Reason: st.reason}
 	switch {
@@ -306,13 +358,15 @@ func (r *Reader) Stored(p api.Position) bool {
 // Range returns the stored envelopes from..at.Seq of the branch that ends in at.ID (a zero ID: the branch this node advertises), oldest first, at
 // most so many records and bytes; more says that the range goes on.
 func (r *Reader) Range(feed api.Hash, from uint64, at api.Position, maxRecords, maxBytes int) (raws [][]byte, more bool) {
-	f, am, ok := r.at(feed)
-	if !ok {
+	f, err := r.feed(feed)
+	if !r.note(err) || f == nil {
 		return nil, false
 	}
 	m := Mark{at.Seq, at.ID}
 	if m.ID.IsZero() {
-		m = am
+		if m, err = r.activeMark(f); !r.note(err) {
+			return nil, false
+		}
 		if f.Fork == 0 {
 			m = f.Tip
 		}

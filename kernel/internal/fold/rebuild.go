@@ -21,7 +21,7 @@ func (s *State) Rebuild(ctx context.Context) (records int, err error) {
 	if _, _, err := s.Commit(true); err != nil {
 		return 0, err
 	}
-	for _, ns := range []byte{nsRow, nsCounter, nsIndex, nsFinal, nsVoid, nsHead} {
+	for _, ns := range []byte{nsRow, nsCounter, nsIndex, nsFinal, nsVoid, nsHead, nsCut, nsCutter, nsRebase} {
 		if err := s.wipe(ns); err != nil {
 			return 0, err
 		}

@@ -88,12 +88,15 @@ type State struct {
 	batch   store.Batch
 	recs    map[api.Position]*Stored
 	over    map[string][]row // rows written since the last commit, by feed and name
-	finals  map[api.Hash]map[string]bool
+	finals  map[api.Hash]map[string][]byte // statements since the last commit by key; nil: withdrawn
 	dirty   map[api.Hash]*Feed
 	counted []*counter // counters changed since the last commit
 	commits []api.Commit
 	next    uint64 // next local log number
-	work    []work // feeds whose final mark may move
+	work    []work // feeds whose final mark may move, or how they stand
+	cutsOf  map[api.Hash][]change // cuts that came or went since the last commit, by feed that is cut
+	cutting map[string]bool       // the same by store key of who cuts; false: withdrawn
+	touched map[api.Hash]standing // how feeds stood before the work that waits for them
 
 	// Caches of what it holds.
 	feeds    map[api.Hash]*Feed
@@ -113,6 +116,7 @@ type State struct {
 type work struct {
 	feed api.Hash
 	full bool // a statement was withdrawn: start from nothing
+	cut  bool // how the feed stands may have changed: see touch
 }
 
 type row struct {
@@ -131,8 +135,8 @@ type counter struct {
 func Open(st store.Store, apps *Apps, log *slog.Logger) (*State, error) {
 	s := &State{
 		st: st, apps: apps, log: log, batch: st.NewBatch(),
-		recs: map[api.Position]*Stored{}, over: map[string][]row{}, finals: map[api.Hash]map[string]bool{},
-		dirty: map[api.Hash]*Feed{},
+		recs: map[api.Position]*Stored{}, over: map[string][]row{}, finals: map[api.Hash]map[string][]byte{},
+		dirty: map[api.Hash]*Feed{}, cutsOf: map[api.Hash][]change{}, cutting: map[string]bool{}, touched: map[api.Hash]standing{},
 		feeds: map[api.Hash]*Feed{}, rows: map[string]row{}, counters: map[string]*counter{}, next: 1,
 	}
 	s.view = view{r: st, s: s}
@@ -237,6 +241,9 @@ func (s *State) Put(e *record.Envelope) error {
 		s.feeds[f.ID] = f
 		s.batch.Set(key(nsStatic, f.ID[:]), f.static())
 		s.batch.Set(append(topicPrefix(nsTopic, f.Topic), f.ID[:]...), nil)
+		if err := s.greet(f); err != nil {
+			return err
+		}
 	}
 	e.Author = f.Author
 	tx, out, reason := s.drafted.tx, accepted, (*api.Reason)(nil)
@@ -265,10 +272,16 @@ func (s *State) Put(e *record.Envelope) error {
 		}
 	}
 	s.dirty[f.ID] = f
+	if tx != nil {
+		if err := s.addRebases(f, tx.rebases); err != nil {
+			return err
+		}
+		f.Cutter = f.Cutter || len(tx.cuts) > 0 && out == accepted
+	}
 
 	// Where the feed stands now. Fast: it grew by one and nothing is forked.
 	extends := f.Tip.Seq+1 == p.Seq && (p.Seq == 1 || f.Tip.ID == e.Prev)
-	if extends && f.Fork == 0 {
+	if extends && f.Fork == 0 && len(f.cuts)+len(f.rebases) == 0 {
 		f.Tip, f.Waits = Mark{p.Seq, p.ID}, out == unfolded
 		if out == accepted {
 			if err := s.do(p, tx, +1); err != nil {
@@ -276,8 +289,7 @@ func (s *State) Put(e *record.Envelope) error {
 			}
 		}
 	} else {
-		old, err := s.activeMark(f)
-		if err != nil {
+		if err := s.touch(f); err != nil {
 			return err
 		}
 		if extends {
@@ -290,9 +302,6 @@ func (s *State) Put(e *record.Envelope) error {
 			f.Fork, f.Alt = p.Seq, [2]api.Hash{other.ID, p.ID}
 			s.forget(f.ID)
 			s.log.Warn("feed is forked", "feed", f.ID.Short(), "author", f.Author, "seq", p.Seq, "ids", []string{other.ID.Short(), p.ID.Short()})
-		}
-		if err := s.move(f, old); err != nil {
-			return err
 		}
 	}
 	if fresh {
@@ -307,13 +316,13 @@ func (s *State) Put(e *record.Envelope) error {
 	if err := s.settle(); err != nil {
 		return err
 	}
-	am, err := s.activeMark(f)
-	if err != nil {
-		return err
-	}
 	active := false
 	if out == accepted {
-		if active, err = s.onBranch(f, p.Seq, p.ID, am); err != nil {
+		st, err := s.stands(f)
+		if err != nil {
+			return err
+		}
+		if active, err = s.hasEffect(f, st, Mark{p.Seq, p.ID}); err != nil {
 			return err
 		}
 	}
@@ -353,6 +362,14 @@ func (s *State) fold(r *api.Record) (*tx, outcome, *api.Reason, error) {
 	if record.Founds(r) != (o.founding != "" && r.Kind == o.founding) {
 		return t, void, kernelReason("founding", "only the founding kind of its topic founds a space, and it founds one"), nil
 	}
+	rebases, why, err := s.rebase(r)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	if why != nil {
+		return t, void, why, nil
+	}
+	t.rebases = rebases
 	out, err := t.run()
 	switch {
 	case err != nil:
@@ -410,14 +427,14 @@ func (s *State) do(p api.Position, t *tx, sign int64) error {
 		}
 	}
 	for _, fin := range t.finals {
-		if fin.Feed == p.Feed {
+		if fin.pos.Feed == p.Feed {
 			continue // a feed cannot speak for itself
 		}
 		if err := s.state(fin, p, sign > 0); err != nil {
 			return err
 		}
 	}
-	return nil
+	return s.cut(t.cuts, p, sign > 0)
 }
 
 func (s *State) count(key []byte, delta int64) error {
@@ -441,57 +458,89 @@ func (s *State) count(key []byte, delta int64) error {
 	return nil
 }
 
-// move brings effects from a feed's old active position to its new one: what is only under the old one is undone, newest first; what is
-// only under the new one is done, oldest first.
-func (s *State) move(f *Feed, old Mark) error {
-	now, err := s.activeMark(f)
-	if err != nil || now == old {
+// move brings a feed's effects from how it stood to how it stands: what had effect and has no more is undone, newest first; what has and had not
+// is done, oldest first.
+func (s *State) move(f *Feed, old standing) error {
+	now, err := s.stands(f)
+	if err != nil || now.equal(old) {
 		return err
 	}
+	low := min(old.end.Seq, now.end.Seq)
+	for _, sp := range slices.Concat(old.gaps, now.gaps) {
+		low = min(low, sp.lo)
+	}
+	a, b := old.end, now.end
+	had, has := map[Mark]bool{}, map[Mark]bool{}
 	var undo, redo []Mark
-	a, b := old, now
-	for a != b {
-		m := &a
-		list := &undo
-		if b.Seq > a.Seq {
-			m, list = &b, &redo
+	for a.Seq > low || b.Seq > low || a != b {
+		if a.Seq >= b.Seq {
+			if had[a] = !inSpans(old.gaps, a.Seq); had[a] {
+				undo = append(undo, a)
+			}
 		}
-		*list = append(*list, *m)
-		if *m, err = s.ancestor(f.ID, *m, m.Seq-1); err != nil {
-			return err
+		if b.Seq >= a.Seq {
+			if has[b] = !inSpans(now.gaps, b.Seq); has[b] {
+				redo = append(redo, b)
+			}
+		}
+		ma, mb := a, b
+		if ma.Seq >= mb.Seq {
+			if a, err = s.ancestor(f.ID, ma, ma.Seq-1); err != nil {
+				return err
+			}
+		}
+		if mb.Seq >= ma.Seq {
+			if b, err = s.ancestor(f.ID, mb, mb.Seq-1); err != nil {
+				return err
+			}
 		}
 	}
+	undo = slices.DeleteFunc(undo, func(m Mark) bool { return has[m] })
+	redo = slices.DeleteFunc(redo, func(m Mark) bool { return had[m] })
 	slices.Reverse(redo)
 	for _, step := range []struct {
 		marks []Mark
 		sign  int64
 	}{{undo, -1}, {redo, +1}} {
 		for _, m := range step.marks {
-			p := api.Position{Feed: f.ID, Seq: m.Seq, ID: m.ID}
-			st, err := s.stored(p)
-			if err != nil {
-				return err
-			}
-			if st == nil {
-				return api.Errorf("fold.move", api.Internal, "record %v is missing", p)
-			}
-			if st.outcome != accepted {
-				continue
-			}
-			st.Author = f.Author
-			t, out, _, err := s.fold(st.Record)
-			if err != nil {
-				return err
-			}
-			if out != accepted {
-				return api.Errorf("fold.move", api.Internal, "record %v is not accepted when applied again: Apply is not pure", p)
-			}
-			if err := s.do(p, t, step.sign); err != nil {
+			if err := s.again(f, m, step.sign); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// again does or undoes what a stored record did.
+func (s *State) again(f *Feed, m Mark, sign int64) error {
+	p := api.Position{Feed: f.ID, Seq: m.Seq, ID: m.ID}
+	st, err := s.stored(p)
+	if err != nil {
+		return err
+	}
+	if st == nil {
+		return api.Errorf("fold.move", api.Internal, "record %v is missing", p)
+	}
+	if st.outcome != accepted {
+		return nil
+	}
+	st.Author = f.Author
+	t, out, _, err := s.fold(st.Record)
+	if err != nil {
+		return err
+	}
+	if out != accepted {
+		return api.Errorf("fold.move", api.Internal, "record %v is not accepted when applied again: Apply is not pure", p)
+	}
+	return s.do(p, t, sign)
+}
+
+// hasEffect reports whether a record is among those that have.
+func (v *view) hasEffect(f *Feed, st standing, m Mark) (bool, error) {
+	if inSpans(st.gaps, m.Seq) {
+		return false, nil
+	}
+	return v.onBranch(f, m.Seq, m.ID, st.end)
 }
 
 // forget drops cached rows of a feed; from now on its rows are read branch by branch.
@@ -519,32 +568,64 @@ func (s *State) rowName(class byte, fact string, k []byte) []byte {
 	return s.name
 }
 
-// row is view.rowAt with the caches and what is not committed.
+// row is view.lookup with the caches and what is not committed.
 func (s *State) row(f *Feed, name []byte, m Mark) ([]byte, bool, error) {
+	for range maxBases {
+		val, _, ok, err := s.rowBy(f, name, m, nil)
+		if err != nil || ok || len(f.rebases) == 0 {
+			return val, ok, err
+		}
+		rb, err := s.base(f, m)
+		if err != nil || rb == nil {
+			return nil, false, err
+		}
+		if f, err = s.Feed(rb.from); err != nil {
+			return nil, false, err
+		}
+		m = rb.at
+	}
+	return nil, false, nil
+}
+
+// rowBy returns a row of the feed itself, outside of its gaps and of some more, and who wrote it.
+func (s *State) rowBy(f *Feed, name []byte, m Mark, more []span) ([]byte, Mark, bool, error) {
 	if m.Seq == 0 {
-		return nil, false, nil
+		return nil, Mark{}, false, nil
+	}
+	gaps := more
+	if len(f.rebases) > 0 {
+		own, err := s.gaps(f, m)
+		if err != nil {
+			return nil, Mark{}, false, err
+		}
+		gaps = append(own, more...)
 	}
 	s.scratch = append(append(s.scratch[:0], f.ID[:]...), name...)
-	if f.Fork == 0 {
+	cached := f.Fork == 0 && len(gaps) == 0
+	if cached {
 		if r, ok := s.rows[string(s.scratch)]; ok && (!r.ok || r.by.Seq <= m.Seq) {
-			return r.val, r.ok, nil
+			return r.val, r.by, r.ok, nil
 		}
 	}
 	over := s.over[string(s.scratch)]
 	for i := len(over) - 1; i >= 0; i-- {
-		on, err := s.onBranch(f, over[i].by.Seq, over[i].by.ID, m)
+		by := over[i].by
+		if inSpans(gaps, by.Seq) {
+			continue
+		}
+		on, err := s.onBranch(f, by.Seq, by.ID, m)
 		if err != nil {
-			return nil, false, err
+			return nil, Mark{}, false, err
 		}
 		if on {
-			return over[i].val, true, nil
+			return over[i].val, by, true, nil
 		}
 	}
-	val, by, ok, err := s.rowAt(f, name, m)
-	if err == nil && f.Fork == 0 && m.Seq >= f.Tip.Seq && len(over) == 0 {
+	val, by, ok, err := s.rowAt(f, name, m, gaps)
+	if err == nil && cached && m.Seq >= f.Tip.Seq && len(over) == 0 {
 		s.rows[string(f.ID[:])+string(name)] = row{by: by, val: val, ok: ok}
 	}
-	return val, ok, err
+	return val, by, ok, err
 }
 
 // Commit makes everything since the last Commit durable at once and returns what was committed, in order. After an error the State must not be used.
@@ -570,6 +651,8 @@ func (s *State) Commit(sync bool) ([]api.Commit, []api.Position, error) {
 	clear(s.recs)
 	clear(s.over)
 	clear(s.finals)
+	clear(s.cutsOf)
+	clear(s.cutting)
 	clear(s.dirty)
 	s.counted = s.counted[:0]
 	if len(s.feeds) > maxFeeds {

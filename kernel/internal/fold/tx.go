@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/record"
 )
 
 // tx implements api.Tx for one record: it reads from the record's causal past and collects what the record writes.
@@ -13,11 +14,13 @@ type tx struct {
 	r     *api.Record
 	owner *owner
 
-	rows   []named // by row name
-	index  []named // by store key
-	adds   []addition
-	finals []api.Position
-	mem    []byte // holds index and adds, which do not outlive the record; rows do
+	rows    []named // by row name
+	index   []named // by store key
+	adds    []addition
+	finals  []statement
+	cuts    []api.Cut
+	rebases []rebase // cuts of the record's feed that it is the first to cite
+	mem     []byte   // holds index and adds, which do not outlive the record; rows do
 }
 
 type named struct{ name, val []byte }
@@ -55,27 +58,84 @@ func (t *tx) check(err error) {
 }
 
 func (t *tx) Own(k []byte) ([]byte, bool) {
-	if t.r.Seq == 1 {
-		return nil, false
+	name := t.s.rowName(classPut, "", k)
+	if t.r.Seq > 1 {
+		f, err := t.s.Feed(t.r.Feed)
+		t.check(err)
+		prev := Mark{t.r.Seq - 1, t.r.Prev}
+		v, _, ok, err := t.s.rowBy(f, name, prev, t.gaps())
+		t.check(err)
+		if ok || len(f.rebases)+len(t.rebases) == 0 {
+			return v, ok
+		}
+		rb, err := t.s.base(f, prev)
+		t.check(err)
+		if rb != nil {
+			return t.onBase(rb, name)
+		}
 	}
-	f, err := t.s.Feed(t.r.Feed)
+	for i := range t.rebases {
+		if t.rebases[i].from != t.r.Feed {
+			return t.onBase(&t.rebases[i], name)
+		}
+	}
+	return nil, false
+}
+
+// onBase reads a row of the feed that the record's feed stands on.
+func (t *tx) onBase(rb *rebase, name []byte) ([]byte, bool) {
+	f, err := t.s.Feed(rb.from)
 	t.check(err)
-	v, ok, err := t.s.row(f, t.s.rowName(classPut, "", k), Mark{t.r.Seq - 1, t.r.Prev})
+	v, ok, err := t.s.row(f, name, rb.at)
 	t.check(err)
 	return v, ok
 }
 
-// dep returns the feed of a cited position.
-func (t *tx) dep(p api.Position) *Feed {
-	for _, d := range t.r.Deps {
-		if d == p {
-			f, err := t.s.Feed(p.Feed)
-			t.check(err)
-			return f
+// gaps are those that this very record makes.
+func (t *tx) gaps() (gs []span) {
+	for _, rb := range t.rebases {
+		if rb.from == t.r.Feed {
+			gs = append(gs, span{rb.at.Seq, rb.c.Seq})
 		}
 	}
-	panic(fmt.Sprintf("read at %v, which the record does not cite", p))
+	return gs
 }
+
+// dep returns the feed of a position that the record cites, or cites a later one of.
+func (t *tx) dep(p api.Position) *Feed {
+	f := t.within(p)
+	if f == nil {
+		panic(fmt.Sprintf("read at %v, which the record does not cite", p))
+	}
+	return f
+}
+
+func (t *tx) within(p api.Position) *Feed {
+	for _, d := range t.r.Deps {
+		if d.Feed != p.Feed {
+			continue
+		}
+		f, err := t.s.Feed(p.Feed)
+		t.check(err)
+		if d == p {
+			return f
+		}
+		if p.Seq == 0 || p.Seq > d.Seq {
+			return nil
+		}
+		has, err := t.s.has(p)
+		t.check(err)
+		on, err := t.s.onBranch(f, p.Seq, p.ID, Mark{d.Seq, d.ID})
+		t.check(err)
+		if has && on {
+			return f
+		}
+		return nil // a record cites one position of a feed
+	}
+	return nil
+}
+
+func (t *tx) Within(p api.Position) bool { return t.within(p) != nil }
 
 func (t *tx) At(dep api.Position, k []byte) ([]byte, bool) {
 	f := t.dep(dep)
@@ -133,4 +193,21 @@ func (t *tx) keepBytes(v []byte) []byte {
 	return t.mem[from:len(t.mem):len(t.mem)]
 }
 
-func (t *tx) Final(p api.Position) { t.finals = append(t.finals, p) }
+func (t *tx) Cut(c api.Cut) {
+	if c.Feed == t.r.Feed || c.At.Seq > 0 && (c.At.Feed != c.Feed || t.within(c.At) == nil) {
+		panic(fmt.Sprintf("a cut of feed %s at %v, which the record does not cite", c.Feed.Short(), c.At))
+	}
+	m := Mark{c.At.Seq, c.At.ID}
+	val := encodeCutRow(c.Feed, m)
+	t.cuts = append(t.cuts, c)
+	t.rows = append(t.rows, named{cutName(c.Feed), val})
+	if c.Next != (api.Key{}) && c.At.Seq > 0 {
+		f, err := t.s.Feed(c.Feed)
+		t.check(err)
+		t.rows = append(t.rows, named{cutName(record.FeedID(f.Topic, c.Next)), val})
+	}
+}
+
+func (t *tx) Final(p api.Position, by api.Support) {
+	t.finals = append(t.finals, statement{pos: p, by: by})
+}

@@ -100,8 +100,34 @@ func (v *view) activeMark(f *Feed) (Mark, error) {
 	return m, nil
 }
 
-// rowAt returns the newest row of that name which the branch ending at m had, and who wrote it.
-func (v *view) rowAt(f *Feed, name []byte, m Mark) (val []byte, by Mark, ok bool, err error) {
+// lookup returns the newest row of that name which the branch ending at m had, on the feed that it stands on if not on its own, and who wrote it.
+func (v *view) lookup(f *Feed, name []byte, m Mark) ([]byte, api.Position, bool, error) {
+	for range maxBases {
+		gaps, err := v.gaps(f, m)
+		if err != nil {
+			return nil, api.Position{}, false, err
+		}
+		val, by, ok, err := v.rowAt(f, name, m, gaps)
+		if err != nil || ok {
+			return val, api.Position{Feed: f.ID, Seq: by.Seq, ID: by.ID}, ok, err
+		}
+		rb, err := v.base(f, m)
+		if err != nil || rb == nil {
+			return nil, api.Position{}, false, err
+		}
+		if f, err = v.feed(rb.from); err != nil || f == nil {
+			return nil, api.Position{}, false, err
+		}
+		m = rb.at
+	}
+	return nil, api.Position{}, false, nil
+}
+
+// maxBases bounds how many feeds one stands on, one after the other: a device for every month of eighty years.
+const maxBases = 1000
+
+// rowAt returns the newest row of that name which the branch ending at m had outside of gaps, and who wrote it.
+func (v *view) rowAt(f *Feed, name []byte, m Mark, gaps []span) (val []byte, by Mark, ok bool, err error) {
 	if m.Seq == 0 {
 		return nil, Mark{}, false, nil
 	}
@@ -118,6 +144,9 @@ func (v *view) rowAt(f *Feed, name []byte, m Mark) (val []byte, by Mark, ok bool
 			continue
 		}
 		_, _, seq, id := splitRow(k)
+		if inSpans(gaps, seq) {
+			continue
+		}
 		on, err := v.onBranch(f, seq, id, m)
 		if err != nil {
 			return nil, Mark{}, false, err

@@ -7,6 +7,7 @@
 package ingest
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -447,12 +448,15 @@ func (e *Engine) append(d Draft) (api.Receipt, error) {
 		}
 		if f != nil {
 			r.Seq, r.Prev = f.Tip.Seq+1, f.Tip.ID
+			if r.Deps, err = e.citeCuts(f, r.Deps); err != nil {
+				return api.Receipt{}, storeError{err}
+			}
 		}
 	}
 	if r.Seq == 1 {
 		r.Auth = d.Signer.Auth()
 	}
-	for _, dep := range d.Deps {
+	for _, dep := range r.Deps {
 		has, err := e.State.Has(dep)
 		if err != nil {
 			return api.Receipt{}, storeError{err}
@@ -501,6 +505,26 @@ func (e *Engine) append(d Draft) (api.Receipt, error) {
 		}
 	}
 	return api.Receipt{Position: p, Topic: r.Topic, Time: r.Time}, nil
+}
+
+// citeCuts adds the cuts of a feed that it has not cited to what its next record cites: without that the record would have no effect.
+func (e *Engine) citeCuts(f *fold.Feed, deps []api.Position) ([]api.Position, error) {
+	cuts, err := e.State.Uncited(f.ID)
+	if err != nil || len(cuts) == 0 {
+		return deps, err
+	}
+	for _, c := range cuts {
+		i := slices.IndexFunc(deps, func(d api.Position) bool { return d.Feed == c.Feed })
+		switch {
+		case i < 0:
+			deps = append(slices.Clip(deps), c)
+		case deps[i].Seq < c.Seq:
+			deps = slices.Clone(deps)
+			deps[i] = c
+		}
+	}
+	slices.SortFunc(deps, func(a, b api.Position) int { return bytes.Compare(a.Feed[:], b.Feed[:]) })
+	return deps, nil
 }
 
 func (e *Engine) idempotent(device api.Key, name api.Hash) (content api.Hash, p api.Position, ok bool, err error) {

@@ -44,7 +44,7 @@ func (toy) Apply(tx api.Tx, r *api.Record) api.Outcome {
 		}
 		for _, it := range items {
 			p := api.Position{Feed: api.Hash(it.Feed), Seq: it.Seq, ID: api.Hash(it.ID)}
-			tx.Final(p)
+			tx.Final(p, api.Alone)
 			tx.Publish("final", p.Feed[:], api.Seq8(p.Seq))
 		}
 		return api.Accepted
