@@ -65,7 +65,12 @@ func (k *Kernel) Call(ctx context.Context, call *api.Call, name string, raw json
 		return nil, api.Errorf("call", api.NotFound, "operation %q does not exist", clip(name))
 	}
 	done := k.metrics.call(name)
-	defer func() { done(err) }()
+	defer func() {
+		if k.unreadable.Load() { // a reader that finds nothing may have found no store
+			out, err = nil, api.Errorf(name, api.Unavailable, "the node is stopping, since its store is; whether this was done shows when it runs again")
+		}
+		done(err)
+	}()
 	if !k.Ready() {
 		return nil, api.Errorf(name, api.Unavailable, "the node is starting or stopping")
 	}

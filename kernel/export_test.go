@@ -12,3 +12,12 @@ func RawOf(k *Kernel, p api.Position) []byte {
 	raws, _ := r.Range(p.Feed, p.Seq, p, 1, 1<<20)
 	return raws[0]
 }
+
+// GossipKind is gossipKind.
+var GossipKind = gossipKind
+
+// GossipReasons are the reasons that gossipKind knows.
+var GossipReasons = []string{
+	"frame in a space that is not shared", "records that were not asked for",
+	"more questions at once than a node needs to ask", "more records than one answer may have",
+}

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"log/slog"
@@ -16,15 +17,21 @@ import (
 	"github.com/intercooperative/icn/kernel/record"
 )
 
-func sortHashes(hs []api.Hash) {
-	slices.SortFunc(hs, func(a, b api.Hash) int { return bytes.Compare(a[:], b[:]) })
+func compareHashes(a, b api.Hash) int { return bytes.Compare(a[:], b[:]) }
+
+func comparePositions(a, b api.Position) int {
+	return cmp.Or(compareHashes(a.Feed, b.Feed), cmp.Compare(a.Seq, b.Seq), compareHashes(a.ID, b.ID))
 }
+
+func sortHashes(hs []api.Hash) { slices.SortFunc(hs, compareHashes) }
 
 // host is the kernel as one app sees it.
 type host struct {
 	k   *Kernel
 	app api.App
 	log *slog.Logger
+
+	local *local
 }
 
 var _ api.Host = (*host)(nil)
@@ -157,6 +164,8 @@ type reaction struct {
 	r     api.Reactor
 	every bool
 	names map[string]bool
+
+	cursor uint64 // local number of the newest commit seen
 }
 
 func newReaction(k *Kernel, h *host, r api.Reactor) *reaction {
@@ -180,29 +189,20 @@ const reactBatch = 256
 func (x *reaction) Serve(ctx context.Context) error {
 	kick, cancel := x.k.watchers.subscribe()
 	defer cancel()
-	meta := "react/" + x.r.Info().Name
-	cursor, err := readCursor(x.k.st, meta)
-	if err != nil {
+	if err := x.begin(); err != nil {
 		return err
 	}
 	for {
 		for {
-			commits, last := x.take(cursor)
-			if last == cursor {
-				break
-			}
-			if len(commits) > 0 {
-				if err := x.r.React(ctx, x.h, commits); err != nil {
-					if ctx.Err() != nil {
-						return nil
-					}
-					return api.Wrap("react "+x.r.Info().Name, err)
+			again, err := x.turn(ctx)
+			if err != nil {
+				if ctx.Err() != nil {
+					return nil
 				}
-			}
-			cursor = last
-			// Without a sync: after a crash some records come again, which a reactor must bear.
-			if err := x.k.setMeta(meta, api.Seq8(cursor), false); err != nil {
 				return err
+			}
+			if !again {
+				break
 			}
 		}
 		select {
@@ -211,6 +211,30 @@ func (x *reaction) Serve(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+func (x *reaction) meta() string { return "react/" + x.r.Info().Name }
+
+// begin finds out how far the reactor had come.
+func (x *reaction) begin() (err error) {
+	x.cursor, err = readCursor(x.k.st, x.meta())
+	return err
+}
+
+// turn hands over the next batch and reports whether there was one. What fails is handed over again.
+func (x *reaction) turn(ctx context.Context) (again bool, err error) {
+	commits, last := x.take(x.cursor)
+	if last == x.cursor {
+		return false, nil
+	}
+	if len(commits) > 0 {
+		if err := x.r.React(ctx, x.h, commits); err != nil {
+			return false, api.Wrap("react "+x.r.Info().Name, err)
+		}
+	}
+	x.cursor = last
+	// Without a sync: after a crash some records come again, which a reactor must bear.
+	return true, x.k.setMeta(x.meta(), api.Seq8(x.cursor), false)
 }
 
 // take returns what follows the cursor: from memory as a rule, from the store after a start or when the reactor has fallen far behind.

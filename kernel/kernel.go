@@ -2,7 +2,8 @@
 // peers, and serves the operation table. It enforces the constraints that the apps' oracles give and knows none of their meaning.
 //
 // Call New, then Run once. Call and Operations serve the edges meanwhile. The kernel's own operations (node, peer, record, state, topic)
-// are in operations.go; what apps are given is in host.go; peers are in net.go.
+// are in operations.go; what apps are given is in host.go; peers are in net.go. A simulation drives the same parts from one goroutine
+// instead: inline.go.
 package kernel
 
 import (
@@ -36,7 +37,7 @@ type Identity interface {
 // Options say where a node keeps its things and whom it talks to.
 type Options struct {
 	DataDir  string // the store lies in its folder "store"; required unless Store is "mem"
-	Store    string // "pebble" (default) or "mem", which forgets everything at the end
+	Store    string // "pebble" (default), "mem", which forgets everything at the end, or the URL of a PostgreSQL database; never logged
 	Identity Identity
 	Apps     []api.App
 	Config   map[string]any // effective configuration, without secrets, for node.config
@@ -49,13 +50,19 @@ type Options struct {
 
 	AccessDomain api.Domain    // whose oracle says who may follow a space; empty: nobody but this node
 	RateDomain   api.Domain    // whose oracle sets rates and admits connections; empty: no limits
+	GuardDomains []api.Domain  // whose oracles may tighten both, and say what a peer may do: any refusal refuses, the strictest limit holds
 	Skew         time.Duration // how far ahead of the wall clock a record may be; default 30 s
 	DecisionTTL  time.Duration // how long an oracle's answer is kept; default 1 s
+	Care         CareOptions   // time servers, and what node.doctor looks at beside the kernel
 
 	Version string // of the software, for people
 	Logger  *slog.Logger
 	Metrics *obs.Registry
 	Now     func() time.Time // wall clock; default time.Now
+
+	// Inline gives the node surroundings and leaves it to be driven by Begin and Step; nil for a node that Run drives. DataDir, Store, Listen and
+	// MDNS are not used then.
+	Inline *Inline
 }
 
 // EnsureDefaults fills in zero fields.
@@ -97,8 +104,12 @@ type Kernel struct {
 	oracles  *authz.Registry
 	services api.Services
 	engine   *ingest.Engine
-	road     *ingest.Service
-	net      *network // nil without peers
+	road     road
+	service  *ingest.Service // the road of a node that Run drives
+	inline   *inline         // of a node that Step drives
+	net      *network        // nil without peers
+	guard    *guard
+	wrongs   *incidents
 	hosts    map[string]*host
 	table    []api.Operation
 	byName   map[string]*entry
@@ -106,23 +117,38 @@ type Kernel struct {
 	watchers watchers
 	recent   recent
 	metrics  metrics
+	care     care // the clock alarm, snapshots: doctor.go
 	started  time.Time
 	ready    atomic.Bool
 	stopping chan struct{} // closed when the peers and apps are told to stop
+
+	storeFailed chan error  // has room for the one error that a store fails with
+	unreadable  atomic.Bool // the store may not answer reads any more
+}
+
+// road is the way in, as the parts of the kernel use it. ingest.Service and ingest.Inline say what the methods do.
+type road interface {
+	Offer(raws [][]byte, origin ingest.Origin, done func(int, ingest.Result)) bool
+	Submit(ctx context.Context, raws [][]byte, origin ingest.Origin) []ingest.Result
+	Append(ctx context.Context, signer api.Signer, draft api.Draft) (api.Receipt, error)
+	Do(ctx context.Context, fn func(*ingest.Engine) error) error
 }
 
 // New opens the store and wires the parts. The caller must Run the kernel or Close it.
-func New(o Options) (*Kernel, error) {
+func New(o Options) (*Kernel, error) { return NewContext(context.Background(), o) }
+
+// NewContext is New that gives up, with api.Unavailable, when ctx ends while another node has the store, which is a database.
+func NewContext(ctx context.Context, o Options) (*Kernel, error) {
 	o.EnsureDefaults()
 	if o.Identity == nil {
 		return nil, api.Errorf("kernel.new", api.Invalid, "identity: a node needs one")
 	}
-	k := &Kernel{opt: o, log: o.Logger, hosts: map[string]*host{}, byName: map[string]*entry{}, started: o.Now(), stopping: make(chan struct{})}
+	k := &Kernel{opt: o, log: o.Logger, hosts: map[string]*host{}, byName: map[string]*entry{}, started: o.Now(), stopping: make(chan struct{}), storeFailed: make(chan error, 1)}
 	var err error
 	if k.apps, err = fold.NewApps(o.Apps); err != nil {
 		return nil, err
 	}
-	if k.st, err = openStore(o); err != nil {
+	if k.st, err = k.openStore(ctx); err != nil {
 		return nil, err
 	}
 	if err := k.wire(); err != nil {
@@ -131,17 +157,31 @@ func New(o Options) (*Kernel, error) {
 	return k, nil
 }
 
-func openStore(o Options) (store.Store, error) {
-	switch o.Store {
-	case "mem":
-		return store.OpenMem(store.Faults{}), nil
-	case "pebble":
+// lostStore is called once when the store fails. What is read from then on may be missing, so nothing is answered any more.
+func (k *Kernel) lostStore(err error) {
+	k.unreadable.Store(true)
+	k.storeFailed <- err
+}
+
+func (k *Kernel) openStore(ctx context.Context) (store.Store, error) {
+	o := k.opt
+	if o.Inline != nil {
+		return o.Inline.Store, nil
+	}
+	switch {
+	case store.IsPostgresURL(o.Store):
+		return store.OpenPostgres(ctx, store.PostgresOptions{
+			URL: o.Store, Owner: string(o.Identity.Signer().DID()), Logger: o.Logger, OnFail: k.lostStore,
+		})
+	case o.Store == "mem":
+		return store.OpenVolatile()
+	case o.Store == "pebble":
 		if o.DataDir == "" {
 			return nil, api.Errorf("kernel.new", api.Invalid, "data directory: name one")
 		}
 		return store.Open(store.Options{Dir: filepath.Join(o.DataDir, "store"), Logger: o.Logger})
 	}
-	return nil, api.Errorf("kernel.new", api.Invalid, "store %q: want pebble or mem", o.Store)
+	return nil, api.Errorf("kernel.new", api.Invalid, "store %q: want pebble, mem or postgres://...", o.Store)
 }
 
 func (k *Kernel) wire() error {
@@ -163,9 +203,14 @@ func (k *Kernel) wire() error {
 	k.recent.last = r.LogEnd()
 	r.Close()
 	k.metrics.init(k)
+	if err := k.initCare(); err != nil {
+		return err
+	}
 	k.oracles = authz.New(authz.Options{TTL: k.opt.DecisionTTL, Now: k.opt.Now})
+	k.guard, k.wrongs = newGuard(k.oracles, k.opt.GuardDomains), newIncidents(k)
+	rates, rateDomain := guardedRates(k.oracles, k.opt.RateDomain, k.opt.GuardDomains)
 	k.engine = ingest.NewEngine(ingest.Options{
-		Store: k.st, State: k.state, Clock: k.clock, Now: k.opt.Now, Oracles: k.oracles, RateDomain: k.opt.RateDomain, Log: k.log,
+		Store: k.st, State: k.state, Clock: k.clock, Now: k.opt.Now, Oracles: rates, RateDomain: rateDomain, Log: k.log,
 		Follows: k.follows.has, Founded: func(s api.Hash) {
 			k.follows.add(s)
 			if k.net != nil {
@@ -174,11 +219,17 @@ func (k *Kernel) wire() error {
 		},
 		Committed: k.committed, Count: k.metrics.count,
 	})
-	k.road = ingest.NewService(k.engine)
-	for _, app := range k.opt.Apps {
-		k.hosts[app.Info().Name] = &host{k: k, app: app, log: k.log.With("app", app.Info().Name)}
+	if k.opt.Inline != nil {
+		k.inline = newInline(k)
+		k.road = k.inline.road
+	} else {
+		k.service = ingest.NewService(k.engine)
+		k.road = k.service
 	}
-	if len(k.opt.Listen) > 0 {
+	for _, app := range k.opt.Apps {
+		k.hosts[app.Info().Name] = &host{k: k, app: app, log: k.log.With("app", app.Info().Name), local: newLocal(k, app.Info().Name)}
+	}
+	if len(k.opt.Listen) > 0 || k.opt.Inline != nil && k.opt.Inline.Join != nil {
 		if k.net, err = newNetwork(k); err != nil {
 			return err
 		}
@@ -186,8 +237,11 @@ func (k *Kernel) wire() error {
 	return k.buildTable()
 }
 
-// Close releases a kernel that was never run.
-func (k *Kernel) Close() error { return k.st.Close() }
+// Close releases a kernel that Run does not drive.
+func (k *Kernel) Close() error {
+	k.ready.Store(false)
+	return k.st.Close()
+}
 
 // Ready reports whether the node is running and has opened its doors.
 func (k *Kernel) Ready() bool { return k.ready.Load() }
@@ -195,16 +249,29 @@ func (k *Kernel) Ready() bool { return k.ready.Load() }
 // Run takes the node through its phases and serves until ctx ends, then stops in order: peers and apps first, then the road, then the
 // store. It returns nil after an ordered stop, and the cause when the store failed or an app could not start.
 func (k *Kernel) Run(ctx context.Context) (err error) {
-	defer func() { err = errors.Join(err, k.st.Close()) }()
+	if k.service == nil {
+		return api.Errorf("kernel.run", api.Invalid, "an inline kernel is driven by Step")
+	}
+	defer func() {
+		k.unreadable.Store(true)
+		err = errors.Join(err, k.st.Close())
+	}()
 
 	// The road stops last: what apps and peers have in hand can still be settled.
 	roadCtx, stopRoad := context.WithCancel(context.WithoutCancel(ctx))
 	runCtx, stopRun := context.WithCancelCause(ctx)
 	defer stopRun(nil)
 	context.AfterFunc(runCtx, func() { close(k.stopping) })
+	go func() { // a store that learns that it has failed before anybody commits
+		select {
+		case err := <-k.storeFailed:
+			stopRun(api.Wrap("kernel.run", err))
+		case <-runCtx.Done():
+		}
+	}()
 	roadDone := make(chan error, 1)
 	go func() {
-		err := k.road.Serve(roadCtx)
+		err := k.service.Serve(roadCtx)
 		if err != nil && !errors.Is(err, context.Canceled) {
 			k.log.Error("the store failed; the node stops so that nothing is acknowledged that is not on disk", "err", err)
 			stopRun(api.Wrap("kernel.run", err))
@@ -218,25 +285,9 @@ func (k *Kernel) Run(ctx context.Context) (err error) {
 		}
 	}()
 
-	for _, app := range k.opt.Apps {
-		if p, ok := app.(api.OracleProvider); ok {
-			k.oracles.Register(p.Oracle())
-		}
-	}
-	if err := k.oracles.Advance(api.CoreApps); err != nil {
+	if err := k.start(runCtx); err != nil {
 		return err
 	}
-	for _, app := range k.opt.Apps {
-		if s, ok := app.(api.Starter); ok {
-			if err := s.Start(runCtx, k.hosts[app.Info().Name]); err != nil {
-				return api.Wrap("kernel.run: start app "+app.Info().Name, err)
-			}
-		}
-	}
-	if err := k.oracles.Advance(api.Running); err != nil {
-		return err
-	}
-
 	tree := k.supervisor()
 	served := tree.ServeBackground(runCtx)
 	k.ready.Store(true)
@@ -250,6 +301,26 @@ func (k *Kernel) Run(ctx context.Context) (err error) {
 		return cause
 	}
 	return err
+}
+
+// start takes the node through its phases: oracles, apps, running.
+func (k *Kernel) start(ctx context.Context) error {
+	for _, app := range k.opt.Apps {
+		if p, ok := app.(api.OracleProvider); ok {
+			k.oracles.Register(p.Oracle())
+		}
+	}
+	if err := k.oracles.Advance(api.CoreApps); err != nil {
+		return err
+	}
+	for _, app := range k.opt.Apps {
+		if s, ok := app.(api.Starter); ok {
+			if err := s.Start(ctx, k.hosts[app.Info().Name]); err != nil {
+				return api.Wrap("kernel.run: start app "+app.Info().Name, err)
+			}
+		}
+	}
+	return k.oracles.Advance(api.Running)
 }
 
 // supervisor builds the tree of services: a part that fails is restarted with back-off, and its siblings go on.
@@ -280,6 +351,8 @@ func (k *Kernel) supervisor() *suture.Supervisor {
 	}
 	root.Add(apps)
 	root.Add(service{"trim", k.trim})
+	root.Add(k.wrongs)
+	k.superviseCare(root)
 	return root
 }
 
@@ -327,10 +400,18 @@ func (k *Kernel) nodeDID() api.DID {
 func (k *Kernel) committed(events []ingest.Event, finals []api.Position) {
 	k.metrics.committed(events)
 	k.recent.add(events)
+	k.wrongs.committed(events)
 	if k.net != nil {
 		k.net.committed(events)
 	}
 	k.watchers.wake(finals)
+	if in := k.opt.Inline; in != nil && in.Committed != nil {
+		commits := make([]api.Commit, len(events))
+		for i := range events {
+			commits[i] = events[i].Commit
+		}
+		in.Committed(commits, finals)
+	}
 }
 
 // follows is the set of spaces this node replicates.

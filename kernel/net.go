@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"log/slog"
+	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -28,12 +30,14 @@ const (
 )
 
 // network joins transport, gossip and the road. Its loop owns the gossip core; nothing it does waits for the road, so the road may wait for it.
+// Serve is the loop; step is one turn of it for an inline kernel.
 type network struct {
 	k    *Kernel
 	log  *slog.Logger
 	t    transport.Transport
 	core *gossip.Core
 	in   chan func(now time.Time)
+	todo []func(now time.Time) // instead of in, inline
 
 	mu     sync.Mutex
 	proofs map[api.DID][]byte // what to show a peer, from invitations
@@ -43,6 +47,7 @@ type network struct {
 	shared  map[api.DID][]api.Hash // spaces a peer may have, as gossip was told
 	missing bool                   // the road waits for records
 	checked time.Time
+	ticked  time.Time // inline
 }
 
 const (
@@ -68,10 +73,16 @@ func newNetwork(k *Kernel) (*network, error) {
 		return nil, err
 	}
 	slices.Sort(bootstrap)
-	n.t, err = transport.New(transport.Options{
+	o := transport.Options{
 		Key: k.opt.Identity.NodeKey(), Listen: k.opt.Listen, MDNS: k.opt.MDNS, Bootstrap: slices.Compact(bootstrap), MaxPeers: k.opt.MaxPeers,
 		Heartbeat: k.opt.Heartbeat, Logger: n.log, Now: k.opt.Now, Build: "icn-go " + k.opt.Version,
-	}, n)
+	}
+	if k.inline != nil {
+		o.Listen, o.MDNS = nil, false
+		n.t, err = k.opt.Inline.Join(o, n)
+	} else {
+		n.t, err = transport.New(o, n)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -93,15 +104,7 @@ func (n *network) Serve(ctx context.Context) error {
 	if _, err := rand.Read(seed[:]); err != nil {
 		return api.Wrap("gossip", err)
 	}
-	n.core = gossip.New(gossip.Options{Seed: binary.BigEndian.Uint64(seed[:])}, logView{n.k})
-	clear(n.peers)
-	clear(n.shared)
-	for _, s := range n.k.follows.list() {
-		n.core.Follow(s)
-	}
-	for _, p := range n.t.Peers() { // after a restart of this part sessions are up already
-		n.up(n.k.opt.Now(), &p)
-	}
+	n.begin(n.k.opt.Now(), binary.BigEndian.Uint64(seed[:]))
 	tick := time.NewTicker(netTick)
 	defer tick.Stop()
 	for {
@@ -115,19 +118,58 @@ func (n *network) Serve(ctx context.Context) error {
 				(<-n.in)(now)
 			}
 		case <-tick.C:
-			now := n.k.opt.Now()
-			n.core.Tick(now)
-			n.ask(now)
-			if now.Sub(n.checked) >= accessEvery {
-				n.checked = now
-				for _, p := range n.peers {
-					n.share(now, p)
-				}
-			}
+			n.tick(n.k.opt.Now())
 		}
 		for n.drain() && len(n.in) == 0 {
 		}
 	}
+}
+
+// begin makes the gossip core anew, from what the node holds.
+func (n *network) begin(now time.Time, seed uint64) {
+	n.core = gossip.New(gossip.Options{Seed: seed}, logView{n.k})
+	n.k.wrongs.settle(now)
+	clear(n.peers)
+	clear(n.shared)
+	for _, s := range n.k.follows.list() {
+		n.core.Follow(s)
+	}
+	for _, p := range n.t.Peers() { // after a restart of this part sessions are up already
+		n.up(now, &p)
+	}
+}
+
+// tick does what is due.
+func (n *network) tick(now time.Time) {
+	n.core.Tick(now)
+	n.ask(now)
+	if now.Sub(n.checked) >= accessEvery {
+		n.checked = now
+		n.reshare(now)
+	}
+}
+
+// reshare asks anew who may have what.
+func (n *network) reshare(now time.Time) {
+	for _, node := range slices.Sorted(maps.Keys(n.peers)) {
+		n.keepOut(now, node)
+		n.share(now, n.peers[node])
+	}
+}
+
+// step takes one turn of the loop, inline, and reports whether there is more to do at once.
+func (n *network) step(now time.Time) (more bool) {
+	todo := n.todo
+	n.todo = nil
+	for _, fn := range todo {
+		fn(now)
+	}
+	if now.Sub(n.ticked) >= netTick {
+		n.ticked = now
+		n.tick(now)
+	}
+	more = n.drain()
+	return more || len(n.todo) > 0
 }
 
 // drain sends and delivers what gossip has ready, one round, and reports whether it is worth calling again at once. Serving a peer that catches
@@ -140,7 +182,7 @@ func (n *network) drain() (again bool) {
 		}
 		now := n.k.opt.Now()
 		for _, b := range out.Bad {
-			n.bad(b.Node, b.Reason)
+			n.bad(gossipKind(b.Reason), b.Node, 1, b.Reason)
 		}
 		for _, s := range out.Send {
 			if err := n.t.Send(s.To, s.Frame); err != nil {
@@ -159,11 +201,10 @@ func (n *network) drain() (again bool) {
 // deliver puts what a peer sent on the road.
 func (n *network) deliver(now time.Time, d gossip.Delivery) {
 	ok := n.k.road.Offer(d.Envelopes, ingest.Origin{Peer: d.From, Solicited: d.Solicited}, func(_ int, r ingest.Result) {
-		switch {
-		case r.Outcome == ingest.Held:
+		if r.Outcome == ingest.Held {
 			n.try(func(time.Time) { n.missing = true })
-		case ingest.IsBadSignature(r.Err) || r.Err != nil && api.KindOf(r.Err) == api.Invalid:
-			n.try(func(time.Time) { n.bad(d.From, r.Err.Error()) })
+		} else if kind := recordKind(r.Err); kind != "" {
+			n.bad(kind, d.From, 1, r.Err.Error())
 		}
 	})
 	if !ok {
@@ -177,50 +218,69 @@ func (n *network) ask(now time.Time) {
 		return
 	}
 	n.missing = false
+	if n.k.inline != nil {
+		n.look(context.Background(), math.MaxInt)
+		return
+	}
 	go func() {
 		// Beside the loop: the road may be waiting for us.
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		bySpace := map[api.Hash][]wire.Want{}
-		var rest int
-		err := n.k.road.Do(ctx, func(e *ingest.Engine) error {
-			for _, p := range e.Missing(missingBatch) {
-				f, err := e.State.Feed(p.Feed)
-				if err != nil {
-					return err
-				}
-				w := wire.Want{From: 1, At: wire.FromPosition(p)}
-				if f != nil && f.Tip.Seq < p.Seq {
-					w.From = f.Tip.Seq + 1
-				} else if f != nil {
-					w.From = p.Seq
-				}
-				for _, s := range e.Wanted(p) {
-					bySpace[s] = append(bySpace[s], w)
-				}
-			}
-			rest, _ = e.Room()
-			return nil
-		})
-		if err != nil {
-			return
-		}
-		n.try(func(now time.Time) {
-			for s, ws := range bySpace {
-				n.core.Missing(now, s, ws, "")
-			}
-			n.missing = n.missing || rest > 0 && len(bySpace) > 0
-		})
+		n.look(ctx, missingBatch)
 	}()
 }
 
-func (n *network) bad(node api.DID, reason string) {
+// look asks the road which records it waits for, up to most, and hands them to gossip.
+func (n *network) look(ctx context.Context, most int) {
+	bySpace := map[api.Hash][]wire.Want{}
+	var rest int
+	err := n.k.road.Do(ctx, func(e *ingest.Engine) error {
+		ps := e.Missing(most)
+		slices.SortFunc(ps, comparePositions)
+		for _, p := range ps {
+			f, err := e.State.Feed(p.Feed)
+			if err != nil {
+				return err
+			}
+			w := wire.Want{From: 1, At: wire.FromPosition(p)}
+			if f != nil && f.Tip.Seq < p.Seq {
+				w.From = f.Tip.Seq + 1
+			} else if f != nil {
+				w.From = p.Seq
+			}
+			for _, s := range e.Wanted(p) {
+				bySpace[s] = append(bySpace[s], w)
+			}
+		}
+		rest, _ = e.Room()
+		return nil
+	})
+	if err != nil {
+		return
+	}
+	n.try(func(now time.Time) {
+		for _, s := range slices.SortedFunc(maps.Keys(bySpace), compareHashes) {
+			n.core.Missing(now, s, bySpace[s], "")
+		}
+		n.missing = n.missing || rest > 0 && len(bySpace) > 0
+	})
+}
+
+// bad notes what a peer did wrong, count times.
+func (n *network) bad(kind string, node api.DID, count int, reason string) {
 	n.k.metrics.bad.Inc()
+	if !n.k.wrongs.note(kind, node, count, reason) {
+		return // a storm is logged once per report
+	}
 	n.log.Warn("a peer sent what it should not have", "peer", node, "reason", reason)
 }
 
 // post queues work for the loop and waits for room: callers are slowed down, nothing is lost.
 func (n *network) post(fn func(now time.Time)) {
+	if n.k.inline != nil {
+		n.todo = append(n.todo, fn) // bounded by the sessions' queues
+		return
+	}
 	select {
 	case n.in <- fn:
 	case <-n.k.stopping:
@@ -229,6 +289,10 @@ func (n *network) post(fn func(now time.Time)) {
 
 // try queues work for the loop unless it is full: for hints that come again.
 func (n *network) try(fn func(now time.Time)) {
+	if n.k.inline != nil {
+		n.todo = append(n.todo, fn)
+		return
+	}
 	select {
 	case n.in <- fn:
 	default:
@@ -242,7 +306,15 @@ func (n *network) committed(events []ingest.Event) {
 		e := &events[i]
 		items = append(items, gossip.Item{Space: e.Record.Topic.Space, Position: e.Record.Position(), Head: head(e.Head), Envelope: e.Raw, From: e.From})
 	}
-	n.post(func(now time.Time) { n.core.Committed(now, items) })
+	founded := slices.ContainsFunc(events, func(e ingest.Event) bool { return record.Founds(e.Record) })
+	n.post(func(now time.Time) {
+		if founded {
+			// Until now this node could not know who may have the space, and everybody might.
+			n.k.oracles.Invalidate(n.k.opt.AccessDomain)
+			n.reshare(now)
+		}
+		n.core.Committed(now, items)
+	})
 }
 
 func (n *network) follow(space api.Hash) {
@@ -250,7 +322,13 @@ func (n *network) follow(space api.Hash) {
 	n.refresh()
 }
 
-func (n *network) refresh() { go n.t.Refresh() }
+func (n *network) refresh() {
+	if n.k.inline != nil {
+		n.t.Refresh()
+		return
+	}
+	go n.t.Refresh()
+}
 
 // dial connects to a peer, keeps it across restarts, and shows it the proof.
 func (n *network) dial(ctx context.Context, address string, proof []byte) (api.DID, error) {
@@ -263,7 +341,7 @@ func (n *network) dial(ctx context.Context, address string, proof []byte) (api.D
 		return "", api.Errorf("peer.dial", api.TooLarge, "proof of %d bytes: at most %d", len(proof), wire.MaxProof)
 	}
 	n.mu.Lock()
-	had := n.proofs[node] != nil
+	had := proof == nil || slices.Equal(n.proofs[node], proof)
 	if proof != nil {
 		n.proofs[node] = proof
 	} else {
@@ -294,6 +372,9 @@ func (n *network) Proof(peer api.DID) []byte {
 
 // Admit implements transport.Handler: the rate domain's oracle says whether any member that the peer serves, or the node itself, may connect.
 func (n *network) Admit(p *transport.Peer) error {
+	if err := n.k.guard.connect(p.Node); err != nil {
+		return err
+	}
 	if n.k.opt.RateDomain == "" {
 		return nil
 	}
@@ -356,7 +437,7 @@ func (n *network) share(now time.Time, p *transport.Peer) {
 }
 
 func (n *network) allowed(p *transport.Peer, space api.Hash) bool {
-	if n.k.opt.AccessDomain == "" {
+	if n.k.opt.AccessDomain == "" || !n.k.guard.follow(p.Node, space) {
 		return false
 	}
 	for _, m := range p.Members {
@@ -370,6 +451,9 @@ func (n *network) allowed(p *transport.Peer, space api.Hash) bool {
 
 // Frame implements transport.Handler.
 func (n *network) Frame(node api.DID, f wire.Frame) {
+	if !n.mayPush(node, f) {
+		return
+	}
 	n.post(func(now time.Time) { n.core.Frame(now, node, f) })
 }
 
@@ -384,7 +468,7 @@ func (n *network) Down(node api.DID, err error) {
 }
 
 // Bad implements transport.Handler.
-func (n *network) Bad(node api.DID, reason string) { n.bad(node, reason) }
+func (n *network) Bad(node api.DID, reason string) { n.bad(transportKind(reason), node, 1, reason) }
 
 // logView is what gossip reads of this node's records.
 type logView struct{ k *Kernel }

@@ -219,7 +219,7 @@ func (k *Kernel) operations() []api.Operation {
 			Summary: "Send records signed elsewhere along the road",
 		}, k.opSubmit),
 	}
-	return append(ops, k.peerOperations()...)
+	return append(append(ops, k.peerOperations()...), k.careOperations()...)
 }
 
 func (k *Kernel) selfDID() api.DID {
@@ -366,7 +366,10 @@ func (k *Kernel) opVerify(ctx context.Context, _ *api.Call, _ *None) (*VerifyOut
 	start := time.Now()
 	snap := k.st.Snapshot()
 	defer snap.Close()
-	scratch := store.OpenMem(store.Faults{})
+	scratch, err := store.OpenVolatile()
+	if err != nil {
+		return nil, err
+	}
 	defer scratch.Close()
 	n, d, problems, err := fold.Verify(ctx, snap, scratch, k.apps, k.log)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"github.com/intercooperative/icn/app"
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/node/config"
+	"github.com/intercooperative/icn/obs"
 )
 
 // The oracles that decide who may follow a space, and whose scores set rates and admit connections.
@@ -12,7 +13,13 @@ const (
 	rateDomain   api.Domain = "trust"
 )
 
-// apps returns the apps of a node.
-func apps(c *config.Config) []api.App {
-	return app.Standard(app.Options{MinScore: c.Network.MinTrustThreshold})
+// guardDomains are the oracles that may tighten what those allow.
+var guardDomains = [...]api.Domain{"security"}
+
+// apps returns the apps of a node that nobody measures.
+func apps(c *config.Config) []api.App { return measuredApps(c, nil) }
+
+// measuredApps returns the apps of a node.
+func measuredApps(c *config.Config, reg *obs.Registry) []api.App {
+	return app.Standard(app.Options{MinScore: c.Network.MinTrustThreshold, Metrics: reg})
 }

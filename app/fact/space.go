@@ -16,7 +16,7 @@ type Space struct {
 	Genesis Genesis
 
 	r         api.Reader
-	registrar api.Hash // feed, zero when the office is empty
+	registrar api.Hash   // feed, zero when the office is empty
 	finality  []api.Hash // feeds of the witnesses
 }
 

@@ -20,9 +20,11 @@ type App struct {
 
 	mu      sync.Mutex
 	pending map[api.Hash]map[api.Hash]bool // space -> feeds that have grown, or of which another witness has spoken
+	cut     map[api.Hash]map[api.Hash]bool // space -> feeds with a cut that is new
+	cutters map[api.Hash]api.Hash          // space -> the registrar's feed of cuts
 	serving bool                           // Serve runs and will state it
 
-	stating sync.Mutex             // one round at a time; guards what follows
+	stating sync.Mutex         // one round at a time; guards what follows
 	desks   map[api.Hash]*desk // by space
 }
 
@@ -35,7 +37,7 @@ var (
 
 // New returns the app.
 func New() *App {
-	return &App{kick: make(chan struct{}, 1), pending: map[api.Hash]map[api.Hash]bool{}, desks: map[api.Hash]*desk{}}
+	return &App{kick: make(chan struct{}, 1), pending: map[api.Hash]map[api.Hash]bool{}, cut: map[api.Hash]map[api.Hash]bool{}, cutters: map[api.Hash]api.Hash{}, desks: map[api.Hash]*desk{}}
 }
 
 // Info implements api.App.
@@ -72,12 +74,12 @@ func (a *App) React(ctx context.Context, host api.Host, commits []api.Commit) er
 	for _, c := range commits {
 		if c.Record.Topic.Name != fact.FinalityTopic {
 			a.note(c.Record.Topic.Space, c.Record.Feed)
-			continue
-		}
-		if s, err := decode(c.Record.Body); err == nil && c.Active {
-			for i := range s.Locks {
-				a.note(c.Record.Topic.Space, s.Locks[i].Feed)
+			if c.Record.Topic.Name != fact.CutTopic {
+				continue
 			}
+		}
+		if c.Active {
+			a.hear(c.Record)
 		}
 	}
 	a.mu.Lock()
@@ -88,6 +90,49 @@ func (a *App) React(ctx context.Context, host api.Host, commits []api.Commit) er
 	}
 	a.wake()
 	return nil
+}
+
+// hear notes the feeds that a witness or the registrar speaks of.
+func (a *App) hear(rec *api.Record) {
+	space := rec.Topic.Space
+	switch rec.Topic.Name + " " + rec.Kind {
+	case fact.FinalityTopic + " " + kindStatement:
+		s, err := decode(rec.Body)
+		if err != nil {
+			return
+		}
+		for i := range s.Locks {
+			a.note(space, s.Locks[i].Feed)
+		}
+		a.mu.Lock()
+		cutter, known := a.cutters[space]
+		a.mu.Unlock()
+		for i := range s.Final {
+			if !known || s.Final[i].Feed == cutter { // a cut may have become final
+				a.note(space, s.Final[i].Feed)
+			}
+		}
+	case fact.FinalityTopic + " " + kindPromise:
+		var p promise
+		if read(rec.Body, &p) == nil {
+			a.note(space, p.Feed)
+		}
+	case fact.CutTopic + " " + kindDraft:
+		var d draft
+		if read(rec.Body, &d) == nil {
+			a.note(space, d.Target.feed(space))
+		}
+	case fact.CutTopic + " " + kindCut:
+		var c cut
+		if read(rec.Body, &c) == nil {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			if a.cut[space] == nil {
+				a.cut[space] = map[api.Hash]bool{}
+			}
+			a.cut[space][c.Target.feed(space)] = true
+		}
+	}
 }
 
 // Serve implements api.Runner: it states what is noted, at once and then once per interval.
@@ -162,15 +207,31 @@ func (a *App) stateSpace(ctx context.Context, host api.Host, space api.Hash, fee
 	r := host.Read()
 	defer r.Close()
 	s, ok := fact.Open(r, space)
-	if !ok || !isWitness(s, host.Self()) {
+	if !ok {
 		return nil
 	}
-	w := a.desks[space]
-	if w == nil {
-		w = newDesk(space)
-		a.desks[space] = w
+	a.mu.Lock()
+	a.cutters[space] = s.Cutter()
+	cuts := a.cut[space]
+	delete(a.cut, space)
+	a.mu.Unlock()
+	if isWitness(s, host.Self()) {
+		d := a.desks[space]
+		if d == nil {
+			d = newDesk(space)
+			a.desks[space] = d
+		}
+		for feed := range cuts {
+			d.cuts[feed] = true
+		}
+		if err := d.round(ctx, host, r, s, feeds); err != nil {
+			return err
+		}
 	}
-	return w.round(ctx, host, r, s, feeds)
+	if isRegistrar(s, host.Self()) {
+		return settleDrafts(ctx, host, space, feeds)
+	}
+	return nil
 }
 
 // isWitness reports whether self is a witness of the space.

@@ -28,6 +28,7 @@ type desk struct {
 	space  api.Hash
 	open   map[api.Hash]*queue // feeds with something to lock
 	locked map[api.Hash]item   // own locks, as far as this desk has looked
+	cuts   map[api.Hash]bool   // feeds with a cut that is not final yet
 }
 
 // queue is a feed's records that are applied and not locked, oldest first.
@@ -42,7 +43,7 @@ type queued struct {
 }
 
 func newDesk(space api.Hash) *desk {
-	return &desk{space: space, open: map[api.Hash]*queue{}, locked: map[api.Hash]item{}}
+	return &desk{space: space, open: map[api.Hash]*queue{}, locked: map[api.Hash]item{}, cuts: map[api.Hash]bool{}}
 }
 
 // view is one round's look at the space.
@@ -57,16 +58,25 @@ type view struct {
 
 func compare(a, b api.Hash) int { return bytes.Compare(a[:], b[:]) }
 
-// round states what can be stated of the feeds that are noted, and of those that an earlier round had to leave.
+// round states what can be stated of the feeds that are noted, and of those that an earlier round had to leave; then it answers drafts of cuts.
 func (d *desk) round(ctx context.Context, host api.Host, r api.Reader, s *fact.Space, feeds []api.Hash) error {
-	v := &view{Reader: r, Space: s, self: host.Self(), now: host.Now()}
-	v.own = s.Feed(fact.FinalityTopic, v.self.Device())
-	_, _, known := r.Own(v.own, rowWitness)
-	v.fresh = !known
+	v := newView(host, r, s)
+	for feed := range d.cuts {
+		settled := true
+		for _, c := range r.Cuts(feed) {
+			settled = settled && c.Final
+		}
+		if settled {
+			delete(d.cuts, feed)
+			feeds = append(feeds, feed)
+		}
+	}
+	slices.SortFunc(feeds, compare)
+	feeds = slices.Compact(feeds)
 	var st statement
 	if s.Need() == 1 && len(s.Finality()) == 1 {
 		for _, feed := range feeds {
-			if it, ok := v.newest(feed); ok && it.ahead(get[mark](v.mark(rowFinal(feed)))) {
+			if it, ok := v.newest(feed); ok && v.mayHold(&it) {
 				st.Final = append(st.Final, it)
 			}
 		}
@@ -74,7 +84,100 @@ func (d *desk) round(ctx context.Context, host api.Host, r api.Reader, s *fact.S
 		st.Locks = d.lock(v, feeds)
 		st.Final = d.hold(v, feeds)
 	}
-	return v.say(ctx, host, &st)
+	if err := v.say(ctx, host, &st); err != nil {
+		return err
+	}
+	return d.answer(ctx, host, feeds)
+}
+
+func newView(host api.Host, r api.Reader, s *fact.Space) *view {
+	v := &view{Reader: r, Space: s, self: host.Self(), now: host.Now()}
+	v.own = s.Feed(fact.FinalityTopic, v.self.Device())
+	_, _, known := r.Own(v.own, rowWitness)
+	v.fresh = !known
+	return v
+}
+
+// answer promises for each feed of which a cut is announced. It reads anew: what the round has stated counts.
+func (d *desk) answer(ctx context.Context, host api.Host, feeds []api.Hash) error {
+	r := host.Read()
+	defer r.Close()
+	s, ok := fact.Open(r, d.space)
+	if !ok {
+		return nil
+	}
+	v := newView(host, r, s)
+	for _, feed := range feeds {
+		dr, at, ok := s.Draft(feed)
+		if !ok {
+			continue
+		}
+		if vows := get[[]vow](v.mark(rowVow(feed))); len(vows) > 0 && vows[len(vows)-1].Number >= dr.Number {
+			continue
+		}
+		if known, _ := s.FinalCuts(feed); known+1 != dr.Number {
+			continue // first the earlier cuts become final here: what is certified depends on them
+		}
+		p, deps := v.promise(feed, dr, at)
+		if err := v.write(ctx, host, kindPromise, codec.MustMarshal(p), deps...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// promise finds the highest position of a feed that is certified, and what shows it.
+func (v *view) promise(feed api.Hash, dr fact.Draft, at api.Position) (*promise, []api.Position) {
+	p := &promise{Feed: feed, Number: dr.Number}
+	deps := []api.Position{at}
+	if c, _, ok := v.Cut(feed); ok {
+		p.At = c.At
+	}
+	if v.Need() == 1 && len(v.Finality()) == 1 {
+		if m := get[mark](v.mark(rowFinal(feed))); m.Seq > p.At.Seq {
+			p.At = fact.Place{Seq: m.Seq, ID: m.ID}
+		}
+		return p, deps
+	}
+	if f, top, ok := v.certified(feed, dr.Number-1); ok && f.Seq > p.At.Seq {
+		p.At = fact.Place{Seq: f.Seq, ID: f.ID}
+		deps = append(append(v.others(), at), top)
+	}
+	return p, deps
+}
+
+// certified returns the newest position of feed that enough witnesses have locked alike, with so many cuts in account, and the furthest that one
+// of them has locked on its branch. A fork does not hide what is certified; a cut does.
+func (v *view) certified(feed api.Hash, cuts uint64) (best fact.Final, top api.Position, ok bool) {
+	var said []fact.Final
+	for _, w := range v.Finality() {
+		f, ok := v.Locked(w, feed)
+		p := f.Position(feed)
+		if ok && f.Cut == cuts && (v.Has(p) || cuts == 0 && v.Before(p, p)) {
+			said = append(said, f)
+		}
+	}
+	for _, f := range said {
+		on := slices.DeleteFunc(slices.Clone(said), func(o fact.Final) bool { return !v.Before(f.Position(feed), o.Position(feed)) })
+		if g, enough := fact.Supported(on); enough && g.Seq > best.Seq {
+			best, ok = g, true
+			top = slices.MaxFunc(on, func(a, b fact.Final) int { return cmp.Compare(a.Seq, b.Seq) }).Position(feed)
+		}
+	}
+	return best, top, ok
+}
+
+// others are where the other witnesses' feeds stand.
+func (v *view) others() []api.Position {
+	return slices.DeleteFunc(v.Views(), func(p api.Position) bool { return p.Feed == v.own })
+}
+
+// mayHold reports whether a statement that holds it goes beyond what was stated and breaks no promise.
+func (v *view) mayHold(it *item) bool {
+	if _, bound := forbids(get[[]vow](v.mark(rowVow(it.Feed))), it); bound {
+		return false
+	}
+	return it.ahead(get[mark](v.mark(rowFinal(it.Feed))))
 }
 
 func (v *view) mark(row []byte) ([]byte, bool) {
@@ -92,12 +195,15 @@ func (v *view) newest(feed api.Hash) (item, bool) {
 	if !ok || vd.Held || rec.Topic.Name == fact.FinalityTopic || rec.Topic.Space != v.ID {
 		return item{}, false
 	}
-	return item{Feed: feed, Seq: head.Seq, ID: head.ID, Accepted: vd.Accepted}, true
+	cuts, _ := v.FinalCuts(feed)
+	return item{Feed: feed, Seq: head.Seq, ID: head.ID, Accepted: vd.Accepted, Cut: cuts}, true
 }
 
 // lock returns how far the feeds can be locked: predecessors and deps first, and nothing before it is due.
 func (d *desk) lock(v *view, feeds []api.Hash) []item {
+	moved := map[api.Hash]bool{}
 	for _, feed := range feeds {
+		moved[feed] = d.recut(v, feed)
 		d.fill(v, feed)
 	}
 	open := slices.SortedFunc(func(yield func(api.Hash) bool) {
@@ -107,7 +213,6 @@ func (d *desk) lock(v *view, feeds []api.Hash) []item {
 			}
 		}
 	}, compare)
-	moved := map[api.Hash]bool{}
 	for again := true; again; {
 		again = false
 		for _, feed := range open {
@@ -124,15 +229,34 @@ func (d *desk) lock(v *view, feeds []api.Hash) []item {
 		}
 	}
 	var locks []item
-	for _, feed := range open {
-		if moved[feed] {
+	for feed, is := range moved {
+		if is {
 			locks = append(locks, d.locked[feed])
 		}
+	}
+	for _, feed := range open {
 		if len(d.open[feed].items) == 0 {
 			delete(d.open, feed)
 		}
 	}
 	return locks
+}
+
+// recut begins a feed anew where its newest final cut has left it: what was locked beyond is void, or on a branch that was not chosen. It reports
+// whether that is to be said.
+func (d *desk) recut(v *view, feed api.Hash) bool {
+	n, c := v.FinalCuts(feed)
+	if n <= d.last(v, feed).Cut {
+		return false
+	}
+	it := item{Feed: feed, Seq: c.At.Seq, ID: c.At.ID, Cut: n}
+	if c.At.Seq > 0 {
+		_, vd, ok := v.Record(c.At)
+		it.Accepted = ok && vd.Accepted
+	}
+	d.locked[feed] = it
+	delete(d.open, feed)
+	return c.At.Seq > 0
 }
 
 // fill reads what a feed has beyond what is locked or queued.
@@ -152,9 +276,11 @@ func (d *desk) fill(v *view, feed api.Hash) {
 		if !ok || vd.Held || rec.Topic.Name == fact.FinalityTopic || rec.Topic.Space != v.ID || len(newer) > maxWalk {
 			return
 		}
-		newer = append(newer, queued{
-			item: item{Feed: feed, Seq: at.Seq, ID: at.ID, Accepted: vd.Accepted}, deps: rec.Deps, due: rec.Time.Time().Add(-lockAhead),
-		})
+		q := queued{item: item{Feed: feed, Seq: at.Seq, ID: at.ID, Accepted: vd.Accepted, Cut: last.Cut}}
+		if vd.Reason == nil || vd.Reason.Rule != "cut" { // what is cut off waits for nothing
+			q.deps, q.due = rec.Deps, rec.Time.Time().Add(-lockAhead)
+		}
+		newer = append(newer, q)
 		at = api.Position{Feed: feed, Seq: at.Seq - 1, ID: rec.Prev}
 		if at.Seq == last.Seq && last.Seq > 0 && at.ID != last.ID {
 			return // another branch than the one that is locked: a cut will say
@@ -199,16 +325,10 @@ func (d *desk) lockable(v *view, q *queued) bool {
 func (d *desk) hold(v *view, feeds []api.Hash) []item {
 	var items []item
 	for _, feed := range feeds {
-		var said []fact.Final
-		for _, w := range v.Finality() {
-			f, ok := v.Locked(w, feed)
-			if ok && f.Cut == 0 && v.Has(f.Position(feed)) {
-				said = append(said, f)
-			}
-		}
-		f, ok := fact.Supported(said)
+		cuts, _ := v.FinalCuts(feed)
+		f, _, ok := v.certified(feed, cuts)
 		it := item{Feed: feed, Seq: f.Seq, ID: f.ID, Accepted: f.Accepted, Cut: f.Cut}
-		if !ok || !it.ahead(get[mark](v.mark(rowFinal(feed)))) {
+		if !ok || !v.mayHold(&it) {
 			continue
 		}
 		if _, vd, ok := v.Record(it.position()); ok && vd.Accepted == it.Accepted {
@@ -228,20 +348,25 @@ func (v *view) say(ctx context.Context, host api.Host, st *statement) error {
 		m := min(len(st.Locks), maxItems-n)
 		part := statement{Final: st.Final[:n], Locks: st.Locks[:m]}
 		st.Final, st.Locks = st.Final[n:], st.Locks[m:]
-		draft := api.Draft{Topic: api.Topic{Space: v.ID, Name: fact.FinalityTopic}, Kind: kindStatement, Body: codec.MustMarshal(&part)}
-		if v.fresh {
-			draft.Deps = []api.Position{v.Founded}
-			v.fresh = false
-		}
-		_, err := host.Append(ctx, v.self, draft, api.WaitLocal)
-		if api.KindOf(err) == api.Refused {
-			// This feed is forked, or another program holds the key: no statement of ours counts until people have looked at it.
-			host.Log().Error("the witness's statement is refused", "space", v.ID.Short(), "err", err)
-			continue
-		}
-		if err != nil {
+		if err := v.write(ctx, host, kindStatement, codec.MustMarshal(&part)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// write appends to the witness's feed. The first record cites the genesis.
+func (v *view) write(ctx context.Context, host api.Host, kind string, body []byte, deps ...api.Position) error {
+	if v.fresh {
+		deps = append(deps, v.Founded)
+		v.fresh = false
+	}
+	d := api.Draft{Topic: api.Topic{Space: v.ID, Name: fact.FinalityTopic}, Deps: fact.Deps(deps), Kind: kind, Body: body}
+	_, err := host.Append(ctx, v.self, d, api.WaitLocal)
+	if api.KindOf(err) == api.Refused {
+		// This feed is forked, or another program holds the key: no statement of ours counts until people have looked at it.
+		host.Log().Error("the witness's record is refused", "kind", kind, "space", v.ID.Short(), "err", err)
+		return nil
+	}
+	return err
 }

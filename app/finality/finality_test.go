@@ -34,8 +34,13 @@ func (chat) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 		for _, w := range c.Witnesses {
 			fact.PutWitness(tx, w, fact.Witness{})
 		}
+		fact.PutOffice(tx, fact.Registrar, fact.Office{DID: c.Registrar, Device: c.Device, Number: 1})
 	case "no":
 		return api.Voided("chat", "no", "no")
+	case "say":
+		tx.Add([]byte("said"), 1)
+		n, _ := tx.Own([]byte("n"))
+		tx.Put([]byte("n"), append(n, 'x'))
 	}
 	return api.Accepted
 }
@@ -44,6 +49,8 @@ func (chat) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 type charter struct {
 	Witnesses []api.Key
 	Need      uint16
+	Registrar api.DID
+	Device    api.Key
 }
 
 type world struct {
@@ -57,7 +64,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, app: New()}
 	w.m = kerneltest.NewModel(chat{}, w.app)
 	witness := w.m.Signer("witness")
-	body, err := json.Marshal(charter{[]api.Key{witness.Device()}, 1})
+	body, err := json.Marshal(charter{[]api.Key{witness.Device()}, 1, witness.DID(), witness.Device()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -86,22 +86,22 @@ func (t *target) feed(space api.Hash) api.Hash {
 	return record.FeedID(api.Topic{Space: space, Name: t.Topic}, t.Device)
 }
 
-// draft announces the Number-th cut of a feed.
+// draft announces the Number-th cut of a feed: which branch of a fork it is to choose, which device goes on, and why. It cites the causes.
 type draft struct {
 	_      struct{} `cbor:",toarray"`
 	Target target
 	Number uint64
-	Adopt  fact.Place
+	Adopt  fact.Place // zero: none
+	Next   api.Key    // zero: the feed itself
+	Causes []fact.Cause
 }
 
-// cut ends a feed. It cites enough promises, the position, and the causes.
+// cut ends a feed as its draft has announced. It cites enough promises, and the position.
 type cut struct {
 	_      struct{} `cbor:",toarray"`
 	Target target
 	Number uint64
 	At     fact.Place
-	Next   api.Key
-	Causes []fact.Cause
 }
 
 func (t *target) check() error {
@@ -130,8 +130,15 @@ func (p *promise) check() error {
 }
 
 func (d *draft) check() error {
-	if d.Number == 0 {
+	switch {
+	case d.Number == 0:
 		return fmt.Errorf("number 0: want 1 or more")
+	case len(d.Causes) > maxCauses:
+		return fmt.Errorf("%d causes: at most %d", len(d.Causes), maxCauses)
+	case d.Next != (api.Key{}):
+		if err := record.CheckKey(d.Next); err != nil {
+			return fmt.Errorf("next: %w", err)
+		}
 	}
 	if err := checkPlace("adopt", d.Adopt); err != nil {
 		return err
@@ -140,15 +147,8 @@ func (d *draft) check() error {
 }
 
 func (c *cut) check() error {
-	switch {
-	case c.Number == 0:
+	if c.Number == 0 {
 		return fmt.Errorf("number 0: want 1 or more")
-	case len(c.Causes) > maxCauses:
-		return fmt.Errorf("%d causes: at most %d", len(c.Causes), maxCauses)
-	case c.Next != (api.Key{}):
-		if err := record.CheckKey(c.Next); err != nil {
-			return fmt.Errorf("next: %w", err)
-		}
 	}
 	if err := checkPlace("at", c.At); err != nil {
 		return err

@@ -18,7 +18,7 @@ const Domain api.Domain = "finality"
 //	witness        standing: what the genesis says of this device
 //	final/<feed>   mark: last held final
 //	lock/<feed>    mark: last locked
-//	vow/<feed>     vow: the newest promise
+//	vow/<feed>     []vow: promises that may bind still
 //
 // and of the registrar's feed:
 //
@@ -53,8 +53,18 @@ type mark struct {
 
 type vow struct {
 	_      struct{} `cbor:",toarray"`
-	Number uint64 // of the cut that ends it
-	Seq    uint64 // nothing beyond is held final
+	Number uint64   // of the cut that ends it
+	Seq    uint64   // nothing beyond is held final
+}
+
+// forbids returns the vow, if any, that keeps a witness from holding it.
+func forbids(vows []vow, it *item) (vow, bool) {
+	for _, v := range vows {
+		if it.Cut < v.Number && it.Seq > v.Seq {
+			return v, true
+		}
+	}
+	return vow{}, false
 }
 
 // ahead reports whether it goes beyond m: further along, or with more cuts in account, which may go back.
@@ -95,7 +105,7 @@ func applyStatement(tx api.Tx, rec *api.Record) api.Outcome {
 	}
 	for i := range s.Final {
 		it := &s.Final[i]
-		if v := get[vow](tx.Own(rowVow(it.Feed))); it.Cut < v.Number && it.Seq > v.Seq {
+		if v, ok := forbids(get[[]vow](tx.Own(rowVow(it.Feed))), it); ok {
 			return withInputs(api.Voided(Domain, "vowed", "the witness has promised to hold nothing beyond until the feed is cut"), it.Feed, it.Seq, v.Seq)
 		}
 		if out := advance(tx, rec, it, rowFinal(it.Feed)); out.Void != nil {
@@ -176,14 +186,17 @@ func applyPromise(tx api.Tx, rec *api.Record) api.Outcome {
 	if !ok {
 		return notWitness
 	}
-	if v := get[vow](tx.Own(rowVow(p.Feed))); p.Number <= v.Number {
-		return withInputs(api.Voided(Domain, "promised", "the witness has answered this draft or a later one"), p.Feed, p.Number, v.Number)
+	vows := get[[]vow](tx.Own(rowVow(p.Feed)))
+	if n := len(vows); n > 0 && p.Number <= vows[n-1].Number {
+		return withInputs(api.Voided(Domain, "promised", "the witness has answered this draft or a later one"), p.Feed, p.Number, vows[n-1].Number)
 	}
+	var last fact.Cut // the cut before
 	drafted := false
 	var views []api.Position
 	for _, d := range rec.Deps {
 		if a, ok := fact.DraftAt(tx, d, p.Feed); ok && a.Number == p.Number {
 			drafted = true
+			last, _ = fact.CutAt(tx, d, p.Feed)
 		}
 		if h, accepted := tx.Dep(d); accepted && h.Topic.Name == fact.FinalityTopic {
 			views = append(views, d)
@@ -192,34 +205,44 @@ func applyPromise(tx api.Tx, rec *api.Record) api.Outcome {
 	if !drafted {
 		return api.Voided(Domain, "no-draft", "a promise cites the draft that it answers")
 	}
-	held := get[mark](tx.Own(rowFinal(p.Feed)))
-	if w.Need == 1 {
-		if p.At.Seq != held.Seq || p.At.ID != held.ID {
+	held, locked := get[mark](tx.Own(rowFinal(p.Feed))), get[mark](tx.Own(rowLock(p.Feed)))
+	switch {
+	case p.At.Seq < held.Seq:
+		return withInputs(api.Voided(Domain, "not-the-highest", "the witness has held more than this final"), p.Feed, p.At.Seq, held.Seq)
+	case p.At.Seq < last.At.Seq:
+		return withInputs(api.Voided(Domain, "not-the-highest", "an earlier cut left more than this"), p.Feed, p.At.Seq, last.At.Seq)
+	case p.At == last.At: // nothing beyond is certified, and so much stands for certain
+	case w.Need == 1:
+		if p.At != (fact.Place{Seq: held.Seq, ID: held.ID}) {
 			return withInputs(api.Voided(Domain, "not-the-highest", "a lone witness promises what it has stated"), p.Feed, p.At.Seq, held.Seq)
 		}
-	} else if p.At.Seq > 0 {
+	default:
 		said := []fact.Final{}
-		at := p.At.Position(p.Feed)
-		if own := get[mark](tx.Own(rowLock(p.Feed))); own.Seq > 0 {
-			said = append(said, w.fact(&item{Seq: own.Seq, ID: own.ID, Accepted: own.Accepted, Cut: own.Cut}))
+		if locked.Seq > 0 {
+			said = append(said, w.fact(&item{Seq: locked.Seq, ID: locked.ID, Accepted: locked.Accepted, Cut: locked.Cut}))
 		}
 		for _, v := range views {
 			if f, ok := fact.LockAt(tx, v, p.Feed); ok {
 				said = append(said, f)
 			}
 		}
-		said = slices.DeleteFunc(said, func(f fact.Final) bool { return f.Position(p.Feed) != at && !tx.Within(f.Position(p.Feed)) })
-		if f, ok := fact.Supported(said); !ok || f.Position(p.Feed) != at {
-			return withInputs(api.Voided(Domain, "not-certified", "the cited statements do not show that enough witnesses have locked this position, and none beyond"), p.Feed, p.At.Seq, f.Seq)
+		said = slices.DeleteFunc(said, func(f fact.Final) bool { return f.Cut+1 != p.Number || !tx.Within(f.Position(p.Feed)) })
+		if f, ok := fact.Supported(said); !ok || f.Seq != p.At.Seq || f.ID != p.At.ID {
+			return withInputs(api.Voided(Domain, "not-certified", "the cited statements do not show that enough witnesses have locked this position"), p.Feed, p.At.Seq, f.Seq)
 		}
 	}
-	if p.At.Seq < held.Seq {
-		return withInputs(api.Voided(Domain, "not-the-highest", "the witness has held more than this final"), p.Feed, p.At.Seq, held.Seq)
+	known := max(held.Cut, locked.Cut) // a vow ends with the cut that it was made for
+	vows = slices.DeleteFunc(vows, func(v vow) bool { return v.Number <= known })
+	if len(vows) >= maxVows {
+		return withInputs(api.Voided(Domain, "too-many-vows", "so many cuts of the feed are under way already"), p.Feed, p.Number, known)
 	}
-	tx.Put(rowVow(p.Feed), codec.MustMarshal(&vow{Number: p.Number, Seq: p.At.Seq}))
+	tx.Put(rowVow(p.Feed), codec.MustMarshal(append(vows, vow{Number: p.Number, Seq: p.At.Seq})))
 	fact.PutPromise(tx, p.Feed, fact.Promise{Number: p.Number, At: p.At, Epoch: w.Epoch, Need: w.Need})
 	return api.Accepted
 }
+
+// maxVows bounds how many cuts of one feed may wait to become final.
+const maxVows = 16
 
 // registrar reports whether rec is by the registrar's device.
 func registrar(tx api.Tx, rec *api.Record) bool {
@@ -256,6 +279,11 @@ func applyDraft(tx api.Tx, rec *api.Record) api.Outcome {
 	}
 	if open := get[draft](tx.Own(rowDraft(feed))); open.Number == d.Number {
 		return withInputs(api.Voided(Domain, "draft-exists", "this cut has been announced"), feed, d.Number, open.Number)
+	}
+	for _, why := range d.Causes {
+		if !tx.Within(why.Position()) {
+			return withInputs(api.Voided(Domain, "not-cited", "a draft cites the causes of the cut"), why.Feed, why.Seq, 0)
+		}
 	}
 	tx.Put(rowDraft(feed), rec.Body)
 	fact.PutDraft(tx, feed, fact.Draft{Number: d.Number, Adopt: d.Adopt})
@@ -302,13 +330,8 @@ func applyCut(tx api.Tx, rec *api.Record) api.Outcome {
 	case c.At != open.Adopt || c.At.Seq < most.Seq || most.Seq > 0 && !tx.Within(most.Position(feed)):
 		return withInputs(api.Voided(Domain, "not-the-highest", "a cut ends a feed at the highest position that is promised, or on the branch that its draft adopts"), feed, c.At.Seq, most.Seq)
 	}
-	for _, why := range c.Causes {
-		if !tx.Within(why.Position()) {
-			return withInputs(api.Voided(Domain, "not-cited", "a cut cites its causes"), why.Feed, why.Seq, 0)
-		}
-	}
 	tx.Put(rowCut(feed), api.Seq8(c.Number))
-	tx.Cut(api.Cut{Feed: feed, At: at, Next: c.Next})
-	fact.PutCut(tx, feed, fact.Cut{Number: c.Number, At: c.At, Next: c.Next, Causes: c.Causes})
+	tx.Cut(api.Cut{Feed: feed, At: at, Next: open.Next})
+	fact.PutCut(tx, feed, fact.Cut{Number: c.Number, At: c.At, Next: open.Next, Causes: open.Causes})
 	return api.Accepted
 }

@@ -32,7 +32,7 @@ func newCouncil(t *testing.T, n, need int, seed uint64) *council {
 		c.nodes = append(c.nodes, m)
 		keys = append(keys, m.Signer(fmt.Sprint("w", i)).Device())
 	}
-	body, err := json.Marshal(charter{keys, uint16(need)})
+	body, err := json.Marshal(charter{keys, uint16(need), self(c.nodes[0]).DID(), self(c.nodes[0]).Device()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,3 +252,5 @@ func (c *council) betray(w api.Signer, p api.Position) {
 	c.all = append(c.all, r)
 	c.known[r.ID] = true
 }
+
+func self(m *kerneltest.Model) api.Signer { return m.Host("finality").Self() }

@@ -176,6 +176,8 @@ type Reader interface {
 	Head(feed Hash) (Position, bool)
 	// Has reports whether a record is stored and has its place in the feed: not on a branch that is held.
 	Has(pos Position) bool
+	// Before reports whether a is b or comes before it on its branch, held or not, as far as both are stored.
+	Before(a, b Position) bool
 	// Final returns the highest final position of a feed.
 	Final(feed Hash) (Position, bool)
 	// Cuts lists the cuts of a feed that count or will.

@@ -94,8 +94,8 @@ type feed struct {
 	tip    *node // newest of the branch met first
 	nodes  []*node
 	fork   uint64
-	final  *node // highest final record, nil for none
-	active *node // last record that may have effect, nil for none
+	final  *node          // highest final record, nil for none
+	active *node          // last record that may have effect, nil for none
 	stand  map[*node]bool // in a space with forks or cuts: the records that have their place up to there
 }
 

@@ -192,7 +192,7 @@ func (m *Model) settle() {
 	}
 }
 
-// mark sets f's final record: of the positions that effective records of enough other feeds state, in order, each that continues the one before.
+// mark sets f's final record: of the positions that accepted records of enough other feeds state, in order, each that continues the one before.
 func (m *Model) mark(id api.Hash, f *feed) bool {
 	type voice struct {
 		n    *node // what is stated
@@ -201,7 +201,7 @@ func (m *Model) mark(id api.Hash, f *feed) bool {
 	}
 	var all []voice
 	for _, n := range m.log {
-		if n.rec.Feed == id || len(n.effects.finals) == 0 || !m.effective(n) {
+		if n.rec.Feed == id || len(n.effects.finals) == 0 {
 			continue
 		}
 		for _, s := range n.effects.finals {

@@ -252,6 +252,13 @@ func (r *reader) Has(p api.Position) bool {
 	return n != nil && n.rec.Position() == p
 }
 
+func (r *reader) Before(a, b api.Position) bool {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	n, end := r.m.nodes[a.ID], r.m.nodes[b.ID]
+	return n != nil && end != nil && n.rec.Position() == a && end.rec.Position() == b && a.Feed == b.Feed && end.on(a.Seq) == n
+}
+
 func (r *reader) Cuts(feed api.Hash) (all []api.CutState) {
 	for _, n := range r.log {
 		if !r.m.effective(n) {
@@ -298,6 +305,9 @@ func (r *reader) Lookup(id api.Hash) (*api.Record, api.Verdict, bool) {
 	f := r.feeds[n.rec.Feed]
 	rec := *n.rec
 	v := api.Verdict{Accepted: n.out.Void == nil, Held: !n.onBranch(f.active), Final: n.onBranch(f.final), Reason: n.out.Void}
+	if v.Reason == nil && r.m.forked && !f.stand[n] && (n.onBranch(f.end(f.final)) || f.active != nil && f.active.hides(n, nil)) {
+		return &rec, api.Verdict{Final: v.Final, Reason: kernelVoid("cut", "the feed was cut before this record").Void}, true
+	}
 	return &rec, v, true
 }
 

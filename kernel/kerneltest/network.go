@@ -22,9 +22,13 @@ const maxStep = 1 << 20
 // everything from one goroutine gives the same trace for the same seed. Handshakes are the production code and frames travel encoded, but
 // a handshake takes no time.
 //
-// A link delays frames without reordering them and may lose some, which a real session does not: it stands for full queues. A partition
-// ends the sessions across it at once.
+// A link delays frames and may lose, repeat or reorder some, which a real session does not: it stands for full queues, for sessions that
+// follow each other fast, and for what a hostile peer may do anyhow. A partition ends the sessions across it at once; a blocked direction ends
+// them when the deaf side has heard nothing for three heartbeats.
 type Network struct {
+	// Tap sees every frame that arrives, encoded, before its receiver does; nil for nobody. It must not modify the frame.
+	Tap func(at time.Time, from, to api.DID, frame []byte)
+
 	mu     sync.Mutex
 	rand   *rand.Rand
 	now    time.Time
@@ -36,19 +40,36 @@ type Network struct {
 	link   Link
 	links  map[[2]api.DID]Link
 	island map[api.DID]int // nil without a partition
+	walls  map[[2]api.DID]bool
+	counts NetCounts
 }
 
-// Link is one direction between two nodes. A frame takes Delay plus up to Jitter and is lost with probability Loss.
+// Link is one direction between two nodes. A frame takes Delay plus up to Jitter, plus its length at Rate behind the frames before it.
 type Link struct {
 	Delay, Jitter time.Duration
-	Loss          float64
+	Rate          int     // bytes a second, 0 for no limit
+	Loss          float64 // probability that a frame is lost
+	Repeat        float64 // probability that it arrives twice, the second time on its own
+	Reorder       float64 // probability that it does not wait for the frames before it
+}
+
+// NetCounts counts what became of frames.
+type NetCounts struct {
+	Arrived, Lost, Repeated, Reordered, Walled uint64
+}
+
+// Counts returns the counters since NewNetwork.
+func (n *Network) Counts() NetCounts {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.counts
 }
 
 // NewNetwork returns an empty network whose time is now and whose links are perfect.
 func NewNetwork(seed uint64, now time.Time) *Network {
 	return &Network{
 		rand: rand.New(rand.NewPCG(seed, 0x6e6574)), now: now,
-		nodes: map[api.DID]*SimTransport{}, hosts: map[string]api.DID{}, links: map[[2]api.DID]Link{},
+		nodes: map[api.DID]*SimTransport{}, hosts: map[string]api.DID{}, links: map[[2]api.DID]Link{}, walls: map[[2]api.DID]bool{},
 	}
 }
 
@@ -132,6 +153,34 @@ func (n *Network) SetLink(a, b api.DID, l Link) {
 	n.links[[2]api.DID{a, b}], n.links[[2]api.DID{b, a}] = l, l
 }
 
+// SetOneWay sets the link of one direction.
+func (n *Network) SetOneWay(from, to api.DID, l Link) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.links[[2]api.DID{from, to}] = l
+}
+
+// Block loses every frame of one direction until Heal. A session of the two ends when to has heard nothing for three heartbeats, and they
+// make no new one.
+func (n *Network) Block(from, to api.DID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	way := [2]api.DID{from, to}
+	n.walls[way] = true
+	deaf := n.nodes[to]
+	if deaf == nil || deaf.sessions[from] == nil {
+		return
+	}
+	p := deaf.sessions[from].pipe
+	n.at(n.now.Add(3*deaf.opts.Heartbeat), func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.walls[way] {
+			n.end(p, "nothing heard")
+		}
+	})
+}
+
 // Partition splits the network into the given islands; nodes in none of them form one more. It replaces an earlier partition.
 func (n *Network) Partition(islands ...[]api.DID) {
 	n.mu.Lock()
@@ -152,11 +201,12 @@ func (n *Network) Partition(islands ...[]api.DID) {
 	}
 }
 
-// Heal ends a partition. Kept peers find each other again by their retries.
+// Heal ends a partition and all blocks. Kept peers find each other again by their retries.
 func (n *Network) Heal() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.island = nil
+	clear(n.walls)
 }
 
 func (n *Network) node(d api.DID) *SimTransport {

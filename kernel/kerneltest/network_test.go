@@ -2,6 +2,7 @@ package kerneltest
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -151,5 +152,83 @@ func TestNetworkCrash(t *testing.T) {
 	}
 	if _, downs, _ := b.log.Counts(a.Self()); downs != 0 {
 		t.Error("a dead node was told")
+	}
+}
+
+// TestLinks: a link repeats, reorders and slows frames down as it says, in one direction; a wall lets nothing through and ends the session.
+func TestLinks(t *testing.T) {
+	type pair struct {
+		net  *Network
+		a, b *SimTransport
+		got  []byte
+		at   []time.Duration
+	}
+	meet := func() *pair {
+		p := &pair{net: NewNetwork(1, epoch)}
+		log := NewPeerLog(nil)
+		log.OnFrame = func(_ api.DID, f wire.Frame) {
+			p.got, p.at = append(p.got, f.(*wire.Push).Envelopes[0][0]), append(p.at, p.net.Now().Sub(epoch))
+		}
+		for i, h := range []transport.Handler{NewPeerLog(nil), log} {
+			tr, err := p.net.Join(transport.Options{Key: NodeKey(fmt.Sprint(i)), Heartbeat: time.Second}, h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.a, p.b = p.b, tr
+		}
+		if _, err := p.a.Dial(t.Context(), p.b.Addresses()[0]); err != nil {
+			t.Fatal(err)
+		}
+		p.net.Step(epoch)
+		return p
+	}
+	send := func(p *pair, n, size int) {
+		for i := range n {
+			body := make([]byte, size)
+			body[0] = byte(i)
+			if err := p.a.Send(p.b.Self(), &wire.Push{Space: make([]byte, 32), Envelopes: [][]byte{body}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.net.Step(p.net.Now().Add(time.Minute))
+	}
+	jitter := Link{Delay: 10 * time.Millisecond, Jitter: 50 * time.Millisecond}
+
+	p := meet()
+	p.net.SetOneWay(p.a.Self(), p.b.Self(), jitter)
+	if send(p, 50, 1); len(p.got) != 50 || !slices.IsSorted(p.got) {
+		t.Errorf("jitter alone: %v", p.got)
+	}
+	p = meet()
+	l := jitter
+	l.Repeat = 1
+	p.net.SetOneWay(p.a.Self(), p.b.Self(), l)
+	if send(p, 50, 1); len(p.got) != 100 || p.net.Counts().Repeated != 50 {
+		t.Errorf("repeated: %d", len(p.got))
+	}
+	p = meet()
+	l = jitter
+	l.Reorder = 0.5
+	p.net.SetOneWay(p.a.Self(), p.b.Self(), l)
+	if send(p, 50, 1); len(p.got) != 50 || slices.IsSorted(p.got) {
+		t.Errorf("reordered: %v", p.got)
+	}
+	p = meet()
+	p.net.SetOneWay(p.b.Self(), p.a.Self(), Link{Loss: 1})
+	p.net.SetOneWay(p.a.Self(), p.b.Self(), Link{Rate: 1000})
+	if send(p, 3, 1000); len(p.at) != 3 || p.at[2] < 3*time.Second || p.at[2] > 4*time.Second {
+		t.Errorf("a slow link: %v", p.at)
+	}
+	p = meet()
+	p.net.Block(p.a.Self(), p.b.Self())
+	if send(p, 3, 1); len(p.got) != 0 || p.net.Counts().Walled != 3 || len(p.a.Peers()) != 0 {
+		t.Errorf("walled: %v, %+v, %v", p.got, p.net.Counts(), p.a.Peers())
+	}
+	if _, err := p.b.Dial(t.Context(), p.a.Addresses()[0]); api.KindOf(err) != api.Unavailable {
+		t.Errorf("through the wall: %v", err)
+	}
+	p.net.Heal()
+	if _, err := p.b.Dial(t.Context(), p.a.Addresses()[0]); err != nil {
+		t.Error(err)
 	}
 }

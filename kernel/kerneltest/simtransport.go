@@ -75,7 +75,7 @@ func (t *SimTransport) leave(why string) {
 	n := t.net
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if t.left {
+	if t.isGone() {
 		return
 	}
 	if n.nodes[t.self] == t {
@@ -145,7 +145,8 @@ func (t *SimTransport) connect(a transport.Address) error {
 	}
 	n.mu.Lock()
 	other := n.nodes[a.Node]
-	reachable := other != nil && n.hosts[hostPort(a)] == a.Node && n.island[t.self] == n.island[a.Node] && !t.isGone() && !other.isGone()
+	reachable := other != nil && n.hosts[hostPort(a)] == a.Node && n.island[t.self] == n.island[a.Node] && !t.isGone() && !other.isGone() &&
+		!n.walls[[2]api.DID{t.self, a.Node}] && !n.walls[[2]api.DID{a.Node, t.self}]
 	if t.sessions[a.Node] != nil {
 		n.mu.Unlock()
 		return nil
@@ -275,21 +276,56 @@ func (t *SimTransport) Send(node api.DID, f wire.Frame) error {
 	t.stats.FramesSent++
 	t.stats.BytesSent += uint64(len(b))
 	l := n.linkOf(t.self, node)
-	if l.Loss > 0 && n.rand.Float64() < l.Loss {
+	switch {
+	case n.walls[[2]api.DID{t.self, node}]:
+		n.counts.Walled++
+		return nil
+	case n.chance(l.Loss):
+		n.counts.Lost++
 		return nil
 	}
+	due := n.arrival(l)
+	if l.Rate > 0 {
+		due = latest(due, s.last).Add(time.Duration(len(b)) * time.Second / time.Duration(l.Rate))
+	}
+	if n.chance(l.Reorder) {
+		n.counts.Reordered++
+	} else {
+		due = latest(due, s.last)
+		s.last = due
+	}
+	s.travel(due, b)
+	if n.chance(l.Repeat) {
+		n.counts.Repeated++
+		s.travel(latest(n.arrival(l), due), b)
+	}
+	return nil
+}
+
+// chance draws, unless it is certain. The caller holds mu.
+func (n *Network) chance(p float64) bool { return p > 0 && n.rand.Float64() < p }
+
+// arrival draws when a frame sent now arrives. The caller holds mu.
+func (n *Network) arrival(l Link) time.Time {
 	due := n.now.Add(l.Delay)
 	if l.Jitter > 0 {
 		due = due.Add(time.Duration(n.rand.Int64N(int64(l.Jitter))))
 	}
-	if due.Before(s.last) {
-		due = s.last
+	return due
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
 	}
-	s.last = due
+	return a
+}
+
+// travel plans the arrival of a frame. The caller holds mu.
+func (s *simSide) travel(due time.Time, b []byte) {
 	s.frames++
 	s.bytes += len(b)
-	n.at(due, func() { s.other.deliver(b) })
-	return nil
+	s.t.net.at(due, func() { s.other.deliver(b) })
 }
 
 // deliver hands over a frame that the other side sent.
@@ -303,10 +339,15 @@ func (s *simSide) deliver(b []byte) {
 		s.received++
 		s.t.stats.FramesReceived++
 		s.t.stats.BytesReceived += uint64(len(b))
+		n.counts.Arrived++
 	}
+	now := n.now
 	n.mu.Unlock()
 	if !ok {
 		return
+	}
+	if n.Tap != nil {
+		n.Tap(now, s.other.t.self, s.t.self, b)
 	}
 	f, err := wire.Decode(b)
 	if err != nil {

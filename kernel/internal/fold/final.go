@@ -30,7 +30,7 @@ func encodeSupport(s api.Support) []byte {
 }
 
 func decodeStated(k, v []byte) (stated, error) {
-	if len(k) != 113 || len(v) != 18 {
+	if len(k) != 121 || len(v) != 18 {
 		return stated{}, api.Errorf("fold.final", api.Internal, "a stored statement is damaged; run `icnctl state rebuild`")
 	}
 	return stated{
@@ -39,29 +39,24 @@ func decodeStated(k, v []byte) (stated, error) {
 	}, nil
 }
 
-// state notes that the record at by makes a statement, or no longer does.
-func (s *State) state(st statement, by api.Position, on bool) error {
-	if st.by.Need == 0 {
-		return nil
-	}
+// state notes that the record at by makes a statement. It counts for good, even if the feed that makes it turns out to be forked: what enough feeds
+// have stated must not cease to be final because one of them lies later.
+func (s *State) state(st statement, by api.Position) error {
 	pos := st.pos
-	k := finalKey(pos, by)
+	if st.by.Need == 0 || pos.Feed == by.Feed {
+		return nil // a feed cannot speak for itself
+	}
+	k, v := finalKey(pos, by), encodeSupport(st.by)
 	if s.finals[pos.Feed] == nil {
 		s.finals[pos.Feed] = map[string][]byte{}
 	}
-	if on {
-		v := encodeSupport(st.by)
-		s.finals[pos.Feed][string(k)] = v
-		s.batch.Set(k, v)
-	} else {
-		s.finals[pos.Feed][string(k)] = nil
-		s.batch.Delete(k)
-	}
+	s.finals[pos.Feed][string(k)] = v
+	s.batch.Set(k, v)
 	f, err := s.Feed(pos.Feed)
 	if err != nil || f == nil {
 		return err
 	}
-	if on && st.by.Need == 1 && f.Fork == 0 && !f.Pending && pos.Seq > f.Final.Seq {
+	if st.by.Need == 1 && f.Fork == 0 && !f.Pending && pos.Seq > f.Final.Seq {
 		has, err := s.Has(pos)
 		if err != nil {
 			return err
@@ -72,7 +67,7 @@ func (s *State) state(st statement, by api.Position, on bool) error {
 	}
 	f.Pending = true
 	s.dirty[f.ID] = f
-	s.work = append(s.work, work{feed: f.ID, full: !on})
+	s.work = append(s.work, work{feed: f.ID})
 	return nil
 }
 
@@ -115,7 +110,7 @@ func (s *State) settle() error {
 			}
 			continue
 		}
-		if err := s.refinal(f, w.full); err != nil {
+		if err := s.refinal(f); err != nil {
 			return err
 		}
 	}
@@ -126,7 +121,7 @@ func (s *State) settle() error {
 // refinal computes a feed's final mark from all statements about it: in order of seq, each position that is stored, stated by enough, and continues
 // the one before. So it is a function of the set, whatever came first. In a feed with one branch nothing at or below the present mark can
 // change, so only what lies between it and the tip is looked at.
-func (s *State) refinal(f *Feed, full bool) error {
+func (s *State) refinal(f *Feed) error {
 	if f.Fork != 0 {
 		if err := s.touch(f); err != nil {
 			return err
@@ -137,10 +132,7 @@ func (s *State) refinal(f *Feed, full bool) error {
 	to := uint64(math.MaxUint64 - 1)
 	pending := false
 	if f.Fork == 0 {
-		to = f.Tip.Seq
-		if !full {
-			m = f.Final
-		}
+		to, m = f.Tip.Seq, f.Final
 		if pending, err = s.statedFrom(f.ID, to+1); err != nil {
 			return err
 		}
@@ -244,7 +236,7 @@ func (s *State) stated(feed api.Hash, from, to uint64) ([]stated, error) {
 	type kv struct{ k, v []byte }
 	var kvs []kv
 	for k, v := range over {
-		if v != nil && k >= string(lo) && k < string(hi) {
+		if k >= string(lo) && k < string(hi) {
 			kvs = append(kvs, kv{[]byte(k), v})
 		}
 	}
@@ -274,8 +266,8 @@ func (s *State) stated(feed api.Hash, from, to uint64) ([]stated, error) {
 func (s *State) statedFrom(feed api.Hash, from uint64) (bool, error) {
 	lo := key(nsFinal, feed[:], be(from))
 	over := s.finals[feed]
-	for k, v := range over {
-		if v != nil && k >= string(lo) {
+	for k := range over {
+		if k >= string(lo) {
 			return true, nil
 		}
 	}
@@ -284,10 +276,5 @@ func (s *State) statedFrom(feed api.Hash, from uint64) (bool, error) {
 		return false, err
 	}
 	defer it.Close()
-	for ok := it.First(); ok; ok = it.Next() {
-		if v, changed := over[string(it.Key())]; !changed || v != nil {
-			return true, nil
-		}
-	}
-	return false, it.Err()
+	return it.First(), it.Err()
 }

@@ -18,7 +18,7 @@ const (
 	nsRow     = 'A' // feed class key seq id  -> value: what Apply may read
 	nsCounter = 'C' // app 0 key              -> int64
 	nsIndex   = 'X' // app 0 key              -> value
-	nsFinal   = 'N' // feed seq id feed' seq' -> support: position stated final by the record at feed' seq'
+	nsFinal   = 'N' // feed seq id feed' seq' id'[:8] -> support: position stated final by the record at feed' seq'
 	nsCut     = 'K' // feed feed' seq' id'    -> seq id: where the record at feed' seq' cuts the feed
 	nsCutter  = 'Y' // feed' seq' id' feed    -> nothing: the same, by who cuts
 	nsRebase  = 'B' // feed seq id feed'      -> seq' feed'' seq'' id'': the first record to cite a cut of its feed, and what it stands on
@@ -112,7 +112,7 @@ func splitRow(k []byte) (feed api.Hash, name []byte, seq uint64, id api.Hash) {
 }
 
 func finalKey(p, by api.Position) []byte {
-	return key(nsFinal, p.Feed[:], be(p.Seq), p.ID[:], by.Feed[:], be(by.Seq))
+	return key(nsFinal, p.Feed[:], be(p.Seq), p.ID[:], by.Feed[:], be(by.Seq), by.ID[:8])
 }
 
 // upper returns the first key after all keys that start with prefix, nil when there is none.

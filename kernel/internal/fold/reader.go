@@ -189,6 +189,16 @@ func (r *Reader) Has(p api.Position) bool {
 	return r.note(err) && on
 }
 
+// Before implements api.Reader.
+func (r *Reader) Before(a, b api.Position) bool {
+	f, err := r.feed(a.Feed)
+	if !r.note(err) || f == nil || a.Feed != b.Feed || a.Seq == 0 || a.Seq > b.Seq || !r.Stored(a) || !r.Stored(b) {
+		return false
+	}
+	on, err := r.onBranch(f, a.Seq, a.ID, Mark{b.Seq, b.ID})
+	return r.note(err) && on
+}
+
 // Cuts implements api.Reader.
 func (r *Reader) Cuts(feed api.Hash) []api.CutState {
 	f, err := r.feed(feed)

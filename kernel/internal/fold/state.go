@@ -87,13 +87,13 @@ type State struct {
 	// What the store does not hold yet.
 	batch   store.Batch
 	recs    map[api.Position]*Stored
-	over    map[string][]row // rows written since the last commit, by feed and name
-	finals  map[api.Hash]map[string][]byte // statements since the last commit by key; nil: withdrawn
+	over    map[string][]row               // rows written since the last commit, by feed and name
+	finals  map[api.Hash]map[string][]byte // statements since the last commit by key
 	dirty   map[api.Hash]*Feed
 	counted []*counter // counters changed since the last commit
 	commits []api.Commit
-	next    uint64 // next local log number
-	work    []work // feeds whose final mark may move, or how they stand
+	next    uint64                // next local log number
+	work    []work                // feeds whose final mark may move, or how they stand
 	cutsOf  map[api.Hash][]change // cuts that came or went since the last commit, by feed that is cut
 	cutting map[string]bool       // the same by store key of who cuts; false: withdrawn
 	touched map[api.Hash]standing // how feeds stood before the work that waits for them
@@ -115,7 +115,6 @@ type State struct {
 
 type work struct {
 	feed api.Hash
-	full bool // a statement was withdrawn: start from nothing
 	cut  bool // how the feed stands may have changed: see touch
 }
 
@@ -270,6 +269,11 @@ func (s *State) Put(e *record.Envelope) error {
 		for i := range tx.rows {
 			s.putRow(f, tx.rows[i].name, Mark{p.Seq, p.ID}, tx.rows[i].val)
 		}
+		for _, st := range tx.finals {
+			if err := s.state(st, p); err != nil {
+				return err
+			}
+		}
 	}
 	s.dirty[f.ID] = f
 	if tx != nil {
@@ -423,14 +427,6 @@ func (s *State) do(p api.Position, t *tx, sign int64) error {
 	}
 	for _, a := range t.adds {
 		if err := s.count(a.key, sign*a.delta); err != nil {
-			return err
-		}
-	}
-	for _, fin := range t.finals {
-		if fin.pos.Feed == p.Feed {
-			continue // a feed cannot speak for itself
-		}
-		if err := s.state(fin, p, sign > 0); err != nil {
 			return err
 		}
 	}

@@ -244,6 +244,14 @@ func (e *Engine) one(now time.Time, it Item) (stored bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	// Letting what it cites through may have let a copy of this very record through that waited for it.
+	if has, err = e.State.Has(p); err != nil {
+		return false, err
+	}
+	if has {
+		e.settle(it, Duplicate, "", nil)
+		return false, nil
+	}
 	if len(missing) > 0 {
 		if !e.room.Add(now, it.Envelope, e.quiet(it), missing, time.Time{}) {
 			e.settle(it, Refused, RoomFull, api.Errorf("record.submit", api.Unavailable, "too many records wait for others; send it again later"))

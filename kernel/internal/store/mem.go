@@ -1,9 +1,13 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -89,6 +93,70 @@ func (m *Mem) Crash() *Mem {
 		panic(fmt.Sprintf("store.Mem.Crash: %v", err))
 	}
 	return n
+}
+
+// CrashTorn is a loss of power in the middle of writing the log: all that was synced survives, and of what was written since then the log has
+// the first bytes, as many as cut says, modulo what there is. The old store must not have failed and not be in use by other goroutines.
+func (m *Mem) CrashTorn(cut uint32) *Mem {
+	n, err := m.crashTorn(cut)
+	if err != nil {
+		panic(fmt.Sprintf("store.Mem.CrashTorn: %v", err))
+	}
+	return n
+}
+
+func (m *Mem) crashTorn(cut uint32) (*Mem, error) {
+	kept := m.fs.CrashClone(vfs.CrashCloneCfg{})
+	b := m.NewBatch()
+	failed := m.Commit(b, true) != nil
+	b.Close()
+	if !failed {
+		if err := tear(kept, m.fs.CrashClone(vfs.CrashCloneCfg{}), cut); err != nil {
+			return nil, err
+		}
+	}
+	f := m.faults
+	_ = m.Close() // the disk it would complain about is gone
+	return openMem(kept, Faults{LoseUnsynced: f.LoseUnsynced, KeepPercent: f.KeepPercent, Seed: f.Seed + 1})
+}
+
+// tear appends to the newest log in kept a part of what the same log has more in whole.
+func tear(kept, whole *vfs.MemFS, cut uint32) error {
+	names, err := kept.List(memDir)
+	if err != nil {
+		return err
+	}
+	slices.Sort(names)
+	for _, name := range slices.Backward(names) {
+		if !strings.HasSuffix(name, ".log") {
+			continue
+		}
+		name = kept.PathJoin(memDir, name)
+		was, err := read(kept, name)
+		if err != nil {
+			return err
+		}
+		is, err := read(whole, name)
+		if err != nil || len(is) <= len(was) {
+			return nil // a newer log was begun meanwhile, or nothing was written
+		}
+		f, err := kept.Create(name, vfs.WriteCategoryUnspecified)
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(is[:len(was)+int(cut)%(len(is)-len(was))])
+		return errors.Join(err, f.Sync(), f.Close())
+	}
+	return nil
+}
+
+func read(fs vfs.FS, name string) ([]byte, error) {
+	f, err := fs.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(f)
+	return b, errors.Join(err, f.Close())
 }
 
 func (m *Mem) crash() (*Mem, error) {

@@ -24,7 +24,10 @@ func TestMain(m *testing.M) {
 		fmt.Print(err)
 		return
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		server.Stop()
+		os.Exit(code)
+	}))
 }
 
 func TestStoreOnDisk(t *testing.T) {

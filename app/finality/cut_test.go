@@ -1,0 +1,288 @@
+package finality
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/kerneltest"
+)
+
+// cutFeed announces a cut by the registrar, on node 0.
+func (c *council) cutFeed(who string, q Request) api.Hash {
+	c.t.Helper()
+	m := c.nodes[0]
+	q.Topic, q.Device = "chat", m.Signer(who).Device()
+	feed, _, _, err := New().Cut(context.Background(), m.Host("finality"), self(m), c.space, q, api.WaitLocal)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.gather(m)
+	return feed
+}
+
+// cutAt is the newest final cut of a feed as a node has it.
+func (c *council) cutAt(node int, feed api.Hash) (by, at api.Position, n int) {
+	r := c.nodes[node].Read("chat")
+	defer r.Close()
+	for _, s := range r.Cuts(feed) {
+		if s.Final {
+			by, at = s.By, s.At
+			n++
+		}
+	}
+	return by, at, n
+}
+
+func (c *council) verdict(node int, p api.Position) api.Verdict {
+	r := c.nodes[node].Read("chat")
+	defer r.Close()
+	_, v, _ := r.Record(p)
+	return v
+}
+
+func (c *council) same(nodes ...int) {
+	c.t.Helper()
+	for _, i := range nodes[1:] {
+		for _, app := range []string{"chat", "finality"} {
+			if c.nodes[i].Digest(app) != c.nodes[nodes[0]].Digest(app) {
+				c.t.Fatalf("nodes %d and %d differ in %s", nodes[0], i, app)
+			}
+		}
+	}
+}
+
+// With one witness a cut is a local matter: what the witness has seen stands, what comes later without knowing the cut is void, and the author goes
+// on by citing it.
+func TestCutByLoneWitness(t *testing.T) {
+	c := newCouncil(t, 1, 1, 1)
+	c.gather(c.nodes[0])
+	c.run(0)
+	c.say(0, "bob", "say")
+	two := c.say(0, "bob", "say")
+	feed := c.cutFeed("bob", Request{})
+	c.run(0)
+	by, at, n := c.cutAt(0, feed)
+	if n != 1 || at != two {
+		t.Fatalf("%d final cuts, at %v; want one at %v", n, at, two)
+	}
+	late := c.say(0, "bob", "say")
+	c.run(0)
+	if v := c.verdict(0, late); v.Accepted || v.Reason == nil || v.Reason.Rule != "cut" {
+		t.Errorf("a record that does not know the cut: %+v, want void by the cut", v)
+	}
+	on := c.say(0, "bob", "say", by)
+	c.run(0)
+	if v := c.verdict(0, on); !v.Accepted || !v.Final {
+		t.Errorf("a record that cites the cut: %+v, want accepted and final", v)
+	}
+	r := c.nodes[0].Read("chat")
+	defer r.Close()
+	if b, _, _ := r.Own(feed, []byte("n")); string(b) != "xxx" || r.Counter([]byte("said")) != 3 {
+		t.Errorf("row %q, counter %d: want the void record left out", b, r.Counter([]byte("said")))
+	}
+}
+
+// Scenario 7, freeze-mid-lock: the cut reaches some witnesses while a record has some locks. The chain goes on, and the record has one verdict
+// everywhere.
+func TestScenario7_FreezeMidLock(t *testing.T) {
+	for seed := range uint64(20) {
+		c := newCouncil(t, 4, 3, seed)
+		c.gather(c.nodes[0])
+		everybody := []int{0, 1, 2, 3}
+		c.run(everybody...)
+		c.say(1, "bob", "say")
+		c.run(everybody...)
+		mid := c.say(1, "bob", "say")
+		c.run(1, 2) // two locks, none of them the registrar's
+		feed := c.cutFeed("bob", Request{})
+		c.run(0, 3)
+		c.run(everybody...)
+		by, _, n := c.cutAt(0, feed)
+		if n != 1 {
+			t.Fatalf("seed %d: %d final cuts, want 1", seed, n)
+		}
+		on := c.say(1, "bob", "say", by)
+		c.run(everybody...)
+		c.wantFinal(on, true, everybody...)
+		c.wantFinal(mid, true, everybody...)
+		for _, i := range everybody {
+			if c.verdict(i, mid).Accepted != c.verdict(0, mid).Accepted {
+				t.Fatalf("seed %d: two verdicts on the record in the middle", seed)
+			}
+		}
+		c.same(everybody...)
+	}
+}
+
+// Scenario 6, hidden-certificate: one bad witness signs both branches, the author hides what enough have locked, a cut chooses the other branch if it
+// may, and then he shows it. What was final stays final.
+func TestScenario6_HiddenCertificate(t *testing.T) {
+	for seed := range uint64(40) {
+		c := newCouncil(t, 4, 3, seed)
+		c.gather(c.nodes[0])
+		c.run(0, 1, 2, 3)
+		root := c.say(1, "mal", "say")
+		c.run(0, 1, 2, 3)
+		left := c.sayAfter(1, "mal", "say", root)
+		c.betray(c.nodes[0].Signer("w3"), left)
+		hidden := c.all
+		c.run(1, 2) // w1, w2 and the bad w3 lock left; some may hold it
+		hidden, c.all = c.all, hidden[:len(hidden)-2:len(hidden)-2]
+		seen := c.rng.IntN(2) == 0 // whether w2's statements get out
+		if seen {
+			for _, r := range hidden[len(c.all):] {
+				if r.Device == self(c.nodes[2]).Device() {
+					c.all = append(c.all, r)
+				}
+			}
+		}
+		right := c.sayAfter(0, "mal", "say", root)
+		c.betray(c.nodes[0].Signer("w3"), right)
+		feed := c.cutFeed("mal", Request{Adopt: right})
+		c.run(0)
+		final := c.final(1, left) || c.final(2, left)
+		c.all = append([]*api.Record(nil), c.all...)
+		have := map[api.Hash]bool{}
+		for _, r := range c.all {
+			have[r.ID] = true
+		}
+		for _, r := range hidden {
+			if !have[r.ID] {
+				c.all = append(c.all, r)
+			}
+		}
+		c.run(0, 1, 2)
+		if final && !c.final(0, left) {
+			t.Fatalf("seed %d: what was final is not", seed)
+		}
+		for n := range 3 {
+			if c.final(n, left) && c.final(n, right) {
+				t.Fatalf("seed %d: both branches are final at node %d", seed, n)
+			}
+		}
+		if _, at, n := c.cutAt(0, feed); n > 0 && final && at == right {
+			t.Fatalf("seed %d: the cut chose against what was final", seed)
+		}
+		c.same(0, 1, 2)
+	}
+}
+
+// A new device goes on where the old one was cut.
+func TestSuccessorGoesOn(t *testing.T) {
+	c := newCouncil(t, 1, 1, 1)
+	c.gather(c.nodes[0])
+	c.run(0)
+	c.say(0, "old", "say")
+	c.say(0, "old", "say")
+	next := c.nodes[0].Signer("new").Device()
+	feed := c.cutFeed("old", Request{Next: next})
+	c.run(0)
+	by, _, _ := c.cutAt(0, feed)
+	p := c.say(0, "new", "say", by)
+	r := c.nodes[0].Read("chat")
+	defer r.Close()
+	if b, _, _ := r.Own(p.Feed, []byte("n")); string(b) != "xxx" {
+		t.Errorf("the successor's row is %q, want what the old device had and one more", b)
+	}
+}
+
+// Any history of talk, forks, cuts and partitions: no final position ever changes its verdict or vanishes, chains go on, and all end alike.
+func TestCutsUnderPartitions(t *testing.T) {
+	for seed := range uint64(25) {
+		c := newCouncil(t, 4, 3, seed)
+		c.gather(c.nodes[0])
+		everybody := []int{0, 1, 2, 3}
+		c.run(everybody...)
+		finals := map[api.Position]bool{}
+		check := func() {
+			t.Helper()
+			for _, i := range everybody {
+				for _, rec := range c.nodes[i].Records() {
+					if rec.Topic.Name != "chat" {
+						continue
+					}
+					v := c.verdict(i, rec.Position())
+					was, known := finals[rec.Position()]
+					if v.Final && known && was != v.Accepted {
+						t.Fatalf("seed %d: node %d has final %v as %v, it was %v", seed, i, rec.Position(), v.Accepted, was)
+					}
+					if v.Final {
+						finals[rec.Position()] = v.Accepted
+					}
+				}
+			}
+		}
+		cuts := 0
+		for range 25 {
+			node := c.rng.IntN(4)
+			who := fmt.Sprint("p", node) // each author is at home on one node
+			switch c.rng.IntN(8) {
+			case 0:
+				q := Request{Topic: "chat", Device: c.nodes[0].Signer(who).Device()}
+				_, _, _, err := New().Cut(context.Background(), c.nodes[0].Host("finality"), self(c.nodes[0]), c.space, q, api.WaitLocal)
+				if err == nil {
+					cuts++
+				} else if api.KindOf(err) != api.Conflict {
+					t.Fatal(err)
+				}
+				c.gather(c.nodes[0])
+			case 1:
+				if who != "p3" { // p3 is the one who forks
+					break
+				}
+				p := c.say(node, who, "say")
+				if p.Seq > 1 {
+					r := c.nodes[node].Read("chat")
+					rec, _, _ := r.Record(p)
+					r.Close()
+					c.sayAfter(c.rng.IntN(1), "p3", "say", api.Position{})
+					_ = rec
+				}
+			default:
+				feed := c.nodes[0].Host("finality").Feed(api.Topic{Space: c.space, Name: "chat"}, c.nodes[0].Signer(who).Device())
+				var cite []api.Position
+				if by, _, n := c.cutAt(node, feed); n > 0 && c.rng.IntN(3) > 0 {
+					cite = append(cite, by)
+				}
+				c.say(node, who, "say", cite...)
+			}
+			part := everybody[:1+c.rng.IntN(4)]
+			if c.rng.IntN(2) == 0 {
+				part = everybody[c.rng.IntN(4):]
+			}
+			c.run(part...)
+			check()
+		}
+		c.run(everybody...)
+		c.run(everybody...)
+		check()
+		c.same(everybody...)
+		if cuts > 0 {
+			total := 0
+			for _, who := range []string{"p0", "p1", "p2", "p3"} {
+				feed := c.nodes[0].Host("finality").Feed(api.Topic{Space: c.space, Name: "chat"}, c.nodes[0].Signer(who).Device())
+				by, _, n := c.cutAt(0, feed)
+				total += n
+				if n > 0 && who != "p3" {
+					var home int
+					fmt.Sscanf(who, "p%d", &home)
+					on := c.say(home, who, "say", by)
+					c.run(everybody...)
+					c.wantFinal(on, true, everybody...)
+					if !c.verdict(0, on).Accepted {
+						t.Errorf("seed %d: %s cannot go on: %+v", seed, who, c.verdict(0, on))
+					}
+				}
+			}
+			if total == 0 {
+				t.Errorf("seed %d: %d cuts announced and none is final", seed, cuts)
+			}
+		}
+	}
+}
+
+var _ = fact.CutTopic
+var _ = kerneltest.Signer

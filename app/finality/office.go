@@ -1,0 +1,133 @@
+package finality
+
+import (
+	"context"
+	"slices"
+
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/codec"
+	"github.com/intercooperative/icn/kernel/api"
+)
+
+// isRegistrar reports whether self cuts feeds in the space.
+func isRegistrar(s *fact.Space, self api.Signer) bool {
+	o, ok := s.Office(fact.Registrar)
+	return ok && self != nil && o.Device == self.Device() && o.DID == self.DID()
+}
+
+// settleDrafts makes the cuts for which enough witnesses have promised, of the given feeds.
+func settleDrafts(ctx context.Context, host api.Host, space api.Hash, feeds []api.Hash) error {
+	r := host.Read()
+	defer r.Close()
+	s, ok := fact.Open(r, space)
+	if !ok {
+		return nil
+	}
+	for _, feed := range feeds {
+		b, _, ok := r.Own(s.Cutter(), rowDraft(feed))
+		d := get[draft](b, ok)
+		if !ok || cutNumber(r, s, feed) >= d.Number {
+			continue
+		}
+		c, deps, ok := cutOf(r, s, feed, &d)
+		if !ok {
+			continue
+		}
+		draft := api.Draft{Topic: api.Topic{Space: space, Name: fact.CutTopic}, Deps: fact.Deps(deps), Kind: kindCut, Body: codec.MustMarshal(c)}
+		_, err := host.Append(ctx, host.Self(), draft, api.WaitLocal)
+		if api.KindOf(err) == api.Refused {
+			host.Log().Error("a cut is refused", "space", space.Short(), "feed", feed.Short(), "err", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func cutNumber(r api.Reader, s *fact.Space, feed api.Hash) uint64 {
+	b, _, ok := r.Own(s.Cutter(), rowCut(feed))
+	return number(b, ok)
+}
+
+// cutOf builds the cut that a draft announces and what it cites, once enough witnesses have promised.
+func cutOf(r api.Reader, s *fact.Space, feed api.Hash, d *draft) (*cut, []api.Position, bool) {
+	c := &cut{Target: d.Target, Number: d.Number}
+	var deps []api.Position
+	voices := map[uint64]int{}
+	enough := false
+	for _, w := range s.Finality() {
+		p, at, ok := s.Promise(w, feed)
+		if !ok || p.Number != d.Number {
+			continue
+		}
+		deps = append(deps, at)
+		voices[p.Epoch]++
+		enough = enough || voices[p.Epoch] >= int(p.Need)
+		if p.At.Seq > c.At.Seq {
+			c.At = p.At
+		}
+	}
+	if !enough {
+		return nil, nil, false
+	}
+	if most := c.At.Position(feed); d.Adopt.Seq > c.At.Seq && (most.Seq == 0 || r.Before(most, d.Adopt.Position(feed))) {
+		c.At = d.Adopt
+	}
+	if c.At.Seq > 0 {
+		if at := c.At.Position(feed); r.Before(at, at) {
+			deps = append(deps, at)
+		} else {
+			return nil, nil, false // it is certified and will come
+		}
+	}
+	return c, deps, true
+}
+
+// Request asks for a cut of a device's feed in a topic.
+type Request struct {
+	Topic  string
+	Device api.Key
+	Adopt  api.Position   // of a forked feed the branch to choose; zero for none
+	Next   api.Key        // who goes on; zero: the feed itself
+	Causes []api.Position // records for the sake of which it is cut
+}
+
+// Cut announces a cut of a feed. The caller's signer must be the registrar of the space on this node; witnesses' promises and the cut itself follow
+// by themselves. While a cut of the feed is under way another is a Conflict. It returns the feed and the number of the cut.
+func (a *App) Cut(ctx context.Context, host api.Host, signer api.Signer, space api.Hash, q Request, wait api.Wait) (feed api.Hash, number uint64, rc api.Receipt, err error) {
+	const op = "feed.cut"
+	r := host.Read()
+	defer r.Close()
+	s, ok := fact.Open(r, space)
+	if !ok {
+		return feed, 0, rc, api.Errorf(op, api.NotFound, "space %s: its genesis is not on this node (yet)", space)
+	}
+	if !isRegistrar(s, signer) {
+		o, _ := s.Office(fact.Registrar)
+		return feed, 0, rc, api.Refusal(op, &api.Reason{
+			Domain: Domain, Rule: "not-registrar", Text: "only the registrar of " + s.Genesis.Name + " cuts feeds",
+			Inputs: map[string]string{"registrar": string(o.DID)}, Remedy: "ask " + string(o.DID),
+		})
+	}
+	d := &draft{Target: target{Topic: q.Topic, Device: q.Device}, Adopt: fact.Place{Seq: q.Adopt.Seq, ID: q.Adopt.ID}, Next: q.Next}
+	feed = d.Target.feed(space)
+	d.Number = cutNumber(r, s, feed) + 1
+	b, _, ok := r.Own(s.Cutter(), rowDraft(feed))
+	if open := get[draft](b, ok); open.Number == d.Number {
+		return feed, d.Number, rc, api.Errorf(op, api.Conflict, "cut %d of feed %s is under way: it waits for the witnesses' promises", d.Number, feed)
+	}
+	deps := slices.Clone(q.Causes)
+	for _, c := range q.Causes {
+		d.Causes = append(d.Causes, fact.Cause{Feed: c.Feed, Seq: c.Seq, ID: c.ID})
+	}
+	if err := d.check(); err != nil {
+		return feed, 0, rc, api.Errorf(op, api.Invalid, "%w", err)
+	}
+	if _, _, known := r.Own(s.Cutter(), rowRegistrar); !known {
+		deps = append(deps, s.Founded)
+	}
+	rc, err = host.Append(ctx, signer, api.Draft{Topic: api.Topic{Space: space, Name: fact.CutTopic}, Deps: fact.Deps(deps), Kind: kindDraft, Body: codec.MustMarshal(d)}, wait)
+	return feed, d.Number, rc, api.Wrap(op, err)
+}

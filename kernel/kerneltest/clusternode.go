@@ -1,0 +1,273 @@
+package kerneltest
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/intercooperative/icn/kernel"
+	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/identity"
+	"github.com/intercooperative/icn/kernel/internal/fold"
+	"github.com/intercooperative/icn/kernel/internal/ingest"
+	"github.com/intercooperative/icn/kernel/internal/store"
+	"github.com/intercooperative/icn/kernel/internal/transport"
+)
+
+// Node is one machine of a Cluster: its keys and its disk outlive its kernel.
+type Node struct {
+	Name     string
+	Outsider bool // belongs to nobody: no check expects it to hold what the others hold
+
+	c      *Cluster
+	member api.Signer
+	key    ed25519.PrivateKey
+	skew   time.Duration
+	ahead  bool // its clock was ahead in this life: it may date records so still
+	lives  int
+	boot   []string
+	disk   *store.Mem
+	k      *kernel.Kernel // nil while it is down
+	net    *SimTransport
+	apps   []api.App
+	liar   *liar // nil for an honest node
+	filter *filter
+	slow   bool // its disk syncs a step late
+	err    error
+	kept   []api.Position // what it has announced, in order: never to be lost
+}
+
+// identities are the keys of a node.
+type identities struct{ n *Node }
+
+func (i identities) Signer() api.Signer          { return i.n.member }
+func (i identities) NodeKey() ed25519.PrivateKey { return i.n.key }
+
+var _ kernel.Identity = identities{}
+
+// Add adds a node that knows the addresses of those before it, and starts it.
+func (c *Cluster) Add(name string) (*Node, error) {
+	n := &Node{Name: name, c: c, member: identity.Derive(fmt.Sprintf("cluster-%d", c.opt.Seed), name), key: NodeKey(fmt.Sprintf("%d-%s", c.opt.Seed, name))}
+	n.disk = store.OpenMem(store.Faults{LoseUnsynced: true})
+	for _, o := range c.nodes {
+		n.boot = append(n.boot, o.Address())
+	}
+	c.nodes = append(c.nodes, n)
+	return n, n.Start()
+}
+
+// Start boots the node on what its disk holds.
+func (n *Node) Start() error {
+	if n.k != nil {
+		return nil
+	}
+	n.lives++
+	n.ahead = n.skew > 0
+	var s [32]byte
+	copy(s[:], fmt.Sprintf("%d/%d/%s", n.c.opt.Seed, n.lives, n.Name))
+	random := rand.NewChaCha8(s)
+	n.apps = n.c.opt.Apps(n.Name, random)
+	apps := n.apps
+	if n.c.opt.Plant.RetryFlips == n.Name {
+		apps = flipApps(n, apps)
+	}
+	n.filter = newFilter(n)
+	if n.liar != nil {
+		n.liar.begin()
+	}
+	var disk store.Store = n.disk
+	if n.c.opt.Plant.AckBeforeSync {
+		disk = hasty{n.disk}
+	}
+	k, err := kernel.New(kernel.Options{
+		Identity: identities{n}, Apps: apps, AccessDomain: n.c.opt.AccessDomain, RateDomain: n.c.opt.RateDomain, Bootstrap: n.boot,
+		Logger: n.c.opt.Logger.With("node", n.Name), Now: n.Now, Version: "sim",
+		Inline: &kernel.Inline{
+			Store: disk, Seed: random.Uint64(), Join: n.join, Unsynced: n.slow,
+			Committed: func(cs []api.Commit, finals []api.Position) { n.c.committed(n, cs, finals) },
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("start of %s: %w", n.Name, err)
+	}
+	n.k, n.err = k, nil
+	if err := k.Begin(context.Background()); err != nil {
+		return fmt.Errorf("start of %s: %w", n.Name, err)
+	}
+	return n.checkKept()
+}
+
+// join puts the node's filters between its kernel and the network.
+func (n *Node) join(o transport.Options, h transport.Handler) (transport.Transport, error) {
+	o.Announce = []string{n.host()}
+	o.RetryMax = 8 * time.Second
+	t, err := n.c.Net.Join(o, &tapHandler{h, n})
+	if err != nil {
+		return nil, err
+	}
+	n.net = t
+	return &tapTransport{t, n}, nil
+}
+
+func (n *Node) host() string { return n.Name + ".sim:7100" }
+
+// DID returns the node's own DID, Member that of whom it serves.
+func (n *Node) DID() api.DID { return NodeDID(n.key) }
+
+// Member returns the signer of the member whom the node serves.
+func (n *Node) Member() api.Signer { return n.member }
+
+// Address returns where the node's peers find it.
+func (n *Node) Address() string {
+	s, err := transport.FormatAddress(n.DID(), n.host())
+	if err != nil {
+		panic(err) // the name of a node is a host name
+	}
+	return s
+}
+
+// Now is the node's own clock.
+func (n *Node) Now() time.Time { return n.c.Net.Now().Add(n.skew) }
+
+// Up reports whether the node runs; if not, Err may say why.
+func (n *Node) Up() bool { return n.k != nil }
+
+// Err returns what the node stopped with, nil when it was told to or crashed.
+func (n *Node) Err() error { return n.err }
+
+// Liar reports whether the node does not keep to the rules.
+func (n *Node) Liar() bool { return n.liar != nil }
+
+// Kernel returns the running kernel, nil while the node is down.
+func (n *Node) Kernel() *kernel.Kernel { return n.k }
+
+// Apps returns the apps of the node's current life.
+func (n *Node) Apps() []api.App { return n.apps }
+
+// step gives the node its turn. A failed store stops it, as it stops a daemon.
+func (n *Node) step() {
+	if n.k == nil {
+		return
+	}
+	if err := n.k.Step(context.Background()); err != nil {
+		n.c.fault("disk-failed", "%s", n.Name)
+		n.down(err)
+	}
+}
+
+func (n *Node) down(err error) {
+	n.k, n.err = nil, err
+	n.net.Crash()
+}
+
+// Call asks one operation on behalf of the node's member, with all scopes. An operation that waits for other nodes is given a ctx that is done:
+// no time passes while it is asked.
+func (n *Node) Call(ctx context.Context, name string, in any) (out any, err error) {
+	raw, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
+	}
+	if n.k == nil {
+		err = api.Errorf(name, api.Unavailable, "node %s is down", n.Name)
+	} else {
+		call := &api.Call{Actor: n.member.DID(), Signer: n.member, Scopes: []string{"*"}, Wait: api.WaitLocal}
+		out, err = n.k.Call(ctx, call, name, raw, func(any) error { return nil })
+	}
+	answer, _ := json.Marshal(out)
+	if err != nil {
+		answer = []byte(api.KindOf(err).Code() + ": " + err.Error())
+	}
+	n.c.Note("%s: %s %s -> %s", n.Name, name, raw, answer)
+	return out, err
+}
+
+// Ask is Call for checks: it leaves no trace, and fails when the node is down.
+func (n *Node) Ask(name string, in any) (any, error) {
+	if n.k == nil {
+		return nil, api.Errorf(name, api.Unavailable, "node %s is down", n.Name)
+	}
+	raw, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
+	}
+	return n.k.Call(context.Background(), &api.Call{Actor: n.member.DID(), Signer: n.member, Scopes: []string{"*"}}, name, raw, nil)
+}
+
+// Follow makes a node that is down follow a space, behind its apps' back.
+func (n *Node) Follow(space api.Hash) error {
+	b := n.disk.NewBatch()
+	defer b.Close()
+	fold.PutMeta(b, ingest.MetaFollow+space.String(), nil)
+	return n.disk.Commit(b, true)
+}
+
+// Read opens a reader on the node's disk for the named app, running or not. Close it.
+func (n *Node) Read(app string) api.Reader {
+	return fold.NewReader(n.disk, app, slog.New(slog.DiscardHandler))
+}
+
+// Heads lists the feeds of a topic as the node holds them, of all topics for an empty name.
+func (n *Node) Heads(t api.Topic) []api.Head {
+	r := fold.NewReader(n.disk, "", slog.New(slog.DiscardHandler))
+	defer r.Close()
+	return r.Heads(t)
+}
+
+// Follows lists the spaces that the node follows, none while it is down.
+func (n *Node) Follows() []api.Hash {
+	if n.k == nil {
+		return nil
+	}
+	out, err := n.k.Call(context.Background(), &api.Call{Scopes: []string{"*"}}, "node.status", nil, nil)
+	if err != nil {
+		return nil
+	}
+	return out.(*kernel.Status).Spaces
+}
+
+// LogEnd returns how many records the node has committed.
+func (n *Node) LogEnd() uint64 {
+	r := fold.NewReader(n.disk, "", slog.New(slog.DiscardHandler))
+	defer r.Close()
+	return r.LogEnd()
+}
+
+// Digest returns the digest of the node's state, and that of each app by name.
+func (n *Node) Digest() (api.Hash, map[string]api.Hash) {
+	apps, err := fold.NewApps(n.apps)
+	if err != nil {
+		panic(err) // the kernel has been made with them
+	}
+	d, each, err := fold.Digest(n.disk, apps)
+	if err != nil {
+		panic(err)
+	}
+	m := map[string]api.Hash{}
+	for _, a := range each {
+		m[a.App] = a.Digest
+	}
+	return d, m
+}
+
+// Records returns all records that the node holds, in the order in which it committed them, which is a causal one.
+func (n *Node) Records() []*api.Record {
+	r := fold.NewReader(n.disk, "", slog.New(slog.DiscardHandler))
+	defer r.Close()
+	var out []*api.Record
+	for from := uint64(0); ; {
+		ps, last := r.Log(from, 256)
+		for _, p := range ps {
+			if rec, _, ok := r.Record(p); ok {
+				out = append(out, rec)
+			}
+		}
+		if last == from {
+			return out
+		}
+		from = last
+	}
+}

@@ -1,0 +1,93 @@
+package sim
+
+import (
+	"github.com/intercooperative/icn/app/ledger"
+	"github.com/intercooperative/icn/app/trust"
+	"github.com/intercooperative/icn/kernel/kerneltest"
+)
+
+// workload is what members do. That an operation is refused, or its node is down, is no fault.
+func (w *World) workload() []kerneltest.Action {
+	by := func(do func(n *kerneltest.Node) error) func(*kerneltest.Cluster) error {
+		return func(c *kerneltest.Cluster) error {
+			if n := c.PickUp(); n != nil {
+				return do(n)
+			}
+			return nil
+		}
+	}
+	return []kerneltest.Action{
+		{Name: "pay", Weight: 24, Do: by(w.pay)},
+		{Name: "burst", Weight: 2, Do: by(func(n *kerneltest.Node) error {
+			for range 2 + w.Rand.IntN(12) {
+				if err := w.pay(n); err != nil {
+					return err
+				}
+			}
+			return nil
+		})},
+		{Name: "attest", Weight: 4, Do: by(w.attest)},
+		{Name: "grant", Weight: 2, Do: func(*kerneltest.Cluster) error { return w.grant() }},
+		{Name: "join", Weight: 3, Do: func(*kerneltest.Cluster) error { return w.join() }},
+		{Name: "verify", Weight: 1, Do: by(verify)},
+		{Name: "rebuild", Weight: 1, Do: by(Rebuild)},
+	}
+}
+
+// other draws a member that is not n's.
+func (w *World) other(n *kerneltest.Node) *kerneltest.Node {
+	for {
+		if o := w.members[w.Rand.IntN(len(w.members))]; o != n {
+			return o
+		}
+	}
+}
+
+func (w *World) pay(n *kerneltest.Node) error {
+	_ = w.Pay(n, w.other(n), 1+w.Rand.Int64N(2000))
+	return nil
+}
+
+// Pay lets the members of two nodes settle something; the error is the refusal.
+func (w *World) Pay(from, to *kerneltest.Node, amount int64) error {
+	_, err := call(from, "ledger.transfer", ledger.TransferIn{Space: w.Space, To: to.Member().DID(), Currency: Currency, Amount: amount})
+	return err
+}
+
+func (w *World) attest(n *kerneltest.Node) error {
+	_ = w.Attest(n, w.other(n), float64(w.Rand.IntN(21)-10)/10)
+	return nil
+}
+
+// Attest lets one member say what it thinks of another, -1 to 1.
+func (w *World) Attest(from, to *kerneltest.Node, score float64) error {
+	_, err := call(from, "trust.add", trust.AddIn{Space: w.Space, To: to.Member().DID(), Score: &score})
+	return err
+}
+
+func (w *World) grant() error {
+	clerk := w.members[0]
+	_, _ = call(clerk, "ledger.grant", ledger.GrantIn{
+		Space: w.Space, To: w.other(clerk).Member().DID(), Currency: Currency, Limit: w.Rand.Int64N(2 * limit),
+	})
+	return nil
+}
+
+// join lets one more member come, in several steps, in whatever state the network is.
+func (w *World) join() error {
+	if w.guest != nil {
+		_ = w.knock()
+		return nil
+	}
+	if len(w.members) == len(names) || !w.members[0].Up() || w.Rand.IntN(4) > 0 {
+		return nil
+	}
+	if in, err := w.invitation(); err == nil { // else the founder's disk is broken
+		n, err := w.Add(names[len(w.members)])
+		if err != nil {
+			return err
+		}
+		w.guest = &guest{n, in}
+	}
+	return nil
+}

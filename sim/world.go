@@ -1,0 +1,206 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/intercooperative/icn/app"
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/app/membership"
+	"github.com/intercooperative/icn/app/trust"
+	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/kerneltest"
+)
+
+// Options say what a World is like.
+type Options struct {
+	Seed uint64
+	// Nodes is how many members with a node each there are to begin with, the founder among them; 2 to 8.
+	Nodes int
+	// Liars is how many of them do not keep to the rules: the last ones. The founder always does.
+	Liars int
+	// Outsider adds a node that follows the space and belongs to nobody in it.
+	Outsider bool
+	Plant    kerneltest.Plant
+	Trace    io.Writer    // what happens, for people; nil for nowhere
+	Logger   *slog.Logger // of the nodes; nil for nobody
+}
+
+// Draw returns the options that belong to a seed of a randomised run.
+func Draw(seed uint64) Options {
+	return Options{Seed: seed, Nodes: 3 + int(seed%3), Liars: int(seed / 3 % 2), Outsider: seed/6%2 == 1}
+}
+
+// Currency is the currency of the space, and limit what everybody may owe without a grant, in minor units.
+const (
+	Currency       = "hours"
+	limit    int64 = 5000
+)
+
+// World is a co-op: a space, its members, and a node for each.
+type World struct {
+	*kerneltest.Cluster
+	Space api.Hash
+
+	opt     Options
+	members []*kerneltest.Node // in the order in which they joined
+	guest   *guest             // who is about to join, nil for nobody
+}
+
+// guest is a node whose member has an invitation and is not a member yet.
+type guest struct {
+	n  *kerneltest.Node
+	in membership.JoinIn
+}
+
+// names are those of the members, the founder first.
+var names = [...]string{"ann", "bob", "carol", "dan", "erin", "finn", "gus", "hal"}
+
+// New founds the co-op and lets its members join, while nothing goes wrong yet.
+func New(o Options) (*World, error) {
+	if o.Nodes < 2 || o.Nodes > len(names) || o.Liars < 0 || o.Liars >= o.Nodes {
+		return nil, fmt.Errorf("sim: %d nodes, %d of them liars: want 2 to %d, and at least an honest founder", o.Nodes, o.Liars, len(names))
+	}
+	w := &World{opt: o}
+	w.Cluster = kerneltest.NewCluster(kerneltest.ClusterOptions{
+		Seed: o.Seed, AccessDomain: membership.Domain, RateDomain: trust.Domain, Plant: o.Plant, Trace: o.Trace, Logger: o.Logger,
+		Apps: func(_ string, random io.Reader) []api.App { return app.Standard(app.Options{Random: random}) },
+		Link: kerneltest.Link{Delay: 5 * time.Millisecond, Jitter: 20 * time.Millisecond},
+	})
+	if err := w.found(); err != nil {
+		w.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+func (w *World) found() error {
+	ann, err := w.Add(names[0])
+	if err != nil {
+		return err
+	}
+	lim := limit
+	out, err := call(ann, "space.create", membership.CreateIn{Name: "Sim", Currency: Currency, DefaultLimit: &lim})
+	if err != nil {
+		return err
+	}
+	w.Space = out.(*membership.CreateOut).Space
+	w.members = append(w.members, ann)
+	for i, name := range names[1:w.opt.Nodes] {
+		n, err := w.Add(name)
+		if err != nil {
+			return err
+		}
+		if i+1 >= w.opt.Nodes-w.opt.Liars {
+			n.Corrupt()
+		}
+		if err := w.Join(n); err != nil {
+			return err
+		}
+	}
+	if !w.opt.Outsider {
+		return nil
+	}
+	zoe, err := w.Add("zoe")
+	if err != nil {
+		return err
+	}
+	zoe.Outsider = true
+	zoe.Stop()
+	if err := zoe.Follow(w.Space); err != nil {
+		return err
+	}
+	return zoe.Start()
+}
+
+// joinMost bounds the time that a join may take on a network where nothing goes wrong any more.
+const joinMost = 2 * time.Minute
+
+// Join lets the node's member join with an invitation by the founder's, and waits until it belongs.
+func (w *World) Join(n *kerneltest.Node) error {
+	in, err := w.invitation()
+	if err != nil {
+		return err
+	}
+	w.guest = &guest{n, in}
+	return w.admit()
+}
+
+// invitation asks the founder for one.
+func (w *World) invitation() (in membership.JoinIn, err error) {
+	out, err := call(w.members[0], "space.invite", membership.InviteIn{Space: w.Space, ExpiresHours: 8760})
+	if err == nil {
+		in.Invitation = out.(*membership.InviteOut).Invitation
+	}
+	return in, err
+}
+
+// knock lets the guest try once more, if there is one.
+func (w *World) knock() error {
+	if w.guest == nil {
+		return nil
+	}
+	_, err := hurry(w.guest.n, "space.join", w.guest.in)
+	if err == nil {
+		w.members = append(w.members, w.guest.n)
+		w.guest = nil
+	}
+	return err
+}
+
+// admit waits until the guest belongs.
+func (w *World) admit() error {
+	for end := w.Now().Add(joinMost); ; {
+		err := w.knock()
+		if err == nil {
+			return nil
+		}
+		if w.Now().After(end) {
+			return fmt.Errorf("%s cannot join: %w", w.guest.n.Name, err)
+		}
+		if err := w.Advance(200 * time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// call asks an operation that does not wait for other nodes.
+func call(n *kerneltest.Node, name string, in any) (any, error) {
+	return n.Call(context.Background(), name, in)
+}
+
+// hurry asks an operation that would wait for other nodes, and does not let it.
+func hurry(n *kerneltest.Node, name string, in any) (any, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return n.Call(ctx, name, in)
+}
+
+// Topic returns the topic of payments.
+func (w *World) Topic() api.Topic { return api.Topic{Space: w.Space, Name: fact.LedgerTopic} }
+
+// Run takes steps of workload and faults, ends all faults, lets who wants to join do so, and makes all checks. It returns the first thing that is
+// wrong.
+func (w *World) Run(steps int) error {
+	actions := append(w.workload(), kerneltest.Faults()...)
+	if w.opt.Liars > 0 {
+		actions = append(actions, kerneltest.Lies(w.Topic, "transfer")...)
+	}
+	books := w.books()
+	if err := w.Cluster.Run(steps, actions, books); err != nil {
+		return err
+	}
+	if err := w.EndFaults(); err != nil {
+		return err
+	}
+	if err := w.admit(); err != nil {
+		return err
+	}
+	if err := w.Settle(); err != nil {
+		return err
+	}
+	return w.CheckEnd(books)
+}
