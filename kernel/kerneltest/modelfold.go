@@ -51,7 +51,6 @@ func (m *Model) fold(r *api.Record) (*node, error) {
 		return n, nil
 	}
 	if !m.rebase(n) {
-		n.out = kernelVoid("cut-elsewhere", "the record cites a cut of its feed that does not lie before it")
 		return n, nil
 	}
 	n.out, n.effects = m.apply(n)
@@ -66,7 +65,7 @@ func (m *Model) fold(r *api.Record) (*node, error) {
 	return n, nil
 }
 
-// rebase finds the cuts of n's feed that n is the first to cite; it is false when one of them does not lie before n.
+// rebase finds the cuts of n's feed that n is the first to cite; it is false, and n void, when one of them ends the feed elsewhere or for good.
 func (m *Model) rebase(n *node) bool {
 	var rbs []rebase
 	for _, d := range n.rec.Deps {
@@ -74,7 +73,11 @@ func (m *Model) rebase(n *node) bool {
 		if !ok || by.rec.Feed != d.Feed {
 			continue
 		}
-		rb := rebase{by: d.Feed, seq: by.rec.Seq, from: api.Hash(val[:32]), at: m.nodes[api.Hash(val[40:])]}
+		rb := rebase{by: d.Feed, seq: by.rec.Seq, from: api.Hash(val[:32]), at: m.nodes[api.Hash(val[40:72])]}
+		if rb.from == n.rec.Feed && val[72] == 1 {
+			n.out = kernelVoid("feed-ended", "another device goes on")
+			return false
+		}
 		skip := false
 		for _, p := range n.parent.pastRebases(rbs) {
 			skip = skip || p.by == rb.by && p.seq >= rb.seq || rb.from != n.rec.Feed && p.from != n.rec.Feed
@@ -83,6 +86,7 @@ func (m *Model) rebase(n *node) bool {
 		case skip:
 			continue
 		case rb.from == n.rec.Feed && rb.at != nil && n.parent.on(rb.at.rec.Seq) != rb.at:
+			n.out = kernelVoid("cut-elsewhere", "the record cites a cut of its feed that does not lie before it")
 			return false
 		}
 		rbs = append(rbs, rb)

@@ -149,7 +149,10 @@ func (t *tx) Cut(c api.Cut) {
 	if c.Feed == t.n.rec.Feed || c.At.Seq > 0 && (c.At.Feed != c.Feed || !t.Within(c.At)) {
 		panic(fmt.Sprintf("%s: a cut of feed %s at %v, which the record does not cite", t.n.owner.name, c.Feed.Short(), c.At))
 	}
-	val := slices.Concat(c.Feed[:], api.Seq8(c.At.Seq), c.At.ID[:])
+	val := slices.Concat(c.Feed[:], api.Seq8(c.At.Seq), c.At.ID[:], []byte{0})
+	if c.Next != (api.Key{}) {
+		val[72] = 1
+	}
 	t.cuts = append(t.cuts, c)
 	t.rows[rowName(classCut, "", c.Feed[:])] = val
 	if c.Next != (api.Key{}) && c.At.Seq > 0 {

@@ -20,7 +20,8 @@ import (
 // cited moves the end or makes a gap, and exactly the difference is undone or done (move). A record of another feed that cites one beyond P reads
 // what its own past says, cut or not: nothing here changes a third party's verdict.
 //
-// A cut may name a device that goes on from P in a feed of its own (Next): that feed's first record to cite K stands on F's rows at P.
+// A cut may name a device that goes on from P in a feed of its own (Next): that feed's first record to cite K stands on F's rows at P, and F itself
+// has ended: a record of it that cites K is void, else there would be two who go on.
 
 // cut is a cut of a feed, as it lies under that feed.
 type cut struct {
@@ -63,11 +64,16 @@ func encodeMark(b []byte, m Mark) []byte {
 
 func parseMark(b []byte) Mark { return Mark{binary.BigEndian.Uint64(b), api.Hash(b[8:40])} }
 
-// Rows of class classCut on the cutting feed: by target feed, and by successor feed when there is one; value: feed that ends, seq, id.
+// Rows of class classCut on the cutting feed: by target feed, and by successor feed when there is one; value: feed that ends, seq, id, and 1 when
+// another goes on.
 func cutName(feed api.Hash) []byte { return rowName(nil, classCut, "", feed[:]) }
 
-func encodeCutRow(feed api.Hash, at Mark) []byte {
-	return encodeMark(append(make([]byte, 0, 72), feed[:]...), at)
+func encodeCutRow(feed api.Hash, at Mark, ended bool) []byte {
+	b := encodeMark(append(make([]byte, 0, 73), feed[:]...), at)
+	if ended {
+		return append(b, 1)
+	}
+	return append(b, 0)
 }
 
 func cutKey(target api.Hash, by api.Position) []byte {
@@ -360,15 +366,18 @@ func (s *State) rebase(r *api.Record) (rbs []rebase, why *api.Reason, err error)
 		if err != nil {
 			return nil, nil, err
 		}
-		if !ok || len(val) != 72 {
+		if !ok || len(val) != 73 {
 			continue
+		}
+		if api.Hash(val[:32]) == r.Feed && val[72] == 1 {
+			return nil, kernelReason("feed-ended", "this feed has ended: another device goes on from there"), nil
 		}
 		if f == nil {
 			if f, err = s.Feed(r.Feed); err != nil {
 				return nil, nil, err
 			}
 		}
-		rb := rebase{c: Mark{r.Seq, r.ID}, by: d.Feed, seq: by.Seq, from: api.Hash(val[:32]), at: parseMark(val[32:])}
+		rb := rebase{c: Mark{r.Seq, r.ID}, by: d.Feed, seq: by.Seq, from: api.Hash(val[:32]), at: parseMark(val[32:72])}
 		prev := Mark{r.Seq - 1, r.Prev}
 		if f != nil {
 			done, err := s.cited(f, api.Position{Feed: d.Feed, Seq: by.Seq}, prev)

@@ -198,7 +198,7 @@ func (t *tx) Cut(c api.Cut) {
 		panic(fmt.Sprintf("a cut of feed %s at %v, which the record does not cite", c.Feed.Short(), c.At))
 	}
 	m := Mark{c.At.Seq, c.At.ID}
-	val := encodeCutRow(c.Feed, m)
+	val := encodeCutRow(c.Feed, m, c.Next != (api.Key{}))
 	t.cuts = append(t.cuts, c)
 	t.rows = append(t.rows, named{cutName(c.Feed), val})
 	if c.Next != (api.Key{}) && c.At.Seq > 0 {
