@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/intercooperative/icn/edge/rpc"
@@ -61,8 +62,12 @@ func Run(ctx context.Context, cfg *config.Config, opt Options) (err error) {
 	}
 	defer id.Close()
 
-	n, err := assemble(cfg, opt, id, log)
+	n, err := assemble(ctx, cfg, opt, id, log)
 	if err != nil {
+		if ctx.Err() != nil && api.KindOf(err) == api.Unavailable {
+			log.Info("the node stops; it was waiting for its database")
+			return nil
+		}
 		return err
 	}
 	return n.run(ctx, opt.Ready)
@@ -80,47 +85,68 @@ func openKeystore(cfg *config.Config, src identity.PassphraseSource) (*identity.
 	return identity.Open(cfg.DataDir, passphrase)
 }
 
-// running is a node whose doors are open but which does not yet serve.
+// running is a node whose doors are open but which does not yet serve. Only metrics and health are answered from the beginning: a node may
+// wait long for a database that another one writes.
 type running struct {
-	kernel  *kernel.Kernel
-	rpc     *rpc.Server
-	metrics net.Listener // nil when switched off
-	reg     *obs.Registry
-	log     *slog.Logger
+	kernel *kernel.Kernel
+	opened atomic.Bool // kernel is set
+	rpc    *rpc.Server
+	reg    *obs.Registry
+	log    *slog.Logger
+
+	stopHealth context.CancelFunc
+	healthDone chan error
 }
 
 // assemble opens the store and the doors. What it has opened it closes again when it fails.
-func assemble(cfg *config.Config, opt Options, id *identity.Identity, log *slog.Logger) (_ *running, err error) {
+func assemble(ctx context.Context, cfg *config.Config, opt Options, id *identity.Identity, log *slog.Logger) (_ *running, err error) {
 	n := &running{reg: obs.NewRegistry(), log: log}
 	n.reg.GaugeVec("icn_node_info", "Always 1; the labels say what runs.", "version").With(cmp.Or(opt.Version, "dev")).Set(1)
-	if n.metrics, err = listenMetrics(cfg); err != nil {
+	metrics, err := listenMetrics(cfg)
+	if err != nil {
 		return nil, err
 	}
-	if n.kernel, err = kernel.New(kernelOptions(cfg, opt, id, n.reg, log)); err != nil {
-		if n.metrics != nil {
-			n.metrics.Close()
+	n.serveHealth(ctx, metrics)
+	defer func() {
+		if err != nil {
+			n.stopHealth()
+			err = errors.Join(err, <-n.healthDone)
 		}
+	}()
+	if n.kernel, err = kernel.NewContext(ctx, kernelOptions(cfg, opt, id, n.reg, log)); err != nil {
 		return nil, err
 	}
+	n.opened.Store(true)
 	signer := id.Signer()
 	n.rpc, err = rpc.Listen(rpc.Options{
 		Path: strings.TrimPrefix(cfg.RPCAddress(), "unix:"), Dispatcher: n.kernel, Log: log, Metrics: n.reg,
 		Caller: func() *api.Call { return &api.Call{Actor: signer.DID(), Signer: signer, Scopes: []string{"*"}} },
 	})
 	if err != nil {
-		if n.metrics != nil {
-			n.metrics.Close()
-		}
 		return nil, errors.Join(err, n.kernel.Close())
 	}
 	return n, nil
 }
 
+// serveHealth answers on l until stopHealth is called; it outlives ctx.
+func (n *running) serveHealth(ctx context.Context, l net.Listener) {
+	ctx, n.stopHealth = context.WithCancel(context.WithoutCancel(ctx))
+	n.healthDone = make(chan error, 1)
+	go func() {
+		if l == nil {
+			<-ctx.Done()
+			n.healthDone <- nil
+			return
+		}
+		n.healthDone <- obs.Serve(ctx, l, obs.Handler(n.reg, n.ready), n.log)
+	}()
+}
+
 func kernelOptions(cfg *config.Config, opt Options, id *identity.Identity, reg *obs.Registry, log *slog.Logger) kernel.Options {
 	o := kernel.Options{
-		DataDir: cfg.DataDir, Store: cfg.Store.Engine, Identity: id, Apps: apps(cfg), Config: cfg.Effective(),
+		DataDir: cfg.DataDir, Store: cfg.Store.Engine, Identity: id, Apps: measuredApps(cfg, reg), Config: cfg.Effective(),
 		Bootstrap: cfg.Network.BootstrapPeers, MDNS: cfg.Network.EnableMDNS, MaxPeers: cfg.Network.MaxPeers,
-		AccessDomain: accessDomain, RateDomain: rateDomain,
+		AccessDomain: accessDomain, RateDomain: rateDomain, GuardDomains: guardDomains[:], Care: care(cfg, opt),
 		Version: cmp.Or(opt.Version, "dev"), Logger: log, Metrics: reg,
 	}
 	if cfg.Network.BindAddr != "" {
@@ -147,20 +173,11 @@ func (n *running) run(ctx context.Context, ready func()) error {
 	defer stopEdge()
 	kernelCtx, stopKernel := context.WithCancel(outlive)
 	defer stopKernel()
-	healthCtx, stopHealth := context.WithCancel(outlive)
-	defer stopHealth()
+	defer n.stopHealth()
 
-	kernelDone, edgeDone, healthDone := make(chan error, 1), make(chan error, 1), make(chan error, 1)
+	kernelDone, edgeDone := make(chan error, 1), make(chan error, 1)
 	go func() { kernelDone <- n.kernel.Run(kernelCtx) }()
 	go func() { edgeDone <- n.rpc.Serve(edgeCtx) }()
-	go func() {
-		if n.metrics == nil {
-			<-healthCtx.Done()
-			healthDone <- nil
-			return
-		}
-		healthDone <- obs.Serve(healthCtx, n.metrics, obs.Handler(n.reg, n.ready), n.log)
-	}()
 	go n.announce(edgeCtx, ready)
 
 	// Until something ends. A part's result is taken from its channel once, here or below.
@@ -173,7 +190,7 @@ func (n *running) run(ctx context.Context, ready func()) error {
 		ended[0] = true
 	case errs[1] = <-edgeDone:
 		ended[1] = true
-	case errs[2] = <-healthDone:
+	case errs[2] = <-n.healthDone:
 		ended[2] = true
 	}
 	late := time.NewTimer(stopWithin)
@@ -186,7 +203,7 @@ func (n *running) run(ctx context.Context, ready func()) error {
 	}{
 		{1, "calls in flight", stopEdge, edgeDone}, // while the store is still open
 		{0, "peers, apps and the store", stopKernel, kernelDone},
-		{2, "the metrics server", stopHealth, healthDone},
+		{2, "the metrics server", n.stopHealth, n.healthDone},
 	} {
 		part.stop()
 		if ended[part.i] {
@@ -202,6 +219,9 @@ func (n *running) run(ctx context.Context, ready func()) error {
 }
 
 func (n *running) ready() error {
+	if !n.opened.Load() {
+		return errors.New("the node opens its store, or waits for another node that writes it")
+	}
 	if !n.kernel.Ready() {
 		return errors.New("the node is starting or stopping")
 	}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -36,6 +37,7 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	defer database.Stop()
 	icnd = filepath.Join(dir, "icnd")
 	if out, err := exec.Command("go", "build", "-trimpath", "-o", icnd, "../cmd/icnd").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
@@ -55,9 +57,27 @@ type process struct {
 	key  api.Key
 
 	cmd    *exec.Cmd
-	log    *bytes.Buffer
+	log    *output
 	exited chan struct{}
 	rpc    *client.Client
+}
+
+// output is what a daemon writes; it can be read while that goes on.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
 }
 
 // newProcess makes keys. Args are flags on top.
@@ -79,8 +99,8 @@ func newProcess(t *testing.T, name string, args ...string) *process {
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() && p.log != nil {
-			b := p.log.Bytes()
-			t.Logf("the end of %s's log:\n%s", name, b[max(0, len(b)-3000):])
+			s := p.log.String()
+			t.Logf("the end of %s's log:\n%s", name, s[max(0, len(s)-3000):])
 		}
 	})
 	return p
@@ -107,10 +127,17 @@ func freeUDP(t *testing.T) string {
 // start runs the daemon and waits until it serves.
 func (p *process) start() {
 	p.t.Helper()
+	p.launch()
+	p.serves()
+}
+
+// launch runs the daemon.
+func (p *process) launch() {
+	p.t.Helper()
 	args := append([]string{"--data-dir", p.dir, "--listen", p.addr, "--metrics-bind", "off", "--log-format", "text", "--mdns=false"}, p.args...)
 	p.cmd = exec.Command(icnd, args...)
 	p.cmd.Env = append(os.Environ(), "ICN_KEYSTORE_PASSPHRASE="+passphrase)
-	p.log = &bytes.Buffer{}
+	p.log = &output{}
 	p.cmd.Stderr = p.log
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
@@ -120,6 +147,11 @@ func (p *process) start() {
 		defer close(exited)
 		_ = cmd.Wait() // how it ended stands in ProcessState
 	}(p.cmd, p.exited)
+}
+
+// serves waits until the daemon serves.
+func (p *process) serves() {
+	p.t.Helper()
 	until(p.t, func() error {
 		select {
 		case <-p.exited:

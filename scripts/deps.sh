@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Checks for what `make test` needs beyond Go, and installs it from Debian packages when run as root.
 #   age  the keystore tests read our files with the stock tool, and the reverse
-#   gcc  the race detector links with it
+#   gcc  the race detector links with it, and Spin's checkers are compiled with it
+#   postgresql  the server that the tests of its store run; it need not run otherwise
+#   spin searches the model of finality (docs/model)
 set -euo pipefail
 
 if ! command -v go >/dev/null; then
@@ -12,6 +14,8 @@ fi
 packages=()
 command -v age >/dev/null || packages+=(age)
 command -v "${CC:-gcc}" >/dev/null || packages+=(gcc libc6-dev)
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || packages+=(postgresql)
+command -v spin >/dev/null || packages+=(spin)
 [ ${#packages[@]} -eq 0 ] && exit 0
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then

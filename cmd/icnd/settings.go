@@ -37,7 +37,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	for _, k := range []struct{ flag, key, usage string }{
 		{"listen", "network.bind_addr", "host:port, UDP, where other nodes reach this one; empty: no other nodes"},
 		{"rpc-bind", "rpc.bind", "unix:PATH of the local socket"},
-		{"store", "store.engine", "pebble or mem"},
+		{"store", "store.engine", "pebble, mem or postgres://role@host/database"},
 		{"log-level", "observability.log_level", "debug, info, warn or error"},
 		{"log-format", "observability.log_format", "json or text"},
 	} {

@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -189,6 +190,32 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 	}
 	if got := eff["rpc"].(map[string]any)["bind"]; got != "unix:/d/icnd.sock" {
 		t.Errorf("rpc.bind is shown as %v", got)
+	}
+}
+
+// Of a database's URL people see where it leads, never how to get in.
+func TestDatabaseIsShownWithoutSecrets(t *testing.T) {
+	for url, want := range map[string]string{
+		"postgres://icn:hunter2@db.example:5432/icn?sslpassword=hunter2": "postgres://icn@db.example:5432/icn",
+		"postgresql://db.example/icn?password=hunter2":                   "postgresql://db.example/icn",
+		"postgres://icn:1/hunter2@db.example/icn":                        "postgres://***",
+		"postgres://icn:a hunter2@db.example/icn":                        "postgres://***",
+		"postgres://icn:1#hunter2@db.example/icn":                        "postgres://***",
+		"postgres://icn:hunter2@db.example:port/icn":                     "postgres://***",
+		"pebble": "pebble",
+	} {
+		c, err := Load(Sources{DataDir: t.TempDir(), Env: []string{"ICN_STORE_ENGINE=" + url}, Flags: map[string]any{"network.max_peers": 7}})
+		if err != nil {
+			t.Errorf("%s: %v", url, err)
+			continue
+		}
+		if got := c.Effective()["store"].(map[string]any)["engine"]; got != want || c.Store.Engine != url {
+			t.Errorf("%s is shown as %v, want %s", url, got, want)
+		}
+		c.Network.MaxPeers = 0
+		if text := fmt.Sprintf("%v %+v %v", c.Store, c.Store, c.Validate()); strings.Contains(text, "hunter2") {
+			t.Errorf("printed: %s", text)
+		}
 	}
 }
 
