@@ -60,6 +60,7 @@ func benchmarks() []benchmark {
 		{"propagate-2", 40 * time.Second, propagate(2, 20_000)},
 		{"propagate-10", 60 * time.Second, propagate(10, 5_000)},
 		{"latency-1000", 60 * time.Second, latency},
+		{"finality", 2 * time.Minute, finality},
 		{"heal-10", 20 * time.Second, heal(10)},
 		{"heal-1000", 20 * time.Second, heal(1000)},
 		{"trust", 90 * time.Second, trustAll},

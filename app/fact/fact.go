@@ -9,6 +9,7 @@ package fact
 
 import (
 	"cmp"
+	"context"
 	"slices"
 
 	"github.com/intercooperative/icn/codec"
@@ -72,6 +73,7 @@ type Member struct {
 	Device  api.Key
 	Number  uint64 // in the order of admission, from 1
 	Founder bool
+	Before  api.Key // the device that acted before this one, whose feeds it continues; zero: none
 }
 
 // Currency is a unit of account. Amounts are integers of minor units; Scale is the number of decimals for people.
@@ -164,6 +166,22 @@ type Cause struct {
 
 // Position returns where the record stands.
 func (c Cause) Position() api.Position { return api.Position{Feed: c.Feed, Seq: c.Seq, ID: c.ID} }
+
+// CutRequest asks for a cut of a device's feed in a topic.
+type CutRequest struct {
+	Topic  string
+	Device api.Key
+	Adopt  api.Position   // of a forked feed the branch to choose; zero for none
+	Next   api.Key        // who goes on; zero: the feed itself
+	Causes []api.Position // records for the sake of which it is cut
+}
+
+// Cutter makes cuts, found among api.Services. Cut announces one; witnesses' promises and the cut follow by themselves. It returns the feed that will
+// be cut and the number of the cut. It is Refused unless signer is the space's registrar on this node, and a Conflict while another cut of the feed
+// is under way.
+type Cutter interface {
+	Cut(ctx context.Context, signer api.Signer, space api.Hash, q CutRequest, wait api.Wait) (feed api.Hash, number uint64, rc api.Receipt, err error)
+}
 
 // PutGenesis publishes what the space is.
 func PutGenesis(tx api.Tx, g Genesis) { tx.Publish(nameGenesis, nil, codec.MustMarshal(&g)) }

@@ -1,12 +1,18 @@
-// Package finality is the app that witnesses speak through: it states, in a witness's own feed, up to where other feeds are final.
+// Package finality is the app that witnesses speak through, and the registrar where feeds end.
 //
-// A statement is a list of positions, one per feed, each with the verdict the witness knows there; a position covers its predecessors. Its items
-// are no deps: a statement stands whether or not its items are here. A space has one witness in this version; the kernel counts a position final
-// while the statement counts (api.Tx.Final), and other apps read how far a feed is final as a fact (fact.FinalAt).
+// A statement (topic finality, in a witness's own feed) lists positions, one per feed; a position covers its predecessors. A lone witness holds what
+// it has applied, and that is final. Several witnesses first lock what they have applied, each record after its deps, and hold what enough of
+// them have locked alike; what enough hold is final (api.Tx.Final). Items are no deps: a statement stands whether or not its items are here.
+// Other apps read how far a feed is final as facts (fact.FinalWithin).
 //
-// It does not decide what is true: a statement says what the witness has applied, accepted or void alike. It never states a position that waits
-// for a fork to be resolved, so of two branches at most one becomes final.
+// A cut (topic cuts, in the registrar's feed) says where a feed ends: at the highest position that enough witnesses promise to know certified, or on
+// the branch of a fork that its draft adopts. From its promise on a witness holds nothing beyond until the cut is final. So an adverse fact (a lower
+// limit, a freeze, a lost device, a fork) binds everybody from one certain position on, and nothing that was final is ever taken back. What the
+// kernel makes of a cut stands in kernel/internal/fold/cut.go; the rules were checked by a model (docs/model).
 //
-// On the witness's node a service collects what was committed and states it: at once when idle, else once per interval, up to 256 feeds to a
-// record. What a crash left unstated is found at the next start by comparing heads with what is final.
+// It does not decide what is true: a statement says what the witness has applied, accepted or void alike, and who ought to be cut is for others to
+// say (fact.Cutter).
+//
+// On a witness's node a desk collects what was committed and states it: at once when idle, else in rounds, up to 256 items to a record. What a
+// crash left unsaid is found at the next start by comparing heads with what is final.
 package finality

@@ -246,12 +246,20 @@ func TestGoesAhead(t *testing.T) {
 	}
 }
 
+// anew is a host after a restart: its services are empty.
+type anew struct {
+	api.Host
+	services api.Services
+}
+
+func (a *anew) Services() *api.Services { return &a.services }
+
 // What a crash left unstated is stated after the next start.
 func TestCatchesUp(t *testing.T) {
 	w := newWorld(t)
 	p := w.say("a")
 	again := New()
-	host := w.m.Host("finality")
+	host := &anew{Host: w.m.Host("finality")}
 	if err := host.Follow(w.space); err != nil {
 		t.Fatal(err)
 	}
@@ -276,8 +284,10 @@ func TestServe(t *testing.T) {
 		go func() { done <- w.app.Serve(ctx, host) }()
 		synctest.Wait()
 		time.Sleep(time.Second)
-		step := func() api.Position {
-			p := w.say("a")
+		step := func() (p api.Position) {
+			for i := range many {
+				p = w.say(fmt.Sprint("a", i))
+			}
 			w.react()
 			synctest.Wait()
 			return p

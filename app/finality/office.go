@@ -85,19 +85,17 @@ func cutOf(r api.Reader, s *fact.Space, feed api.Hash, d *draft) (*cut, []api.Po
 	return c, deps, true
 }
 
-// Request asks for a cut of a device's feed in a topic.
-type Request struct {
-	Topic  string
-	Device api.Key
-	Adopt  api.Position   // of a forked feed the branch to choose; zero for none
-	Next   api.Key        // who goes on; zero: the feed itself
-	Causes []api.Position // records for the sake of which it is cut
-}
-
-// Cut announces a cut of a feed. The caller's signer must be the registrar of the space on this node; witnesses' promises and the cut itself follow
-// by themselves. While a cut of the feed is under way another is a Conflict. It returns the feed and the number of the cut.
-func (a *App) Cut(ctx context.Context, host api.Host, signer api.Signer, space api.Hash, q Request, wait api.Wait) (feed api.Hash, number uint64, rc api.Receipt, err error) {
+// Cut implements fact.Cutter.
+func (a *App) Cut(ctx context.Context, signer api.Signer, space api.Hash, q fact.CutRequest, wait api.Wait) (feed api.Hash, number uint64, rc api.Receipt, err error) {
 	const op = "feed.cut"
+	a.mu.Lock()
+	host := a.host
+	a.mu.Unlock()
+	if host == nil {
+		return feed, 0, rc, api.Errorf(op, api.Unavailable, "the node is starting")
+	}
+	a.cutting.Lock() // before reading: the number must be the newest
+	defer a.cutting.Unlock()
 	r := host.Read()
 	defer r.Close()
 	s, ok := fact.Open(r, space)

@@ -18,6 +18,7 @@ type council struct {
 	t     *testing.T
 	rng   *rand.Rand
 	nodes []*kerneltest.Model
+	apps  []*App
 	space api.Hash
 	all   []*api.Record // every record made anywhere
 	known map[api.Hash]bool
@@ -27,7 +28,9 @@ func newCouncil(t *testing.T, n, need int, seed uint64) *council {
 	c := &council{t: t, rng: rand.New(rand.NewPCG(seed, 2)), known: map[api.Hash]bool{}}
 	var keys []api.Key
 	for i := range n {
-		m := kerneltest.NewModel(chat{}, New())
+		a := New()
+		m := kerneltest.NewModel(chat{}, a)
+		c.apps = append(c.apps, a)
 		m.SetSelf(m.Signer(fmt.Sprint("w", i)))
 		c.nodes = append(c.nodes, m)
 		keys = append(keys, m.Signer(fmt.Sprint("w", i)).Device())

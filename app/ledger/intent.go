@@ -37,6 +37,9 @@ type state struct {
 }
 
 func (s *state) available() int64 {
+	if s.limits.Frozen {
+		return 0
+	}
 	a := s.account
 	a.Credits = addMax(a.Credits, s.gained)
 	return available(a, s.waiting, s.limits)
@@ -62,19 +65,21 @@ func prepare(r api.Reader, s *fact.Space, did api.DID, code string, amount int64
 		return nil, false
 	}
 	p := &plan{feed: s.Feed(fact.LedgerTopic, m.Device)}
-	b, _, ok := r.Own(p.feed, rowSelf)
-	if me := getSelf(b, ok); !me.Member || !me.Terms {
+	from, cites := standing(r, s, p.feed, m)
+	p.deps = append(p.deps, cites...)
+	b, _, ok := r.Own(from, rowSelf)
+	if me := getSelf(b, ok); from != p.feed || !me.Member || !me.Terms {
 		p.deps = append(p.deps, admission, s.Founded)
 	}
-	granted, at := newGrants(r, s, p.feed, did)
+	granted, at := newGrants(r, s, from, did)
 	if len(granted) > 0 {
 		p.deps = append(p.deps, at)
 	}
 	for _, code := range s.Genesis.Currencies {
 		c, _ := s.Currency(code)
-		b, _, ok := r.Own(p.feed, rowAccount(code))
+		b, _, ok := r.Own(from, rowAccount(code))
 		st := state{code: code, scale: c.Scale, account: getAccount(b, ok), limits: limits{Code: code, Limit: c.Limit, P: c.P}}
-		if b, _, ok := r.Own(p.feed, rowLimit(code)); ok {
+		if b, _, ok := r.Own(from, rowLimit(code)); ok {
 			st.limits = get[limits](b, ok)
 		}
 		for _, g := range granted {
@@ -87,6 +92,30 @@ func prepare(r api.Reader, s *fact.Space, did api.DID, code string, amount int64
 	p.acknowledge(r, s, did, code, amount, at)
 	p.deps = fact.Deps(p.deps)
 	return p, true
+}
+
+// standing returns the feed whose rows the next record of an account stands on, and what it cites for that: mostly its own and nothing; the feed of
+// the device before, if this one has not begun yet; and each cut with its causes that the feed has not taken into account.
+func standing(r api.Reader, s *fact.Space, feed api.Hash, m fact.Member) (from api.Hash, cites []api.Position) {
+	from = feed
+	if _, begun := r.Head(feed); !begun && m.Before != (api.Key{}) {
+		old := s.Feed(fact.LedgerTopic, m.Before)
+		if c, by, ok := s.Cut(old); ok && c.Next == m.Device {
+			return old, append(cites, by)
+		}
+	}
+	for _, st := range r.Cuts(feed) {
+		if st.Cited {
+			continue
+		}
+		cites = append(cites, st.By)
+		if c, by, ok := s.Cut(feed); ok && by == st.By {
+			for _, why := range c.Causes {
+				cites = append(cites, why.Position())
+			}
+		}
+	}
+	return from, cites
 }
 
 // prepareMost plans for as much of code as one record can make available.

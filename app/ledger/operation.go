@@ -39,6 +39,10 @@ func (a *App) Operations() []api.Operation {
 			Summary: "Set an account's credit limit",
 		}, a.grant),
 		api.Handle(api.Operation{
+			Name: "ledger.freeze", Method: http.MethodPost, Path: "/ledger/freeze", CLI: "ledger freeze", Scope: "ledger:grant", Write: true,
+			Summary: "Stop an account from spending, or let it spend again",
+		}, a.freeze),
+		api.Handle(api.Operation{
 			Name: "ledger.verify", Method: http.MethodGet, Path: "/ledger/verify", CLI: "ledger verify", Scope: "ledger:read",
 			Summary: "Check that the books balance",
 		}, a.verify),
@@ -216,26 +220,50 @@ func (in *GrantIn) Validate() error {
 	return nil
 }
 
-// GrantOut is the output of ledger.grant. Number counts the grants for this account and currency.
+// GrantOut is the output of ledger.grant and ledger.freeze. Number counts the grants for this account and currency.
 type GrantOut struct {
 	Receipt api.Receipt `json:"receipt"`
 	Number  uint64      `json:"number"`
+	Cut     string      `json:"cut,omitempty" doc:"for what lessens: under-way when the account's feed is being cut, so that it binds even who does not look; needs-registrar when this node cannot do that"`
+}
+
+// FreezeIn is the input of ledger.freeze.
+type FreezeIn struct {
+	Space    api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
+	To       api.DID  `json:"to" doc:"DID of the account"`
+	Currency string   `json:"currency" doc:"Code of the currency"`
+	Lift     bool     `json:"lift,omitempty" doc:"Let the account spend again"`
+}
+
+// Validate implements api.Validator.
+func (in *FreezeIn) Validate() error {
+	g := GrantIn{To: in.To, Currency: in.Currency}
+	return g.Validate()
 }
 
 func (a *App) grant(ctx context.Context, call *api.Call, in *GrantIn) (*GrantOut, error) {
-	const op = "ledger.grant"
+	return a.regrant(ctx, call, "ledger.grant", in.Space, in.To, in.Currency, func(l *limits) { l.Limit = in.Limit })
+}
+
+func (a *App) freeze(ctx context.Context, call *api.Call, in *FreezeIn) (*GrantOut, error) {
+	return a.regrant(ctx, call, "ledger.freeze", in.Space, in.To, in.Currency, func(l *limits) { l.Frozen = !in.Lift })
+}
+
+// regrant writes the next grant for an account, changed from the one that holds. What lessens what the account may do is followed by a cut of its
+// feed: else it would bind only who chooses to cite it.
+func (a *App) regrant(ctx context.Context, call *api.Call, op string, space api.Hash, to api.DID, currency string, change func(*limits)) (*GrantOut, error) {
 	signer, err := signerOf(op, call)
 	if err != nil {
 		return nil, err
 	}
 	a.grants.Lock() // before reading: the number must be the newest
 	defer a.grants.Unlock()
-	host, r, s, err := a.see(op, in.Space)
+	host, r, s, err := a.see(op, space)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	if err := checkCurrency(op, s, in.Currency); err != nil {
+	if err := checkCurrency(op, s, currency); err != nil {
 		return nil, err
 	}
 	o, _ := s.Office(fact.Clerk)
@@ -245,18 +273,21 @@ func (a *App) grant(ctx context.Context, call *api.Call, in *GrantIn) (*GrantOut
 			Inputs: map[string]string{"clerk": string(o.DID)}, Remedy: "ask " + string(o.DID),
 		})
 	}
-	if _, _, ok := s.Member(in.To); !ok {
-		return nil, api.Refusal(op, stranger(s, in.To))
+	m, _, ok := s.Member(to)
+	if !ok {
+		return nil, api.Refusal(op, stranger(s, to))
 	}
-	c, _ := s.Currency(in.Currency)
-	last := limits{Code: in.Currency, Limit: c.Limit, P: c.P}
-	b, at, ok := r.Own(s.Feed(fact.LedgerTopic, signer.Device()), rowGrants(in.To))
+	c, _ := s.Currency(currency)
+	last := limits{Code: currency, Limit: c.Limit, P: c.P}
+	b, at, ok := r.Own(s.Feed(fact.LedgerTopic, signer.Device()), rowGrants(to))
 	for _, l := range get[[]limits](b, ok) {
-		if l.Code == in.Currency {
+		if l.Code == currency {
 			last = l
 		}
 	}
-	if last.Number > 0 && last.Limit == in.Limit {
+	next := last
+	change(&next)
+	if last.Number > 0 && next == last {
 		// This is what holds already; a request that is repeated must not become a second grant.
 		rec, v, ok := r.Record(at)
 		if !ok {
@@ -265,16 +296,39 @@ func (a *App) grant(ctx context.Context, call *api.Call, in *GrantIn) (*GrantOut
 		return &GrantOut{Receipt: api.Receipt{Position: at, Topic: rec.Topic, Time: rec.Time, Final: v.Final, Repeated: true}, Number: last.Number}, nil
 	}
 	deps := []api.Position{s.Founded}
-	if p, ok := prepare(r, s, signer.DID(), in.Currency, 0); ok && p.feed == s.Feed(fact.LedgerTopic, signer.Device()) {
+	if p, ok := prepare(r, s, signer.DID(), currency, 0); ok && p.feed == s.Feed(fact.LedgerTopic, signer.Device()) {
 		deps = fact.Deps(append(deps, p.deps...))
 	}
 	p := &plan{deps: deps}
-	body := &grant{Account: in.To, Currency: in.Currency, Number: last.Number + 1, Limit: in.Limit, P: last.P}
+	body := &grant{Account: to, Currency: currency, Number: last.Number + 1, Limit: next.Limit, P: next.P, Frozen: next.Frozen}
 	rc, err := host.Append(ctx, signer, p.draft(s, kindGrant, body, call.Idempotency), call.Wait)
 	if err != nil {
 		return nil, api.Wrap(op, err)
 	}
-	return &GrantOut{Receipt: rc, Number: body.Number}, nil
+	out := &GrantOut{Receipt: rc, Number: body.Number}
+	if (next.Limit < last.Limit || next.Frozen && !last.Frozen) && to != signer.DID() {
+		out.Cut, err = cutFor(ctx, host, signer, s, m.Device, rc.Position)
+	}
+	return out, api.Wrap(op, err)
+}
+
+// cutFor has the account's feed cut because of a record. Without the registrar's hand that waits for the registrar.
+func cutFor(ctx context.Context, host api.Host, signer api.Signer, s *fact.Space, device api.Key, why api.Position) (string, error) {
+	cutter, ok := api.Lookup[fact.Cutter](host.Services())
+	if !ok {
+		return "needs-registrar", nil
+	}
+	_, _, _, err := cutter.Cut(ctx, signer, s.ID, fact.CutRequest{Topic: fact.LedgerTopic, Device: device, Causes: []api.Position{why}}, api.WaitLocal)
+	switch api.KindOf(err) {
+	case api.Refused:
+		return "needs-registrar", nil
+	case api.Conflict:
+		return "under-way", nil // an earlier one; the account cites the newest grant when it takes that into account
+	}
+	if err != nil {
+		return "", err
+	}
+	return "under-way", nil
 }
 
 var errCursor = errors.New("cursor: not one that this operation gave")

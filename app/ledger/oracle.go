@@ -41,6 +41,9 @@ func (o *oracle) Evaluate(q api.Request) api.Decision {
 			Remedy: "it has " + strings.Join(s.Genesis.Currencies, ", "),
 		})
 	}
+	if st.limits.Frozen {
+		return api.Denied(frozen.Void)
+	}
 	most := max(st.available(), 0)
 	d := api.Allowed(api.ConstraintSet{Ceiling: &most})
 	if q.Amount > most { // better words than the gate has for a ceiling

@@ -61,6 +61,7 @@ type Balance struct {
 	Unacknowledged int64  `json:"unacknowledged"` // paid in and not counted yet
 	Limit          int64  `json:"limit"`          // how far below zero it may go
 	Available      int64  `json:"available"`      // what the next transfer may spend
+	Frozen         bool   `json:"frozen,omitempty"`
 }
 
 func (a *App) balance(_ context.Context, call *api.Call, in *BalanceIn) (*BalanceOut, error) {
@@ -88,7 +89,7 @@ func (a *App) balance(_ context.Context, call *api.Call, in *BalanceIn) (*Balanc
 		n := r.Counter(balanceKey(s.ID, code, did))
 		out.Balances = append(out.Balances, Balance{
 			Currency: code, Scale: int(st.scale), Balance: n, FinalCredits: st.Credits, Unacknowledged: n - (st.Credits - st.Debits),
-			Limit: st.limits.Limit, Available: st.available(),
+			Limit: st.limits.Limit, Available: st.available(), Frozen: st.limits.Frozen,
 		})
 	}
 	return out, nil

@@ -45,6 +45,7 @@ type grant struct {
 	Number   uint64
 	Limit    int64 // minor units, >= 0
 	P        int64 // credit not final that may be spent, minor units, >= 0
+	Frozen   bool  // nothing may be spent until a later grant says otherwise
 }
 
 // decodeTransfer is decode for the kind that is by far the most frequent, written out by hand; a fuzz test compares the two.
@@ -107,4 +108,13 @@ func isCode(s string) bool {
 		}
 	}
 	return len(s) > 0 && len(s) <= maxCode
+}
+
+// TransferBody encodes the body of a transfer, for clients that sign for themselves.
+func TransferBody(to api.DID, currency string, amount int64) ([]byte, error) {
+	t := transfer{To: to, Currency: currency, Amount: amount}
+	if err := t.check(); err != nil {
+		return nil, err
+	}
+	return codec.Marshal(&t)
 }

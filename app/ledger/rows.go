@@ -18,15 +18,21 @@ import (
 //	cur/<code>       fact.Currency, copied from the genesis
 //	acct/<code>      account: credits counted and debits, ever
 //	limit/<code>     limits: the newest grant cited
-//	paid/<to>        sums: all this feed has paid to that account
+//	paid/<feed><to>  sums: all this feed has paid to that account; half of the feed's own id keeps it apart from what a device before has paid
 //	seen/<feed>      sums: how much of what that feed has paid is counted
 //	grant/<account>  []limits: the newest grant per currency (clerk)
-var rowSelf = []byte("self")
+//	cut              number of the newest cut of this feed that it has cited, 8 bytes
+var (
+	rowSelf = []byte("self")
+	rowCut  = []byte("cut")
+)
 
-func rowCurrency(code string) []byte   { return []byte("cur/" + code) }
-func rowAccount(code string) []byte    { return []byte("acct/" + code) }
-func rowLimit(code string) []byte      { return []byte("limit/" + code) }
-func rowPaid(to api.DID) []byte        { return []byte("paid/" + to) }
+func rowCurrency(code string) []byte { return []byte("cur/" + code) }
+func rowAccount(code string) []byte  { return []byte("acct/" + code) }
+func rowLimit(code string) []byte    { return []byte("limit/" + code) }
+func rowPaid(by api.Hash, to api.DID) []byte {
+	return append(append(append(make([]byte, 0, 96), "paid/"...), by[:16]...), to...)
+}
 func rowSeen(feed api.Hash) []byte     { return append([]byte("seen/"), feed[:]...) }
 func rowGrants(account api.DID) []byte { return []byte("grant/" + account) }
 
@@ -49,6 +55,7 @@ type limits struct {
 	Number uint64
 	Limit  int64
 	P      int64
+	Frozen bool // nothing may be spent
 }
 
 // sum is an amount of one currency; a list of sums is ascending by code.

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"encoding/binary"
 	"math"
 	"slices"
 	"strconv"
@@ -48,6 +49,7 @@ type fold struct {
 	accounts []*opened
 	limits   []limits // newly cited
 	waiting  []sum    // cited credits that are not final
+	refused  *api.Outcome
 }
 
 type opened struct {
@@ -58,7 +60,7 @@ type opened struct {
 func (f *fold) transfer(t *transfer) api.Outcome {
 	f.enter()
 	if !f.self.Member {
-		return notMember
+		return f.stranger()
 	}
 	if t.To == f.rec.Author {
 		return api.Voided(Domain, "self-transfer", "nobody pays oneself")
@@ -67,15 +69,20 @@ func (f *fold) transfer(t *transfer) api.Outcome {
 	if !ok {
 		return unknownCurrency(t.Currency)
 	}
-	paid, known := f.Own(rowPaid(t.To))
+	paid, known := f.Own(rowPaid(f.rec.Feed, t.To))
 	if !known {
 		if _, err := record.ParseDID(string(t.To)); err != nil {
 			return api.Voided(Domain, "bad-recipient", "to: "+err.Error())
 		}
 	}
-	f.cite()
+	if f.cite(); f.refused != nil {
+		return *f.refused
+	}
 	a := f.account(t.Currency)
 	l := f.limit(t.Currency, cur)
+	if l.Frozen {
+		return frozen
+	}
 	debits, ok := add(a.Debits, t.Amount)
 	if !ok {
 		return api.Voided(Domain, "overflow", "the account cannot count so much")
@@ -89,7 +96,7 @@ func (f *fold) transfer(t *transfer) api.Outcome {
 		return api.Voided(Domain, "overflow", "the account cannot count so much")
 	}
 	a.Debits = debits
-	f.Put(rowPaid(t.To), encodeSums(with(sums, t.Currency, total)))
+	f.Put(rowPaid(f.rec.Feed, t.To), encodeSums(with(sums, t.Currency, total)))
 	f.close()
 
 	space := f.rec.Topic.Space
@@ -105,9 +112,11 @@ func (f *fold) transfer(t *transfer) api.Outcome {
 func (f *fold) ack() api.Outcome {
 	f.enter()
 	if !f.self.Member {
-		return notMember
+		return f.stranger()
 	}
-	f.cite()
+	if f.cite(); f.refused != nil {
+		return *f.refused
+	}
 	f.close()
 	return api.Accepted
 }
@@ -137,16 +146,31 @@ func (f *fold) grant(g *grant) api.Outcome {
 		out.Void.Inputs = map[string]string{"number": strconv.FormatUint(g.Number, 10), "last": strconv.FormatUint(all[i].Number, 10)}
 		return out
 	}
-	all[i] = limits{Code: g.Currency, Number: g.Number, Limit: g.Limit, P: g.P}
+	all[i] = limits{Code: g.Currency, Number: g.Number, Limit: g.Limit, P: g.P, Frozen: g.Frozen}
 	f.Put(rowGrants(g.Account), codec.MustMarshal(all))
 	if f.self.Member {
-		f.cite()
+		if f.cite(); f.refused != nil {
+			return *f.refused
+		}
 		if g.Account == f.rec.Author { // a feed does not cite itself
 			f.take(all[i])
 		}
 		f.close()
 	}
 	return api.Accepted
+}
+
+var frozen = api.Outcome{Void: &api.Reason{
+	Domain: Domain, Rule: "frozen", Text: "the account is frozen: nothing may be spent from it",
+	Remedy: "the clerk of the space can lift it; what others pay to the account goes on counting",
+}}
+
+// stranger is the outcome for a device that may not write here.
+func (f *fold) stranger() api.Outcome {
+	if f.refused != nil {
+		return *f.refused
+	}
+	return notMember
 }
 
 var notMember = api.Voided(Domain, "not-a-member", "only a member's one spending device writes here, and its first record cites the admission and the genesis")
@@ -178,7 +202,10 @@ func (f *fold) enter() {
 			break
 		}
 		if m, ok := fact.MemberAt(f, d, f.rec.Author); ok && m.Device == f.rec.Device {
-			f.self.Member = true
+			if f.self.Member = m.Before == (api.Key{}) || f.continues(m.Before); !f.self.Member {
+				out := api.Voided(Domain, "not-continued", "a member's new device goes on from where the one before was cut, and its first record cites that cut")
+				f.refused = &out
+			}
 		}
 		if o, ok := fact.OfficeAt(f, d, fact.Clerk); ok && o.Device == f.rec.Device && o.DID == f.rec.Author {
 			f.self.Clerk = true
@@ -200,6 +227,42 @@ func (f *fold) enter() {
 	if f.self != old {
 		f.Put(rowSelf, codec.MustMarshal(&f.self))
 	}
+}
+
+// continues reports whether the record cites the cut by which its device goes on from another's. If that device had written anything that stands,
+// this feed has its rows; if not, there is nothing to go on from.
+func (f *fold) continues(before api.Key) bool {
+	old := record.FeedID(f.rec.Topic, before)
+	for _, d := range f.rec.Deps {
+		if c, ok := fact.CutAt(f, d, old); ok && c.Next == f.rec.Device {
+			return true
+		}
+	}
+	return false
+}
+
+// accept takes the cut of this feed at d into account: the record cites the causes of it, too, so that it knows them.
+func (f *fold) accept(d api.Position) {
+	c, ok := fact.CutAt(f, d, f.rec.Feed)
+	if !ok || c.Number <= number(f.Own(rowCut)) {
+		return
+	}
+	for _, why := range c.Causes {
+		if !f.Within(why.Position()) {
+			out := api.Voided(Domain, "cause-not-cited", "a record that takes a cut of its feed into account cites the causes of the cut, too")
+			out.Void.Inputs = map[string]string{"cause": why.Position().String()}
+			f.refused = &out
+			return
+		}
+	}
+	f.Put(rowCut, api.Seq8(c.Number))
+}
+
+func number(b []byte, ok bool) uint64 {
+	if !ok {
+		return 0
+	}
+	return binary.BigEndian.Uint64(b)
 }
 
 // currency returns a currency of the space as the genesis has it.
@@ -273,7 +336,7 @@ func (f *fold) cite() {
 		if d.Feed == f.rec.Feed {
 			continue
 		}
-		paid, isPaid := f.At(d, rowPaid(f.rec.Author))
+		paid, isPaid := f.At(d, rowPaid(d.Feed, f.rec.Author))
 		grants, isGrants := f.At(d, rowGrants(f.rec.Author))
 		for _, l := range get[[]limits](grants, isGrants) {
 			f.take(l)
@@ -286,6 +349,8 @@ func (f *fold) cite() {
 		}
 		if h, accepted := f.Dep(d); accepted && h.Topic.Name == fact.FinalityTopic {
 			views = append(views, d)
+		} else if h.Topic.Name == fact.CutTopic {
+			f.accept(d)
 		}
 	}
 	for _, c := range credits {
@@ -294,7 +359,7 @@ func (f *fold) cite() {
 		if last, ok := fact.FinalWithin(f, views, d); ok {
 			final = all
 			if at := last.Position(d.Feed); at != d {
-				final = getSums(f.At(at, rowPaid(f.rec.Author)))
+				final = getSums(f.At(at, rowPaid(at.Feed, f.rec.Author)))
 			}
 		}
 		f.credit(d.Feed, final, all)

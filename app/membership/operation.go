@@ -53,6 +53,10 @@ func (a *App) Operations() []api.Operation {
 			Name: "member.add", Method: http.MethodPost, Path: "/member/add", CLI: "member add", Scope: "member:write", Write: true,
 			Summary: "Admit a member without an invitation",
 		}, a.add),
+		api.Handle(api.Operation{
+			Name: "member.device", Method: http.MethodPost, Path: "/member/device", CLI: "member device", Scope: "member:write", Write: true,
+			Summary: "Give a member another device, which goes on from where the lost one is cut",
+		}, a.device),
 	}
 }
 

@@ -170,6 +170,9 @@ func (a *App) members(_ context.Context, _ *api.Call, in *MembersIn) (*MembersOu
 		if codec.Unmarshal(v, &m) != nil {
 			continue
 		}
+		if now, _, ok := s.Member(m.DID); ok && now.Device != m.Device {
+			continue // a device before
+		}
 		if len(out.Members) == limit {
 			out.Cursor = string(out.Members[limit-1].DID)
 			break

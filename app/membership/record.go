@@ -19,6 +19,7 @@ const (
 	kindInvite  = "invite"
 	kindAdmit   = "admit"
 	kindJoin    = "join"
+	kindDevice  = "device"
 )
 
 // Bounds of a genesis and of invitations. Lengths are bytes.
@@ -90,6 +91,13 @@ type admit struct {
 	DID    api.DID
 	Device api.Key
 	Number uint64 // founders have the first numbers
+}
+
+// device gives a member another device, which continues what the one before has written.
+type device struct {
+	_      struct{} `cbor:",toarray"`
+	DID    api.DID
+	Device api.Key
 }
 
 func decode[T interface{ check() error }](b []byte, v T) error {
@@ -198,6 +206,8 @@ func (a *admit) check() error {
 	}
 	return identity(a.DID, a.Device)
 }
+
+func (d *device) check() error { return identity(d.DID, d.Device) }
 
 // joinMessage is what an invitation's key signs. The tag keeps it apart from all else that is signed.
 func joinMessage(space api.Hash, did api.DID, device api.Key) []byte {

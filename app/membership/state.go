@@ -15,7 +15,7 @@ import (
 //	invite/<key>     invite body
 //	used/<key>       how often it was used, 8 bytes
 //	number           of the last admission, 8 bytes
-//	member/<did>     nothing: admitted here
+//	member/<did>     fact.Member: as admitted here, or with the newest device
 //
 // and on a feed of topic join:
 //
@@ -52,7 +52,7 @@ type member struct {
 type charter struct {
 	_         struct{} `cbor:",toarray"`
 	Registrar api.Key
-	Founders  []api.DID
+	Founders  []fact.Founder
 }
 
 // Apply implements api.Applier.
@@ -64,6 +64,8 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 		return applyInvite(tx, rec)
 	case fact.SpaceTopic + " " + kindAdmit:
 		return applyAdmit(tx, rec)
+	case fact.SpaceTopic + " " + kindDevice:
+		return applyDevice(tx, rec)
 	case fact.JoinTopic + " " + kindJoin:
 		return applyJoin(tx, rec)
 	}
@@ -85,7 +87,7 @@ func applyGenesis(tx api.Tx, rec *api.Record) api.Outcome {
 	byFounder := false
 	for _, m := range g.Founders {
 		byFounder = byFounder || m.DID == rec.Author && m.Device == rec.Device
-		ch.Founders = append(ch.Founders, m.DID)
+		ch.Founders = append(ch.Founders, m)
 	}
 	if !byFounder {
 		return api.Voided(Domain, "not-a-founder", "the author's DID and device are not among the founders")
@@ -135,9 +137,7 @@ func registrar(tx api.Tx, rec *api.Record) (charter, bool) {
 			return c, false
 		}
 		c.Registrar = o.Device
-		for _, m := range g.Founders {
-			c.Founders = append(c.Founders, m.DID)
-		}
+		c.Founders = g.Founders
 		tx.Put(rowCharter, codec.MustMarshal(&c))
 		return c, true
 	}
@@ -202,7 +202,7 @@ func applyAdmit(tx api.Tx, rec *api.Record) api.Outcome {
 	}
 	_, admitted := tx.Own(rowMember(a.DID))
 	for _, f := range c.Founders {
-		admitted = admitted || f == a.DID
+		admitted = admitted || f.DID == a.DID
 	}
 	if admitted {
 		return api.Voided(Domain, "member-exists", "this DID is a member already, with its one device")
@@ -220,8 +220,40 @@ func applyAdmit(tx api.Tx, rec *api.Record) api.Outcome {
 		}
 	}
 	tx.Put(rowNumber, api.Seq8(a.Number))
-	tx.Put(rowMember(a.DID), nil)
-	putMember(tx, rec, a.DID, fact.Member{Device: a.Device, Number: a.Number})
+	m := fact.Member{Device: a.Device, Number: a.Number}
+	tx.Put(rowMember(a.DID), codec.MustMarshal(&m))
+	putMember(tx, rec, a.DID, m)
+	return api.Accepted
+}
+
+// applyDevice gives a member another device. It names the one before, so that nobody begins with an empty account by changing devices.
+func applyDevice(tx api.Tx, rec *api.Record) api.Outcome {
+	var d device
+	if err := decode(rec.Body, &d); err != nil {
+		return malformed(err)
+	}
+	c, ok := registrar(tx, rec)
+	if !ok {
+		return notRegistrar
+	}
+	var m fact.Member
+	b, known := tx.Own(rowMember(d.DID))
+	known = known && codec.Unmarshal(b, &m) == nil
+	for i, f := range c.Founders {
+		if !known && f.DID == d.DID {
+			m, known = fact.Member{Device: f.Device, Number: uint64(i) + 1, Founder: true}, true
+		}
+	}
+	switch {
+	case !known:
+		return api.Voided(Domain, "not-a-member", "only a member is given another device")
+	case m.Device == d.Device:
+		return api.Voided(Domain, "same-device", "the member acts with this device already")
+	}
+	m.Before, m.Device = m.Device, d.Device
+	tx.Put(rowMember(d.DID), codec.MustMarshal(&m))
+	fact.PutMember(tx, d.DID, m)
+	tx.Index(indexMember(rec.Topic.Space, d.DID, rec), codec.MustMarshal(&member{DID: d.DID, Device: m.Device, Since: rec.Time.Millis(), Founder: m.Founder}))
 	return api.Accepted
 }
 

@@ -109,7 +109,7 @@ func (r *report) verify(space api.Hash) (*proof, error) {
 	case bytes.Compare(a.ID[:], b.ID[:]) >= 0:
 		return nil, fmt.Errorf("want two records, in ascending order of id")
 	}
-	key, err := record.ParseKeyEvent(r.Auth)
+	key, err := record.ParseAuth(r.Auth)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 
 func (c *ctl) ledgerCmd() *cobra.Command {
 	return group("ledger", "Mutual credit: paying, and what is there",
-		c.ledgerTransfer(), c.ledgerBalance(), c.ledgerHistory(), c.ledgerGrant(), c.ledgerVerify(), c.ledgerVoid())
+		c.ledgerTransfer(), c.ledgerBalance(), c.ledgerHistory(), c.ledgerGrant(), c.ledgerFreeze(), c.ledgerVerify(), c.ledgerVoid())
 }
 
 // currency finds the currency that a command means, for its decimals.
@@ -79,7 +79,11 @@ func (c *ctl) ledgerBalance() *cobra.Command {
 			var rows [][]string
 			for _, b := range o.Balances {
 				f := func(n int64) string { return formatAmount(n, b.Scale) }
-				rows = append(rows, []string{b.Currency, f(b.Balance), f(b.FinalCredits), f(b.Unacknowledged), f(b.Limit), f(b.Available)})
+				available := f(b.Available)
+				if b.Frozen {
+					available = "frozen"
+				}
+				rows = append(rows, []string{b.Currency, f(b.Balance), f(b.FinalCredits), f(b.Unacknowledged), f(b.Limit), available})
 			}
 			c.table("No currency.", "CURRENCY BALANCE FINAL-CREDITS UNACKNOWLEDGED LIMIT AVAILABLE", rows)
 		})
@@ -150,6 +154,48 @@ func (c *ctl) ledgerGrant() *cobra.Command {
 		return write(c, cmd, "ledger.grant", in, func(o *client.LedgerGrantOut) {
 			c.facts("member", string(in.To), "limit", formatAmount(in.Limit, cur.Scale)+" "+cur.Code, "grant", strconv.FormatUint(o.Number, 10))
 			c.receipt(o.Receipt)
+			c.cutNote(o.Cut)
+		})
+	}
+	return cmd
+}
+
+// cutNote says what comes of a change that lessens what an account may do.
+func (c *ctl) cutNote(cut string) {
+	switch cut {
+	case "under-way":
+		c.note("The account's feed is being cut, so that this binds even who does not look: icnctl feed list --odd.")
+	case "needs-registrar":
+		c.note("This binds the account once it looks. To bind it now the registrar has to cut its feed: icnctl feed cut ledger DEVICE.")
+	}
+}
+
+func (c *ctl) ledgerFreeze() *cobra.Command {
+	var in client.LedgerFreezeIn
+	cmd := &cobra.Command{
+		Use: "freeze DID", Short: "Stop an account from spending, or --lift that (clerk)", Args: cobra.ExactArgs(1),
+		Example: "icnctl ledger freeze did:icn:... --currency hours",
+	}
+	space := spaceFlag(cmd)
+	cmd.Flags().StringVar(&in.Currency, "currency", "", "code of the currency (default: the only one of the space)")
+	cmd.Flags().BoolVar(&in.Lift, "lift", false, "let it spend again")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var err error
+		if in.Space, err = spaceID(*space); err != nil {
+			return err
+		}
+		if in.To, err = did(args[0]); err != nil {
+			return err
+		}
+		cur, err := c.currency(cmd, in.Space, in.Currency)
+		if err != nil {
+			return err
+		}
+		in.Currency = cur.Code
+		return write(c, cmd, "ledger.freeze", in, func(o *client.LedgerFreezeOut) {
+			c.facts("member", string(in.To), "frozen", yes(!in.Lift), "grant", strconv.FormatUint(o.Number, 10))
+			c.receipt(o.Receipt)
+			c.cutNote(o.Cut)
 		})
 	}
 	return cmd

@@ -156,7 +156,7 @@ func (c *ctl) spaceJoin() *cobra.Command {
 }
 
 func (c *ctl) memberCmd() *cobra.Command {
-	return group("member", "The members of a space", c.memberList(), c.memberAdd())
+	return group("member", "The members of a space", c.memberList(), c.memberAdd(), c.memberDevice())
 }
 
 func (c *ctl) memberList() *cobra.Command {
@@ -207,6 +207,33 @@ func (c *ctl) memberAdd() *cobra.Command {
 		}
 		return write(c, cmd, "member.add", in, func(o *client.MemberAddOut) {
 			c.note("%s is a member.", in.DID)
+			c.receipt(o.Receipt)
+		})
+	}
+	return cmd
+}
+
+func (c *ctl) memberDevice() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "device DID DEVICE", Short: "Give a member another device instead of a lost or stolen one", Args: cobra.ExactArgs(2),
+		Long: "Gives a member another device. All that the device before has written is cut where the witnesses have seen it; the new one goes on from there, " +
+			"with its balances and debts. DEVICE is what `icnctl id show` prints on the new device, which must have been made from the member's root key.",
+	}
+	space := spaceFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		in := client.MemberDeviceIn{}
+		var err error
+		if in.Space, err = spaceID(*space); err != nil {
+			return err
+		}
+		if in.DID, err = did(args[0]); err != nil {
+			return err
+		}
+		if err := in.Device.UnmarshalText([]byte(args[1])); err != nil {
+			return api.Errorf("DEVICE", api.Invalid, "%w", err)
+		}
+		return write(c, cmd, "member.device", in, func(o *client.MemberDeviceOut) {
+			c.note("%s acts with %s; %d feeds of %s are being cut (icnctl feed list --odd).", in.DID, in.Device, len(o.Cuts), o.Before)
 			c.receipt(o.Receipt)
 		})
 	}

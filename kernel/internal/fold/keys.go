@@ -8,7 +8,7 @@ import (
 	"github.com/intercooperative/icn/kernel/api"
 )
 
-// The first byte of a store key says what the row is. Store format 1; a change here is a new format with a migration.
+// The first byte of a store key says what the row is. Store format 2; a change here is a new format with a migration.
 const (
 	nsRecord  = 'R' // feed seq id            -> verdict, reason, envelope
 	nsID      = 'I' // id                     -> local number

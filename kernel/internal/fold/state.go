@@ -256,10 +256,10 @@ func (s *State) Put(e *record.Envelope) error {
 	if s.replayed != 0 {
 		st.local = s.replayed
 	} else {
-		s.batch.Set(key(nsID, p.ID[:]), be(s.next))
 		s.batch.Set(key(nsLog, be(s.next)), posValue(p))
 		s.next++
 	}
+	s.batch.Set(key(nsID, p.ID[:]), be(st.local))
 	s.recs[p] = st
 	s.batch.Set(recordKey(p), encodeStored(st))
 	if out == void {

@@ -70,17 +70,22 @@ func closeDir(t *testing.T, st Store) {
 	}
 }
 
+func copyFixture(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "format1"))); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // TestFormat1: a store written by the first release can be read for ever.
 func TestFormat1(t *testing.T) {
 	fixture := filepath.Join("testdata", "format1")
 	if *rewrite {
 		writeFixture(t, fixture)
 	}
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(fixture)); err != nil {
-		t.Fatal(err)
-	}
-	st := openDir(t, dir)
+	st := openDir(t, copyFixture(t))
 	defer closeDir(t, st)
 	if st.Format() != format {
 		t.Errorf("format %d after opening, want %d", st.Format(), format)
@@ -91,6 +96,15 @@ func TestFormat1(t *testing.T) {
 		if err != nil || ok != (i%10 != 9) || ok && string(v) != want {
 			t.Errorf("%s is %q, %v, %v", key, v, ok, err)
 		}
+	}
+}
+
+// A store of format 1 has its state made anew, by fold's own mark.
+func TestFormat2(t *testing.T) {
+	st := openDir(t, copyFixture(t))
+	defer closeDir(t, st)
+	if v, ok, err := st.Get([]byte("Mrebuilding")); !ok || len(v) != 1 || err != nil {
+		t.Errorf("the mark is %q, %v, %v", v, ok, err)
 	}
 }
 
@@ -118,8 +132,8 @@ func memWith(t *testing.T, number string) *Mem {
 
 func TestFormatRefused(t *testing.T) {
 	for number, want := range map[string]string{
-		"2":   "format 2 and this build knows formats up to 1",
-		"999": "format 999 and this build knows formats up to 1",
+		"3":   "format 3 and this build knows formats up to 2",
+		"999": "format 999 and this build knows formats up to 2",
 		"0":   `format number "0"`,
 		"-1":  `format number "-1"`,
 		"":    `format number ""`,
@@ -189,7 +203,7 @@ func testSteps(fail bool) []migration {
 // whole, and its number is with it.
 func TestMigrate(t *testing.T) {
 	for n := 0; ; n++ {
-		m := OpenMem(Faults{LoseUnsynced: true})
+		m := memWith(t, "1")
 		b := m.NewBatch()
 		for i := range 10 {
 			b.Set(fmt.Append(nil, "a/", i), fmt.Append(nil, i))
@@ -246,7 +260,7 @@ func crashUnmigrated(t *testing.T, m *Mem) *Mem {
 
 // TestMigrateFails: a migration that fails leaves the number as it was, and its kind is passed on.
 func TestMigrateFails(t *testing.T) {
-	m := OpenMem(Faults{})
+	m := memWith(t, "1")
 	defer closeDir(t, m)
 	err := migrate(m.db, testSteps(true))
 	if api.KindOf(err) != api.Unavailable || !strings.Contains(err.Error(), "from format 1 to 2") {

@@ -1,0 +1,167 @@
+package finality
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/record"
+)
+
+// Operations implements api.OperationProvider.
+func (a *App) Operations() []api.Operation {
+	return []api.Operation{
+		api.Handle(api.Operation{
+			Name: "feed.list", Method: http.MethodGet, Path: "/feed/list", CLI: "feed list", Scope: "topic:read",
+			Summary: "List the feeds of a topic: how far they are final, forked, cut",
+		}, a.list),
+		api.Handle(api.Operation{
+			Name: "feed.cut", Method: http.MethodPost, Path: "/feed/cut", CLI: "feed cut", Scope: "member:write", Write: true,
+			Summary: "End a device's feed where enough witnesses have seen it",
+		}, a.cutFeed),
+	}
+}
+
+// ListIn is the input of feed.list.
+type ListIn struct {
+	Space api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
+	Topic string   `json:"topic,omitempty" doc:"Name of the topic; default: all of the space"`
+	Odd   bool     `json:"odd,omitempty" doc:"Only feeds that are forked or cut"`
+}
+
+// ListOut is the output of feed.list: at most 1000 feeds.
+type ListOut struct {
+	Feeds []FeedOut `json:"feeds"`
+	More  bool      `json:"more,omitempty" doc:"there are more feeds than are listed"`
+}
+
+// FeedOut is one feed.
+type FeedOut struct {
+	Feed   api.Hash `json:"feed"`
+	Topic  string   `json:"topic"`
+	Author api.DID  `json:"author"`
+	Device api.Key  `json:"device"`
+	Seq    uint64   `json:"seq" doc:"newest record here"`
+	Stands uint64   `json:"stands" doc:"newest record with effect"`
+	Final  uint64   `json:"final"`
+	Fork   uint64   `json:"fork,omitempty" doc:"lowest seq with two records"`
+	Cuts   []CutOut `json:"cuts,omitempty"`
+}
+
+// CutOut is one cut of a feed.
+type CutOut struct {
+	By    api.Position `json:"by"`
+	At    uint64       `json:"at" doc:"the last seq that stands"`
+	Final bool         `json:"final"`
+	Cited bool         `json:"cited" doc:"the feed goes on from there"`
+}
+
+const maxList = 1000
+
+func (a *App) list(_ context.Context, _ *api.Call, in *ListIn) (*ListOut, error) {
+	host, space, err := a.at("feed.list", in.Space)
+	if err != nil {
+		return nil, err
+	}
+	r := host.Read()
+	defer r.Close()
+	out := &ListOut{Feeds: []FeedOut{}}
+	for _, h := range host.Heads(api.Topic{Space: space, Name: in.Topic}) {
+		feed := h.Tip.Feed
+		head, _ := r.Head(feed)
+		final, _ := r.Final(feed)
+		f := FeedOut{
+			Feed: feed, Topic: h.Topic.Name, Author: h.Author, Device: h.Device, Seq: h.Tip.Seq, Stands: head.Seq, Final: final.Seq, Fork: h.Fork,
+		}
+		for _, c := range r.Cuts(feed) {
+			f.Cuts = append(f.Cuts, CutOut{By: c.By, At: c.At.Seq, Final: c.Final, Cited: c.Cited})
+		}
+		if in.Odd && f.Fork == 0 && len(f.Cuts) == 0 {
+			continue
+		}
+		if out.More = len(out.Feeds) == maxList; out.More {
+			break
+		}
+		out.Feeds = append(out.Feeds, f)
+	}
+	return out, nil
+}
+
+// at returns the host and the space that is meant.
+func (a *App) at(op string, space api.Hash) (api.Host, api.Hash, error) {
+	a.mu.Lock()
+	host := a.host
+	a.mu.Unlock()
+	if host == nil {
+		return nil, space, api.Errorf(op, api.Unavailable, "the node is starting")
+	}
+	all := host.Follows()
+	switch {
+	case !space.IsZero() && !slices.Contains(all, space):
+		return nil, space, api.Errorf(op, api.NotFound, "space %s: this node does not follow it", space)
+	case !space.IsZero():
+		return host, space, nil
+	case len(all) == 1:
+		return host, all[0], nil
+	case len(all) == 0:
+		return nil, space, api.Errorf(op, api.Invalid, "space: this node follows no space yet: icnctl space create, or icnctl space join")
+	}
+	return nil, space, api.Errorf(op, api.Invalid, "space: this node follows %d spaces, name one", len(all))
+}
+
+// CutIn is the input of feed.cut.
+type CutIn struct {
+	Space  api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
+	Topic  string   `json:"topic" doc:"Topic of the feed, e.g. ledger"`
+	Device api.Key  `json:"device" doc:"Device key of the feed, 64 hexadecimal digits"`
+	Adopt  api.Hash `json:"adopt,omitzero" doc:"Of a forked feed: id of a record on the branch to choose, if no other is certified"`
+	Next   api.Key  `json:"next,omitzero" doc:"Device that goes on; default: the feed itself, which has to cite the cut"`
+}
+
+// Validate implements api.Validator.
+func (in *CutIn) Validate() error {
+	t := target{Topic: in.Topic, Device: in.Device}
+	if err := t.check(); err != nil {
+		return err
+	}
+	if in.Next != (api.Key{}) {
+		if err := record.CheckKey(in.Next); err != nil {
+			return fmt.Errorf("next: %w", err)
+		}
+	}
+	return nil
+}
+
+// CutFeedOut is the output of feed.cut. The cut is announced; feed.list shows when it is final.
+type CutFeedOut struct {
+	Feed    api.Hash    `json:"feed"`
+	Number  uint64      `json:"number"`
+	Receipt api.Receipt `json:"receipt"`
+}
+
+func (a *App) cutFeed(ctx context.Context, call *api.Call, in *CutIn) (*CutFeedOut, error) {
+	const op = "feed.cut"
+	if call.Signer == nil {
+		return nil, api.Errorf(op, api.Unsupported, "%s: this node does not hold the key of %s; sign the record where the key is", op, call.Actor)
+	}
+	host, space, err := a.at(op, in.Space)
+	if err != nil {
+		return nil, err
+	}
+	q := fact.CutRequest{Topic: in.Topic, Device: in.Device, Next: in.Next}
+	if !in.Adopt.IsZero() {
+		r := host.Read()
+		rec, _, ok := r.Lookup(in.Adopt)
+		r.Close()
+		if !ok || rec.Topic != (api.Topic{Space: space, Name: in.Topic}) || rec.Device != in.Device {
+			return nil, api.Errorf(op, api.NotFound, "adopt: record %s is not one of that feed here", in.Adopt)
+		}
+		q.Adopt = rec.Position()
+	}
+	out := &CutFeedOut{}
+	out.Feed, out.Number, out.Receipt, err = a.Cut(ctx, call.Signer, space, q, call.Wait)
+	return out, err
+}
