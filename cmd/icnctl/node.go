@@ -43,7 +43,8 @@ func (c *ctl) initCmd() *cobra.Command {
 				return c.printValue(made)
 			}
 			fmt.Fprintln(c.out, made.DID)
-			c.note("Made %s. Copy it to a safe place: who loses it, or its passphrase, cannot be this member again.", filepath.Join(dir, identity.KeystoreFile))
+			c.notePhrase(made.Phrase)
+			c.note("Made %s. Copy it to a safe place: who loses it, or its passphrase, needs the recovery phrase to be this member again.", filepath.Join(dir, identity.KeystoreFile))
 			c.note("Start the node with `icnd run --data-dir %s`.", dir)
 			return nil
 		},
@@ -100,17 +101,6 @@ func (c *ctl) versionCmd() *cobra.Command {
 			return nil
 		},
 	}
-}
-
-func (c *ctl) idCmd() *cobra.Command {
-	return group("id", "Who the node signs for", &cobra.Command{
-		Use: "show", Short: "Show the node's member, device and node key", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return read(c, cmd, "id.show", nil, func(o *client.IDShowOut) {
-				c.facts("member", string(o.DID), "device", o.Device.String(), "node", string(o.Node))
-			})
-		},
-	})
 }
 
 func (c *ctl) configCmd() *cobra.Command {

@@ -12,7 +12,7 @@ import (
 )
 
 func (c *ctl) peerCmd() *cobra.Command {
-	return group("peer", "Other nodes", c.peerList(), c.peerDial(),
+	return group("peer", "Other nodes", c.peerList(), c.peerDial(), c.peerPing(),
 		c.peerBan(), c.peerAct("unban NODE", "Take a ban back", "peer.unban"), c.peerCut(), c.peerAct("mend [NODE]", "End a cut and connect again; without a node, all cuts", "peer.mend"))
 }
 
@@ -46,6 +46,26 @@ func (c *ctl) peerDial() *cobra.Command {
 			return write(c, cmd, "peer.dial", client.PeerDialIn{Address: args[0]}, func(o *client.PeerDialOut) { fmt.Fprintln(c.out, o.Node) })
 		},
 	}
+}
+
+func (c *ctl) peerPing() *cobra.Command {
+	var in client.PeerPingIn
+	cmd := &cobra.Command{
+		Use: "ping NODE", Short: "Ask a connected peer for a sign of life, by a signed message", Args: cobra.ExactArgs(1),
+		Long: "Asks a connected peer what software it runs and what time it is there. Only who serves a member of a common space is answered.\n" +
+			"The peer's clock is compared with this node's; half of the round trip is the error.",
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if in.Node, err = did(args[0]); err != nil {
+				return err
+			}
+			return read(c, cmd, "peer.ping", in, func(o *client.PeerPingOut) {
+				c.facts("node", string(o.Node), "build", o.Build, "rtt", fmt.Sprintf("%.1f ms", o.RTT),
+					"clock", fmt.Sprintf("%s, %+d ms to this node's", time.UnixMilli(o.Wall).UTC().Format("2006-01-02T15:04:05.000Z07:00"), o.Offset))
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&in.Sealed, "sealed", false, "so that nobody else can read question and answer")
+	return cmd
 }
 
 func (c *ctl) peerBan() *cobra.Command {

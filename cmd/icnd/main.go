@@ -84,6 +84,7 @@ func (s *settings) init(cmd *cobra.Command) error {
 		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s\n", made.DID)
-	fmt.Fprintf(cmd.ErrOrStderr(), "Made %s in %s. Copy it to a safe place: who loses it, or its passphrase, cannot be this member again.\n", identity.KeystoreFile, made.DataDir)
+	fmt.Fprintf(cmd.ErrOrStderr(), "Recovery phrase, shown this once: write it on paper, it is in no file.\n\n  %s\n\n", made.Phrase)
+	fmt.Fprintf(cmd.ErrOrStderr(), "Made %s in %s. Copy it to a safe place: who loses it, or its passphrase, needs the recovery phrase to be this member again.\n", identity.KeystoreFile, made.DataDir)
 	return nil
 }

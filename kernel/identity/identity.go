@@ -12,57 +12,138 @@ import (
 	"github.com/intercooperative/icn/kernel/record"
 )
 
-// Identity is a root, a device and a node key. It is safe for concurrent use; Close it when done.
+// Identity is who a node signs for: a key event log, and the keys of one device and one node. It may hold the key in charge of the log, with which it
+// changes devices; it never holds the next one (see Phrase). It is safe for concurrent use; Close it when done.
 type Identity struct {
-	did     api.DID
 	device  api.Key
 	nodeKey api.Key
-	auth    []byte
 
-	mu   sync.RWMutex // seeds against Close
-	seed *seeds       // nil once closed
+	mu     sync.RWMutex
+	seed   *seeds      // nil once closed
+	log    *record.Log // nil for a new device that nobody has added yet
+	auth   []byte      // log's for device; nil while the log does not let it sign: the identity waits
+	phrase *Phrase     // until TakePhrase
 }
 
 // seeds are the secrets: the 32-byte Ed25519 seeds of RFC 8032, and the keys expanded from them.
 type seeds struct {
-	root, device, node ed25519.PrivateKey
+	control      ed25519.PrivateKey // the key in charge; of an identity that waits for guardians the one that will be; nil where another device has it
+	device, node ed25519.PrivateKey
 }
 
 func (s *seeds) wipe() {
-	for _, k := range []ed25519.PrivateKey{s.root, s.device, s.node} {
+	for _, k := range []ed25519.PrivateKey{s.control, s.device, s.node} {
 		clear(k)
 	}
 }
 
-// Generate makes a new Identity from 96 bytes of randomness; rand must be cryptographically secure, such as crypto/rand.Reader.
+// Generate makes a new Identity from 96 bytes of randomness; rand must be cryptographically secure, such as crypto/rand.Reader. Its log is an
+// inception that commits to the next key of a new recovery phrase, which TakePhrase returns.
 func Generate(rand io.Reader) (*Identity, error) {
+	const op = "identity.generate"
 	b := make([]byte, 3*ed25519.SeedSize)
 	defer clear(b)
 	if _, err := io.ReadFull(rand, b); err != nil {
-		return nil, api.Errorf("identity.generate", api.Internal, "read randomness: %w", err)
+		return nil, api.Errorf(op, api.Internal, "read randomness: %w", err)
 	}
-	return fromSeeds(b[:32], b[32:64], b[64:])
-}
-
-// fromSeeds expands three seeds. They must differ: a key has one purpose.
-func fromSeeds(root, device, node []byte) (*Identity, error) {
-	if string(root) == string(device) || string(root) == string(node) || string(device) == string(node) {
-		return nil, api.Errorf("identity", api.Invalid, "root, device and node keys must differ")
+	if err := differ(b[:32], b[32:64], b[64:]); err != nil {
+		return nil, err
 	}
-	s := &seeds{ed25519.NewKeyFromSeed(root), ed25519.NewKeyFromSeed(device), ed25519.NewKeyFromSeed(node)}
-	id := &Identity{did: record.DIDOf(public(s.root)), device: public(s.device), nodeKey: public(s.node), seed: s}
-	var err error
-	if id.auth, err = record.SignKeyEvent(s.root, id.device); err != nil {
-		s.wipe()
-		return nil, api.Wrap("identity", err)
+	p := newPhrase(b[:32])
+	id := newIdentity(p.control(0), b[32:64], b[64:])
+	id.phrase = p
+	if err := id.incept(); err != nil {
+		id.Close()
+		return nil, api.Wrap(op, err)
 	}
 	return id, nil
 }
 
+// incept starts the log of a new identity.
+func (id *Identity) incept() error {
+	next, err := id.phrase.public(1, false)
+	if err != nil {
+		return err
+	}
+	k, err := record.NewControlKey(id.seed.control, false)
+	if err != nil {
+		return err
+	}
+	l, err := record.Incept(k, record.Terms{Next: next.Commitment()}, record.Device{Key: id.device, Role: record.Primary})
+	if err != nil {
+		return err
+	}
+	return id.take(l)
+}
+
+// differ refuses seeds that are equal: a key has one purpose.
+func differ(control, device, node []byte) error {
+	if string(control) == string(device) || string(control) == string(node) || string(device) == string(node) {
+		return api.Errorf("identity", api.Invalid, "control, device and node keys must differ")
+	}
+	return nil
+}
+
+// newIdentity expands the seeds of a device and a node; control may be nil, and is kept.
+func newIdentity(control ed25519.PrivateKey, device, node []byte) *Identity {
+	s := &seeds{control: control, device: ed25519.NewKeyFromSeed(device), node: ed25519.NewKeyFromSeed(node)}
+	return &Identity{device: public(s.device), nodeKey: public(s.node), seed: s}
+}
+
+// take makes l the log. Callers hold mu, or nobody else has the identity.
+func (id *Identity) take(l *record.Log) error {
+	auth, err := l.Auth(id.device)
+	if err != nil {
+		return err
+	}
+	id.log, id.auth = l, auth
+	return nil
+}
+
 func public(k ed25519.PrivateKey) api.Key { return api.Key(k.Public().(ed25519.PublicKey)) }
 
-// DID returns who the identity is: the one spelling of the root key.
-func (id *Identity) DID() api.DID { return id.did }
+// DID returns who the identity is: the one spelling of the root key. It is empty for a new device that nobody has added yet.
+func (id *Identity) DID() api.DID {
+	if l := id.Log(); l != nil {
+		return l.DID()
+	}
+	return ""
+}
+
+// Log returns the key event log as this identity knows it, nil for a new device that nobody has added yet.
+func (id *Identity) Log() *record.Log {
+	id.mu.RLock()
+	defer id.mu.RUnlock()
+	return id.log
+}
+
+// Waiting reports whether the device may not sign yet: its log does not have it.
+func (id *Identity) Waiting() bool {
+	id.mu.RLock()
+	defer id.mu.RUnlock()
+	return id.auth == nil
+}
+
+// InCharge reports whether the identity holds the key in charge of its log.
+func (id *Identity) InCharge() bool {
+	id.mu.RLock()
+	defer id.mu.RUnlock()
+	return id.inCharge()
+}
+
+func (id *Identity) inCharge() bool {
+	return id.seed != nil && id.seed.control != nil && id.log != nil && public(id.seed.control) == id.log.Control().Key
+}
+
+// TakePhrase returns the recovery phrase of an identity that was just made, once; nil after that, and for an identity that was opened: the keystore
+// does not have it. The caller shows it and wipes it.
+func (id *Identity) TakePhrase() *Phrase {
+	id.mu.Lock()
+	defer id.mu.Unlock()
+	p := id.phrase
+	id.phrase = nil
+	return p
+}
 
 // Device returns the public device key, and Node the public node key.
 func (id *Identity) Device() api.Key { return id.device }
@@ -70,7 +151,8 @@ func (id *Identity) Device() api.Key { return id.device }
 // Node returns the public node key.
 func (id *Identity) Node() api.Key { return id.nodeKey }
 
-// Signer returns the signer of the device. It signs until the Identity is closed, then its Sign fails with api.Unavailable.
+// Signer returns the signer of the device; its Auth is of the log as it is at each call. It signs until the Identity is closed, then its Sign fails
+// with api.Unavailable, as it does while the identity waits.
 func (id *Identity) Signer() api.Signer { return (*signer)(id) }
 
 // NodeKey returns the node's private key, for the transport to own; nil once the Identity is closed.
@@ -91,6 +173,10 @@ func (id *Identity) Close() error {
 		id.seed.wipe()
 		id.seed = nil
 	}
+	if id.phrase != nil {
+		id.phrase.Wipe()
+		id.phrase = nil
+	}
 	return nil
 }
 
@@ -99,15 +185,23 @@ type signer Identity
 
 var _ api.Signer = (*signer)(nil)
 
-func (s *signer) DID() api.DID    { return s.did }
+func (s *signer) DID() api.DID    { return (*Identity)(s).DID() }
 func (s *signer) Device() api.Key { return s.device }
-func (s *signer) Auth() []byte    { return slices.Clone(s.auth) }
+
+func (s *signer) Auth() []byte {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Clone(s.auth)
+}
 
 func (s *signer) Sign(message []byte) ([]byte, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.seed == nil {
 		return nil, api.Errorf("identity.sign", api.Unavailable, "the identity is closed")
+	}
+	if s.auth == nil {
+		return nil, api.Errorf("identity.sign", api.Unavailable, "device %s waits to be added to a key event log", s.device)
 	}
 	return ed25519.Sign(s.seed.device, message), nil
 }

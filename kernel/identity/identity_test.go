@@ -45,9 +45,9 @@ func TestGenerate(t *testing.T) {
 		t.Errorf("NodeKey is of %s, Node is %s", got, id.Node())
 	}
 	s := id.Signer()
-	ke, err := record.ParseKeyEvent(s.Auth())
-	if err != nil || ke.DID != id.DID() || ke.Device != id.Device() || ke.Seq != 0 {
-		t.Errorf("key event %+v, %v; want device %s of %s", ke, err, id.Device(), id.DID())
+	a, err := record.ParseAuth(s.Auth())
+	if err != nil || a.DID != id.DID() || a.Device != id.Device() || a.Role != record.Primary || a.Log.Terms().Next.IsZero() || !id.InCharge() || id.Waiting() {
+		t.Errorf("auth %+v, %v; want device %s of %s", a, err, id.Device(), id.DID())
 	}
 	if _, err := record.ParseDID(string(id.DID())); err != nil {
 		t.Error(err)
@@ -131,7 +131,7 @@ func TestDeriveIsFixedAndSeparated(t *testing.T) {
 func TestAuthIsACopy(t *testing.T) {
 	for _, s := range []api.Signer{generate(t).Signer(), identity.Derive("a", "b")} {
 		clear(s.Auth())
-		if _, err := record.ParseKeyEvent(s.Auth()); err != nil {
+		if _, err := record.ParseAuth(s.Auth()); err != nil {
 			t.Error(err)
 		}
 	}

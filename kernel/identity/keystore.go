@@ -2,20 +2,21 @@ package identity
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
+	"strconv"
 
 	"filippo.io/age"
 	"filippo.io/age/armor"
 
 	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/record"
 )
 
 // KeystoreFile is the name of the keystore in a data directory.
@@ -29,18 +30,21 @@ const (
 
 // The bounds of a keystore's file, against one that is not ours.
 const (
-	keystoreVersion = 1
-	maxKeystore     = 64 << 10
+	keystoreVersion = 2
+	maxKeystore     = 192 << 10 // a log of record.MaxAuth, twice in base64
 )
 
 // ErrPassphrase is the error of a wrong passphrase. Its kind is api.Invalid.
 var ErrPassphrase = api.Errorf("keystore.open", api.Invalid, "wrong passphrase")
 
-// payload is the plain text of the keystore. The DID stands there for people, and is checked.
+// payload is the plain text of the keystore. The DID stands there for people, and is checked. A keystore of version 1 has a root seed, and its log is the
+// one event that it makes; a later one has the log, and the seed of the key in charge where it is this device's to hold. No version has the next key's.
 type payload struct {
 	Version int     `json:"version"`
-	DID     api.DID `json:"did"`
-	Root    string  `json:"root_seed"`
+	DID     api.DID `json:"did,omitempty"`
+	Root    string  `json:"root_seed,omitempty"` // version 1
+	Log     []byte  `json:"log,omitempty"`
+	Control string  `json:"control_seed,omitempty"`
 	Device  string  `json:"device_seed"`
 	Node    string  `json:"node_seed"`
 }
@@ -48,7 +52,14 @@ type payload struct {
 // Create makes a new Identity and keeps it in dir, which it creates if need be for the owner alone. The passphrase must have
 // MinPassphrase characters; a work factor of 0 is the default. A keystore that is there already is never overwritten: that is
 // api.Conflict. When Create returns without an error the file is on the disk for good.
+//
+// Its recovery phrase, which TakePhrase returns, stands nowhere else.
 func Create(dir string, passphrase []byte, workFactor int) (*Identity, error) {
+	return CreateWith(dir, passphrase, workFactor, func() (*Identity, error) { return Generate(rand.Reader) })
+}
+
+// CreateWith is Create of the Identity that make returns: a new device's, a restored one, one that asks guardians. It closes it on error.
+func CreateWith(dir string, passphrase []byte, workFactor int, make func() (*Identity, error)) (*Identity, error) {
 	const op = "keystore.create"
 	if workFactor == 0 {
 		workFactor = DefaultWorkFactor
@@ -67,7 +78,7 @@ func Create(dir string, passphrase []byte, workFactor int) (*Identity, error) {
 	if _, err := os.Lstat(path); err == nil {
 		return nil, errExists(path)
 	}
-	id, err := Generate(rand.Reader)
+	id, err := make()
 	if err != nil {
 		return nil, api.Wrap(op, err)
 	}
@@ -83,8 +94,22 @@ func Create(dir string, passphrase []byte, workFactor int) (*Identity, error) {
 }
 
 // Open reads the keystore in dir. A wrong passphrase is ErrPassphrase, no keystore api.NotFound; a file that others can read, that is
-// damaged or that asks for more than MaxWorkFactor is api.Invalid, one of a newer build api.Unsupported.
+// damaged or that asks for more than MaxWorkFactor is api.Invalid, one of a newer build api.Unsupported. An identity that waits to be added to a log
+// is api.Unavailable: it cannot run a node; OpenWaiting opens it.
 func Open(dir string, passphrase []byte) (*Identity, error) {
+	id, err := OpenWaiting(dir, passphrase)
+	if err != nil {
+		return nil, err
+	}
+	if id.Waiting() {
+		id.Close()
+		return nil, api.Errorf("keystore.open", api.Unavailable, "device %s waits to be added to a key event log: see `icnctl id device join` and `icnctl id recover apply`", id.device)
+	}
+	return id, nil
+}
+
+// OpenWaiting is Open of an identity that may wait.
+func OpenWaiting(dir string, passphrase []byte) (*Identity, error) {
 	const op = "keystore.open"
 	path := filepath.Join(dir, KeystoreFile)
 	sealed, err := readPrivate(path)
@@ -106,6 +131,30 @@ func Open(dir string, passphrase []byte) (*Identity, error) {
 	return id, nil
 }
 
+// Save writes the identity to the keystore in dir, in place of the one that Open or Create left there, whole or not at all. The passphrase must be the
+// keystore's: it is not a way to change it. A node that runs on the keystore goes on with what it opened.
+func Save(dir string, passphrase []byte, id *Identity) error {
+	const op = "keystore.save"
+	path := filepath.Join(dir, KeystoreFile)
+	old, err := readPrivate(path)
+	if err != nil {
+		return api.Wrap(op, err)
+	}
+	factor, plain, err := open(old, passphrase)
+	clear(plain)
+	if err != nil {
+		if errors.Is(err, age.ErrIncorrectIdentity) {
+			return wrongIdentity(path, err)
+		}
+		return api.Errorf(op, api.Invalid, "%s: %w", path, err)
+	}
+	sealed, err := id.seal(passphrase, factor)
+	if err == nil {
+		err = replace(path, sealed)
+	}
+	return api.Wrap(op, err)
+}
+
 // wrongIdentity tells a wrong passphrase from a file that no passphrase opens.
 func wrongIdentity(path string, err error) error {
 	var no *age.NoIdentityMatchError
@@ -118,10 +167,18 @@ func wrongIdentity(path string, err error) error {
 func (id *Identity) seal(passphrase []byte, workFactor int) ([]byte, error) {
 	id.mu.RLock()
 	defer id.mu.RUnlock()
+	if id.seed == nil {
+		return nil, api.Errorf("keystore.seal", api.Unavailable, "the identity is closed")
+	}
 	text := func(k []byte) string { return hex.EncodeToString(k[:32]) } // a private key starts with its seed
-	plain, err := json.MarshalIndent(payload{
-		Version: keystoreVersion, DID: id.did, Root: text(id.seed.root), Device: text(id.seed.device), Node: text(id.seed.node),
-	}, "", "  ")
+	p := payload{Version: keystoreVersion, Device: text(id.seed.device), Node: text(id.seed.node)}
+	if id.log != nil {
+		p.DID, p.Log = id.log.DID(), id.log.Bytes()
+	}
+	if id.seed.control != nil {
+		p.Control = text(id.seed.control)
+	}
+	plain, err := json.MarshalIndent(p, "", "  ")
 	defer clear(plain)
 	if err != nil {
 		return nil, err
@@ -146,20 +203,46 @@ func (id *Identity) seal(passphrase []byte, workFactor int) ([]byte, error) {
 
 // unseal returns the plain text of an age file, armored or not.
 func unseal(sealed, passphrase []byte) ([]byte, error) {
+	_, plain, err := open(sealed, passphrase)
+	return plain, err
+}
+
+// open is unseal with the file's work factor.
+func open(sealed, passphrase []byte) (factor int, plain []byte, err error) {
 	by, err := age.NewScryptIdentity(string(passphrase))
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	by.SetMaxWorkFactor(MaxWorkFactor)
 	var src io.Reader = bytes.NewReader(sealed)
 	if bytes.HasPrefix(sealed, []byte(armor.Header)) {
 		src = armor.NewReader(src)
 	}
-	r, err := age.Decrypt(src, by)
+	seen := &factored{Identity: by, factor: DefaultWorkFactor}
+	r, err := age.Decrypt(src, seen)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
-	return io.ReadAll(io.LimitReader(r, maxKeystore))
+	plain, err = io.ReadAll(io.LimitReader(r, maxKeystore))
+	return seen.factor, plain, err
+}
+
+// factored is an age identity that notes the work factor it was asked for.
+type factored struct {
+	age.Identity
+	factor int
+}
+
+// Unwrap implements age.Identity.
+func (f *factored) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
+	for _, s := range stanzas {
+		if s.Type == "scrypt" && len(s.Args) == 2 {
+			if n, err := strconv.Atoi(s.Args[1]); err == nil {
+				f.factor = n
+			}
+		}
+	}
+	return f.Identity.Unwrap(stanzas)
 }
 
 func parsePayload(plain []byte) (*Identity, error) {
@@ -170,8 +253,8 @@ func parsePayload(plain []byte) (*Identity, error) {
 	if json.Unmarshal(plain, &v) != nil { // its error could quote the secrets
 		return nil, bad("not JSON")
 	}
-	if v.Version != keystoreVersion {
-		return nil, api.Errorf("keystore.open", api.Unsupported, "keystore of version %d: this build reads %d", v.Version, keystoreVersion)
+	if v.Version != 1 && v.Version != keystoreVersion {
+		return nil, api.Errorf("keystore.open", api.Unsupported, "keystore of version %d: this build reads 1 to %d", v.Version, keystoreVersion)
 	}
 	var p payload
 	d := json.NewDecoder(bytes.NewReader(plain))
@@ -179,114 +262,64 @@ func parsePayload(plain []byte) (*Identity, error) {
 	if d.Decode(&p) != nil {
 		return nil, bad("unknown fields")
 	}
-	var raw [3][]byte
+	if v.Version == 1 && (p.Control != "" || len(p.Log) > 0) || v.Version > 1 && p.Root != "" {
+		return nil, bad("fields of another version")
+	}
+	if v.Version == 1 {
+		p.Control = p.Root
+	}
+	var raw [3][]byte // control, device, node
 	defer func() {
 		for _, b := range raw {
 			clear(b)
 		}
 	}()
-	for i, s := range []string{p.Root, p.Device, p.Node} {
+	for i, s := range []string{p.Control, p.Device, p.Node} {
 		b, err := hex.DecodeString(s)
-		if raw[i] = b; err != nil || len(b) != 32 {
+		if raw[i] = b; (err != nil || len(b) != 32) && (i > 0 || s != "" || v.Version == 1) {
 			return nil, bad("a seed is not 64 hexadecimal digits")
 		}
 	}
-	id, err := fromSeeds(raw[0], raw[1], raw[2])
-	if err != nil {
+	if differ(raw[0], raw[1], raw[2]) != nil {
 		return nil, bad("two seeds are equal")
 	}
-	if id.did != p.DID {
+	var control ed25519.PrivateKey
+	if len(raw[0]) > 0 {
+		control = ed25519.NewKeyFromSeed(raw[0])
+	}
+	id := newIdentity(control, raw[1], raw[2])
+	if err := id.loadLog(&p); err != nil {
 		id.Close()
-		return nil, bad("the DID does not fit the root seed")
+		return nil, bad(err.Error())
 	}
 	return id, nil
 }
 
-func errExists(path string) error {
-	return api.Errorf("keystore.create", api.Conflict, "%s exists: it holds the only copy of its keys and is never overwritten", path)
-}
-
-// makeDir creates dir for its owner alone. One that is there may be readable by others, but not writable: who can rename files in it can
-// replace the keystore.
-func makeDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return err
-	}
-	if perm := info.Mode().Perm(); checkModes && perm&0o022 != 0 {
-		return api.Errorf("keystore.dir", api.Invalid, "%s can be written by others (mode %04o): chmod 700 %s", dir, perm, dir)
-	}
-	return nil
-}
-
-// checkModes is whether file modes mean anything here.
-const checkModes = runtime.GOOS != "windows"
-
-// readPrivate reads a file that nobody else may read.
-func readPrivate(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, api.Errorf("keystore.open", api.NotFound, "%s does not exist: create it with `icnd init`", path)
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat() // of what is open, not of what stands at the path by now
-	if err != nil {
-		return nil, err
-	}
-	switch perm := info.Mode().Perm(); {
-	case !info.Mode().IsRegular():
-		return nil, api.Errorf("keystore.open", api.Invalid, "%s is not a file", path)
-	case checkModes && perm&0o077 != 0:
-		return nil, api.Errorf("keystore.open", api.Invalid, "%s can be read by others (mode %04o): chmod 600 %s", path, perm, path)
-	case info.Size() > maxKeystore:
-		return nil, api.Errorf("keystore.open", api.Invalid, "%s has %d bytes: a keystore has at most %d", path, info.Size(), maxKeystore)
-	}
-	return io.ReadAll(io.LimitReader(f, maxKeystore))
-}
-
-// writeNew puts b at path, whole or not at all, where nothing stands yet, and durably.
-func writeNew(path string, b []byte) error {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".keystore-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // what stays after a crash is encrypted
-	_, err = f.Write(b)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	switch err := os.Link(f.Name(), path); { // unlike a rename, a link replaces nothing
-	case errors.Is(err, fs.ErrExist):
-		return errExists(path)
-	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, fs.ErrPermission): // a file system without links
-		if _, err := os.Lstat(path); err == nil {
-			return errExists(path)
-		}
-		if err := os.Rename(f.Name(), path); err != nil {
+// loadLog finds the log of a keystore's identity.
+func (id *Identity) loadLog(p *payload) error {
+	if p.Version == 1 {
+		b, err := record.SignKeyEvent(id.seed.control, id.device)
+		if err != nil {
 			return err
 		}
-	case err != nil:
-		return err
+		p.Log = b
 	}
-	// The directory may be new too.
-	return errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
-}
-
-// syncDir makes the names in dir durable.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" { // directories cannot be synced there
+	if len(p.Log) == 0 {
+		if p.DID != "" || id.seed.control != nil {
+			return errors.New("a DID without a log")
+		}
 		return nil
 	}
-	d, err := os.Open(dir)
+	l, err := record.ParseLog(p.Log)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	if l.DID() != p.DID {
+		return errors.New("the DID does not fit the keys")
+	}
+	if _, found := l.Role(id.device); found {
+		return id.take(l)
+	}
+	id.log = l
+	return nil
 }

@@ -168,7 +168,7 @@ func TestKeystoreContent(t *testing.T) {
 	if err := json.Unmarshal([]byte(plain), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got["version"] != 1.0 || got["did"] != string(id.DID()) || len(got) != 5 {
+	if got["version"] != 2.0 || got["did"] != string(id.DID()) || len(got) != 6 {
 		t.Errorf("content %v", got)
 	}
 }
@@ -211,12 +211,16 @@ func TestOpen(t *testing.T) {
 		"not age":         {"hello", passphrase, 0o600, api.Invalid, "header"},
 		"nothing":         {"", passphrase, 0o600, api.Invalid, "header"},
 		"cut":             {good[:len(good)-60], passphrase, 0o600, api.Invalid, ""},
-		"huge":            {strings.Repeat("x", 1<<17), passphrase, 0o600, api.Invalid, "at most"},
+		"huge":            {strings.Repeat("x", 1<<18), passphrase, 0o600, api.Invalid, "at most"},
 		"not JSON":        {seal(t, "secret", quick, true), passphrase, 0o600, api.Invalid, "damaged"},
-		"version":         {with("version", 2), passphrase, 0o600, api.Unsupported, "version 2"},
+		"version":         {with("version", 3), passphrase, 0o600, api.Unsupported, "version 3"},
+		"old version":     {with("version", 1), passphrase, 0o600, api.Invalid, "fields of another version"},
+		"a root seed":     {with("root_seed", p["node_seed"]), passphrase, 0o600, api.Invalid, "fields of another version"},
+		"no log":          {with("log", ""), passphrase, 0o600, api.Invalid, "damaged"},
+		"rubbish log":     {with("log", "aGVsbG8="), passphrase, 0o600, api.Invalid, "damaged"},
 		"unknown field":   {with("x", 2), passphrase, 0o600, api.Invalid, "damaged"},
 		"other DID":       {with("did", string(identity.Derive("a", "b").DID())), passphrase, 0o600, api.Invalid, "damaged"},
-		"short seed":      {with("root_seed", "abcd"), passphrase, 0o600, api.Invalid, "damaged"},
+		"short seed":      {with("control_seed", "abcd"), passphrase, 0o600, api.Invalid, "damaged"},
 		"equal seeds":     {with("node_seed", p["device_seed"]), passphrase, 0o600, api.Invalid, "damaged"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -238,7 +242,7 @@ func TestOpen(t *testing.T) {
 			if is := errors.Is(err, identity.ErrPassphrase); is != (name == "wrong") {
 				t.Errorf("errors.Is ErrPassphrase %t", is)
 			}
-			for _, secret := range []string{passphrase, fmt.Sprint(p["root_seed"]), "secret"} {
+			for _, secret := range []string{passphrase, fmt.Sprint(p["control_seed"]), "secret"} {
 				if strings.Contains(err.Error(), secret) {
 					t.Errorf("the error shows a secret: %v", err)
 				}

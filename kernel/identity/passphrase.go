@@ -69,7 +69,7 @@ func (s PassphraseSource) read(confirm bool) ([]byte, error) {
 			return []byte(v), nil
 		}
 	}
-	if s.In == nil || !term.IsTerminal(int(s.In.Fd())) {
+	if !terminal(s.In) {
 		return nil, api.Errorf("passphrase", api.Invalid, "no passphrase: set %s, name a file with --passphrase-file, or run this on a terminal", PassphraseEnv)
 	}
 	p, err := s.ask("Passphrase: ")
@@ -83,6 +83,8 @@ func (s PassphraseSource) read(confirm bool) ([]byte, error) {
 	}
 	return p, err
 }
+
+func terminal(f *os.File) bool { return f != nil && term.IsTerminal(int(f.Fd())) }
 
 func (s PassphraseSource) ask(prompt string) ([]byte, error) {
 	out := s.Prompt

@@ -48,6 +48,22 @@ func ParseDID(s string) (api.Key, error) {
 	return k, nil
 }
 
+// Multikey returns k as the W3C's documents write an Ed25519 key: z, and the base58btc form of 0xed01 and the key.
+func Multikey(k api.Key) string { return "z" + base58.Encode(append([]byte{0xed, 0x01}, k[:]...)) }
+
+// ParseMultikey is the inverse of Multikey.
+func ParseMultikey(s string) (api.Key, error) {
+	var k api.Key
+	b, err := base58.Decode(strings.TrimPrefix(s[:min(len(s), maxDIDText)], "z"))
+	if err == nil && len(b) == 2+len(k) {
+		copy(k[:], b[2:])
+	}
+	if k == (api.Key{}) || Multikey(k) != s {
+		return api.Key{}, api.Errorf("multikey.parse", api.Invalid, "key %q: want z6Mk..., an Ed25519 key", clip(s))
+	}
+	return k, CheckKey(k)
+}
+
 // CheckKey refuses keys that could have two spellings or sign for two: non-canonical point encodings, points off the curve,
 // and points of small or mixed order (records.md, signature).
 func CheckKey(k api.Key) error {

@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/hex"
 	"encoding/json"
 	"os"
@@ -122,6 +123,102 @@ func FuzzParseDID(f *testing.F) {
 		}
 		if string(DIDOf(k)) != s || CheckKey(k) != nil {
 			t.Fatalf("%q is taken for %s", s, DIDOf(k))
+		}
+	})
+}
+
+// FuzzAuth: what is taken has one encoding, is what its bytes claim without verification, and every prefix of it verifies.
+func FuzzAuth(f *testing.F) {
+	seeds(f, "keylogs.json", "auth", func(s string) { f.Add(fromHex(f, s)) })
+	f.Fuzz(func(t *testing.T, b []byte) {
+		a, err := ParseAuth(b)
+		if err != nil {
+			if k := api.KindOf(err); k != api.Invalid {
+				t.Fatalf("kind %s: %v", k.Code(), err)
+			}
+			return
+		}
+		if again, err := a.Log.Auth(a.Device); err != nil || !bytes.Equal(again, b) {
+			t.Fatalf("read, written as %x, %v", again, err)
+		}
+		if did, device, err := claimed(b); err != nil || did != a.DID || device != a.Device {
+			t.Fatalf("claims %s, %s, %v", did, device, err)
+		}
+		for n := range a.Log.Events() {
+			p, err := a.Log.Prefix(n + 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := ParseLog(p.Bytes()); err != nil {
+				t.Fatalf("the first %d events: %v", n+1, err)
+			}
+		}
+	})
+}
+
+// FuzzRecovery: what is taken has one encoding.
+func FuzzRecovery(f *testing.F) {
+	seeds(f, "keylogs.json", "auth", func(s string) {
+		a, err := ParseAuth(fromHex(f, s))
+		if err != nil || a.Log.Terms().Guardians.Threshold == 0 {
+			return
+		}
+		k, err := NewControlKey(ed25519.NewKeyFromSeed(make([]byte, 32)), false)
+		if err != nil {
+			f.Fatal(err)
+		}
+		r, err := a.Log.RequestRecovery(k, Terms{}, nil, nil)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(r.Bytes())
+	})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := ParseRecovery(b)
+		if err != nil {
+			if k := api.KindOf(err); k != api.Invalid {
+				t.Fatalf("kind %s: %v", k.Code(), err)
+			}
+			return
+		}
+		if again := r.Bytes(); !bytes.Equal(again, b) {
+			t.Fatalf("read, written as %x", again)
+		}
+	})
+}
+
+// FuzzApproval: no bytes that others send make Complete panic, and none but a guardian's make it agree.
+func FuzzApproval(f *testing.F) {
+	k := func(n byte) ControlKey {
+		c, err := NewControlKey(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{n}, 32)), false)
+		if err != nil {
+			f.Fatal(err)
+		}
+		return c
+	}
+	l, err := Incept(k(1), Terms{Guardians: Guardians{Threshold: 1, Commitments: []api.Hash{GuardianCommitment(Salt{1}, DIDOf(k(2).Public().Key))}}},
+		Device{Key: k(3).Public().Key, Role: Primary})
+	if err != nil {
+		f.Fatal(err)
+	}
+	r, err := l.RequestRecovery(k(4), Terms{}, nil, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	auth, err := SignKeyEvent(k(2).ed, k(5).Public().Key)
+	if err != nil {
+		f.Fatal(err)
+	}
+	salt := Salt{1}
+	f.Add(codec.MustMarshal(&approvalForm{Salt: salt[:], Auth: auth, Signature: ed25519.Sign(k(5).ed, approvalWords(r.signed.Event))}))
+	f.Add([]byte{0x83, 0x40, 0x40, 0x40})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		out, err := r.Complete(b)
+		if err == nil && out.Head().Kind != Recovery {
+			t.Fatalf("%+v", out.Head())
+		}
+		if k := api.KindOf(err); err != nil && k != api.Invalid {
+			t.Fatalf("kind %s: %v", k.Code(), err)
 		}
 	})
 }

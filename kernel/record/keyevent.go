@@ -10,7 +10,8 @@ import (
 
 const keyEventTag = "icn-key-event"
 
-// KeyEvent says that a root key lets a device key sign for its DID. Seq 0 is the inception of the DID's key event log.
+// KeyEvent is an event of version 1, which stands alone: a root key lets a device key sign for its DID, and commits to no next key. Log has the
+// events of version 2.
 type KeyEvent struct {
 	DID    api.DID
 	Device api.Key
@@ -32,13 +33,13 @@ type signedKeyEvent struct {
 	Signature []byte
 }
 
-// SignKeyEvent certifies device under the DID of root.
+// SignKeyEvent certifies device under the DID of root, by an event of version 1. A person's DID starts with Incept.
 func SignKeyEvent(root ed25519.PrivateKey, device api.Key) ([]byte, error) {
 	b := codec.MustMarshal(&keyEvent{Tag: keyEventTag, Version: 1, Root: root.Public().(ed25519.PublicKey), Device: device[:]})
 	return codec.Marshal(&signedKeyEvent{Event: b, Signature: ed25519.Sign(root, b)})
 }
 
-// ParseKeyEvent reads and fully verifies a key event: form, keys and the root key's signature.
+// ParseKeyEvent reads and fully verifies a key event of version 1: form, keys and the root key's signature. What may be either is ParseAuth's.
 func ParseKeyEvent(b []byte) (KeyEvent, error) {
 	bad := func(format string, args ...any) (KeyEvent, error) {
 		return KeyEvent{}, api.Errorf("keyevent.parse", api.Invalid, format, args...)

@@ -104,7 +104,7 @@ func TestStructure(t *testing.T) {
 		"not text":             {func(r *api.Record) { r.Kind = "\xff" }, api.Invalid},
 		"auth at seq 2":        {func(r *api.Record) { r.Auth = ann.Auth() }, api.Invalid},
 		"no auth at seq 1":     {func(r *api.Record) { r.Seq, r.Prev = 1, api.Hash{} }, api.Invalid},
-		"long auth":            {func(r *api.Record) { r.Seq, r.Auth = 1, make([]byte, record.MaxKeyEvent+1) }, api.Invalid},
+		"long auth":            {func(r *api.Record) { r.Seq, r.Auth = 1, make([]byte, record.MaxAuth+1) }, api.Invalid},
 		"dep at seq 0":         {func(r *api.Record) { r.Deps[1].Seq = 0 }, api.Invalid},
 		"deps out of order":    {func(r *api.Record) { r.Deps[0], r.Deps[1] = r.Deps[1], r.Deps[0] }, api.Invalid},
 		"two deps on a feed":   {func(r *api.Record) { r.Deps[1].Feed = r.Deps[0].Feed }, api.Invalid},
@@ -200,7 +200,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"large body":       {later, func(s *signedParts) { s.Body = make([]byte, record.MaxBody+1) }, api.TooLarge, "body of"},
 		"large envelope":   {later, func(s *signedParts) { s.Body = make([]byte, record.MaxSize) }, api.TooLarge, "envelope of"},
 		"auth of another":  {first, func(s *signedParts) { s.Auth = newPerson("ben").auth }, api.Invalid, "certifies device"},
-		"auth is no event": {first, func(s *signedParts) { s.Auth = []byte("x") }, api.Invalid, "keyevent"},
+		"auth is no event": {first, func(s *signedParts) { s.Auth = []byte("x") }, api.Invalid, "keylog"},
 	} {
 		s := parts(t, sign(t, tc.from()))
 		tc.change(s)

@@ -18,7 +18,8 @@ type InitResult struct {
 	DataDir string  `json:"data_dir"`
 	DID     api.DID `json:"did"`
 	Device  api.Key `json:"device"`
-	Config  string  `json:"config"` // path of the configuration file
+	Config  string  `json:"config"`          // path of the configuration file
+	Phrase  string  `json:"recovery_phrase"` // to be shown this once: it stands nowhere else
 }
 
 // Init makes a data directory: the keystore, encrypted to the passphrase, and a configuration file in which every default stands as a comment. A
@@ -34,7 +35,12 @@ func Init(dir string, passphrase []byte, workFactor int) (*InitResult, error) {
 	if err := WriteFile(path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, api.Wrap("config.init", err)
 	}
-	return &InitResult{DataDir: dir, DID: id.DID(), Device: id.Device(), Config: path}, nil
+	out := &InitResult{DataDir: dir, DID: id.DID(), Device: id.Device(), Config: path}
+	if p := id.TakePhrase(); p != nil {
+		out.Phrase = string(p.Words())
+		p.Wipe()
+	}
+	return out, nil
 }
 
 // WriteFile writes a configuration file of defaults, all of them comments. A file that is there is a Conflict that wraps fs.ErrExist.

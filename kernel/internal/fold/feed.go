@@ -179,7 +179,7 @@ func decodeStored(v []byte) (*Stored, error) {
 	if !ok {
 		return nil, errDamaged
 	}
-	e, err := record.Decode(raw)
+	e, err := record.DecodeVerified(raw)
 	if err != nil {
 		return nil, api.Errorf("fold.record", api.Internal, "a stored record is damaged: %w", err)
 	}

@@ -205,7 +205,8 @@ func (r *Reader) Cuts(feed api.Hash) []api.CutState {
 	if !r.note(err) {
 		return nil
 	}
-	cuts, tip := []cut(nil), Mark{}
+	var cuts []cut
+	var tip Mark
 	if f == nil { // it may be cut before anything of it is here
 		var none Feed
 		none.ID = feed

@@ -126,7 +126,7 @@ func (g *Greeting) Verify(m *wire.Members) (*Peer, error) {
 	}
 	said := signedWords(g.theirs, g.nonce, g.peerKey, g.selfKey)
 	for i, s := range m.Served {
-		ke, err := record.ParseKeyEvent(s.Auth)
+		ke, err := record.ParseAuth(s.Auth)
 		if err != nil {
 			return nil, api.Errorf("transport.handshake", api.Invalid, "served device %d: %w", i, err)
 		}
