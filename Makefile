@@ -8,7 +8,7 @@ RACE := ./kernel/... ./edge/...
 PLATFORMS := linux/amd64 linux/arm64 darwin/arm64
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: help build demo demo-stop test sim bench lint fmt generate release check deps clean
+.PHONY: help build demo demo-stop test mutations sim bench lint fmt generate release check deps clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
@@ -31,6 +31,9 @@ test: deps ## all tests
 	go test -count=1 .
 	go test ./...
 	go test -race -short $(RACE)
+
+mutations: ## take each protection of testdata/mutations.txt away and want its test to fail; ONLY=R4 for one row
+	go run scripts/mutate.go $(if $(ONLY),-only $(ONLY))
 
 sim: ## whole co-ops under faults and lies; SEED= first seed, SEEDS= how many, STEPS= of each
 	go run ./sim/run -seed $(or $(SEED),1) -seeds $(or $(SEEDS),100) -steps $(or $(STEPS),200) -keep sim/testdata/seeds

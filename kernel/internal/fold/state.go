@@ -304,6 +304,7 @@ func (s *State) Put(e *record.Envelope) error {
 				return err
 			}
 			f.Fork, f.Alt = p.Seq, [2]api.Hash{other.ID, p.ID}
+			f.Pending = true // what was stated of this branch was passed over while the other one was all there is
 			s.forget(f.ID)
 			s.log.Warn("feed is forked", "feed", f.ID.Short(), "author", f.Author, "seq", p.Seq, "ids", []string{other.ID.Short(), p.ID.Short()})
 		}
