@@ -9,6 +9,16 @@ import (
 	"github.com/intercooperative/icn/kernel/api"
 )
 
+// FeedCut is the operation feed.cut: End a device's feed where enough witnesses have seen it.
+func (c *Client) FeedCut(ctx context.Context, in FeedCutIn, opts ...CallOption) (*FeedCutOut, error) {
+	return call[FeedCutOut](ctx, c, "feed.cut", in, opts)
+}
+
+// FeedList is the operation feed.list: List the feeds of a topic: how far they are final, forked, cut.
+func (c *Client) FeedList(ctx context.Context, in FeedListIn) (*FeedListOut, error) {
+	return call[FeedListOut](ctx, c, "feed.list", in, nil)
+}
+
 // IDShow is the operation id.show: Show this node's member, device and node key.
 func (c *Client) IDShow(ctx context.Context) (*IDShowOut, error) {
 	return call[IDShowOut](ctx, c, "id.show", nil, nil)
@@ -17,6 +27,11 @@ func (c *Client) IDShow(ctx context.Context) (*IDShowOut, error) {
 // LedgerBalance is the operation ledger.balance: Show an account's balances and limits.
 func (c *Client) LedgerBalance(ctx context.Context, in LedgerBalanceIn) (*LedgerBalanceOut, error) {
 	return call[LedgerBalanceOut](ctx, c, "ledger.balance", in, nil)
+}
+
+// LedgerFreeze is the operation ledger.freeze: Stop an account from spending, or let it spend again.
+func (c *Client) LedgerFreeze(ctx context.Context, in LedgerFreezeIn, opts ...CallOption) (*LedgerFreezeOut, error) {
+	return call[LedgerFreezeOut](ctx, c, "ledger.freeze", in, opts)
 }
 
 // LedgerGrant is the operation ledger.grant: Set an account's credit limit.
@@ -47,6 +62,11 @@ func (c *Client) LedgerVoid(ctx context.Context, in LedgerVoidIn) (*LedgerVoidOu
 // MemberAdd is the operation member.add: Admit a member without an invitation.
 func (c *Client) MemberAdd(ctx context.Context, in MemberAddIn, opts ...CallOption) (*MemberAddOut, error) {
 	return call[MemberAddOut](ctx, c, "member.add", in, opts)
+}
+
+// MemberDevice is the operation member.device: Give a member another device, which goes on from where the lost one is cut.
+func (c *Client) MemberDevice(ctx context.Context, in MemberDeviceIn, opts ...CallOption) (*MemberDeviceOut, error) {
+	return call[MemberDeviceOut](ctx, c, "member.device", in, opts)
 }
 
 // MemberList is the operation member.list: List the members of a space.
@@ -92,6 +112,11 @@ func (c *Client) PeerList(ctx context.Context) (*PeerListOut, error) {
 // PeerMend is the operation peer.mend: End a cut and connect again.
 func (c *Client) PeerMend(ctx context.Context, in PeerMendIn, opts ...CallOption) error {
 	return c.Call(ctx, "peer.mend", in, nil, opts...)
+}
+
+// PeerPing is the operation peer.ping: Ask a connected peer for a sign of life, by a signed message.
+func (c *Client) PeerPing(ctx context.Context, in PeerPingIn) (*PeerPingOut, error) {
+	return call[PeerPingOut](ctx, c, "peer.ping", in, nil)
 }
 
 // PeerUnban is the operation peer.unban: Take a ban back.
@@ -214,6 +239,35 @@ func (c *Client) TrustScore(ctx context.Context, in TrustScoreIn) (*TrustScoreOu
 	return call[TrustScoreOut](ctx, c, "trust.score", in, nil)
 }
 
+// FeedCutIn is the input of feed.cut.
+type FeedCutIn struct {
+	Space  api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	Topic  string   `json:"topic"`          // Topic of the feed, e.g. ledger
+	Device api.Key  `json:"device"`         // Device key of the feed, 64 hexadecimal digits
+	Adopt  api.Hash `json:"adopt,omitzero"` // Of a forked feed: id of a record on the branch to choose, if no other is certified
+	Next   api.Key  `json:"next,omitzero"`  // Device that goes on; default: the feed itself, which has to cite the cut
+}
+
+// FeedCutOut is what feed.cut answers.
+type FeedCutOut struct {
+	Feed    api.Hash    `json:"feed"`
+	Number  uint64      `json:"number"`
+	Receipt api.Receipt `json:"receipt"`
+}
+
+// FeedListIn is the input of feed.list.
+type FeedListIn struct {
+	Space api.Hash `json:"space,omitzero"`  // Id of the space; default: the only one this node follows
+	Topic string   `json:"topic,omitempty"` // Name of the topic; default: all of the space
+	Odd   bool     `json:"odd,omitempty"`   // Only feeds that are forked or cut
+}
+
+// FeedListOut is what feed.list answers.
+type FeedListOut struct {
+	Feeds []FinalityFeedOut `json:"feeds"`
+	More  bool              `json:"more,omitempty"` // there are more feeds than are listed
+}
+
 // IDShowOut is what id.show answers.
 type IDShowOut struct {
 	DID    api.DID `json:"did"`
@@ -233,6 +287,21 @@ type LedgerBalanceOut struct {
 	Balances []LedgerBalance `json:"balances"`
 }
 
+// LedgerFreezeIn is the input of ledger.freeze.
+type LedgerFreezeIn struct {
+	Space    api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	To       api.DID  `json:"to"`             // DID of the account
+	Currency string   `json:"currency"`       // Code of the currency
+	Lift     bool     `json:"lift,omitempty"` // Let the account spend again
+}
+
+// LedgerFreezeOut is what ledger.freeze answers.
+type LedgerFreezeOut struct {
+	Receipt api.Receipt `json:"receipt"`
+	Number  uint64      `json:"number"`
+	Cut     string      `json:"cut,omitempty"` // for what lessens: under-way when the account's feed is being cut, so that it binds even who does not look; needs-registrar when this node cannot do that
+}
+
 // LedgerGrantIn is the input of ledger.grant.
 type LedgerGrantIn struct {
 	Space    api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
@@ -245,6 +314,7 @@ type LedgerGrantIn struct {
 type LedgerGrantOut struct {
 	Receipt api.Receipt `json:"receipt"`
 	Number  uint64      `json:"number"`
+	Cut     string      `json:"cut,omitempty"` // for what lessens: under-way when the account's feed is being cut, so that it binds even who does not look; needs-registrar when this node cannot do that
 }
 
 // LedgerHistoryIn is the input of ledger.history.
@@ -313,6 +383,20 @@ type MemberAddIn struct {
 // MemberAddOut is what member.add answers.
 type MemberAddOut struct {
 	Receipt api.Receipt `json:"receipt"`
+}
+
+// MemberDeviceIn is the input of member.device.
+type MemberDeviceIn struct {
+	Space  api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	DID    api.DID  `json:"did"`            // DID of the member
+	Device api.Key  `json:"device"`         // Public key of the new device, 64 hexadecimal digits; the member's root key must have certified it
+}
+
+// MemberDeviceOut is what member.device answers.
+type MemberDeviceOut struct {
+	Receipt api.Receipt           `json:"receipt"`
+	Before  api.Key               `json:"before"` // the device that ends
+	Cuts    []MembershipDeviceCut `json:"cuts"`
 }
 
 // MemberListIn is the input of member.list.
@@ -393,6 +477,21 @@ type PeerMendIn struct {
 	Node    api.DID `json:"node,omitempty"` // node DID; for cut and mend empty means all
 	Reason  string  `json:"reason,omitempty"`
 	Seconds int     `json:"seconds,omitempty"` // how long a cut lasts, 0 until mended, at most 30 days
+}
+
+// PeerPingIn is the input of peer.ping.
+type PeerPingIn struct {
+	Node   api.DID `json:"node"`             // node DID of a connected peer
+	Sealed bool    `json:"sealed,omitempty"` // so that nobody else can read question and answer
+}
+
+// PeerPingOut is what peer.ping answers.
+type PeerPingOut struct {
+	Node   api.DID `json:"node"`
+	Build  string  `json:"build"`
+	Wall   int64   `json:"wall"`      // the peer's wall clock when it answered, Unix milliseconds
+	RTT    float64 `json:"rtt_ms"`    // from the question to the answer, work on both sides included; sealed, the first time, with the question for the key
+	Offset int64   `json:"offset_ms"` // how far the peer's clock is ahead of this node's, give or take half of rtt_ms
 }
 
 // PeerUnbanIn is the input of peer.unban.
@@ -710,6 +809,19 @@ type TrustScoreOut struct {
 	Paths []TrustPath `json:"paths"` // the strongest chains for, then against; at most three each
 }
 
+// FinalityFeedOut is part of an answer or an input.
+type FinalityFeedOut struct {
+	Feed   api.Hash         `json:"feed"`
+	Topic  string           `json:"topic"`
+	Author api.DID          `json:"author"`
+	Device api.Key          `json:"device"`
+	Seq    uint64           `json:"seq"`    // newest record here
+	Stands uint64           `json:"stands"` // newest record with effect
+	Final  uint64           `json:"final"`
+	Fork   uint64           `json:"fork,omitempty"` // lowest seq with two records
+	Cuts   []FinalityCutOut `json:"cuts,omitempty"`
+}
+
 // LedgerBalance is part of an answer or an input.
 type LedgerBalance struct {
 	Currency       string `json:"currency"`
@@ -719,6 +831,7 @@ type LedgerBalance struct {
 	Unacknowledged int64  `json:"unacknowledged"`
 	Limit          int64  `json:"limit"`
 	Available      int64  `json:"available"`
+	Frozen         bool   `json:"frozen,omitempty"`
 }
 
 // LedgerEntry is part of an answer or an input.
@@ -748,6 +861,13 @@ type LedgerVoid struct {
 	Author api.DID     `json:"author"`
 	Time   time.Time   `json:"time"`
 	Reason *api.Reason `json:"reason"`
+}
+
+// MembershipDeviceCut is part of an answer or an input.
+type MembershipDeviceCut struct {
+	Topic  string   `json:"topic"`
+	Feed   api.Hash `json:"feed"`
+	Number uint64   `json:"number"`
 }
 
 // MembershipMember is part of an answer or an input.
@@ -905,6 +1025,14 @@ type TrustEdge struct {
 type TrustPath struct {
 	Via    []api.DID `json:"via"`    // the people between the viewpoint and the target, in order; none for a direct attestation
 	Weight float64   `json:"weight"` // strength, -1 to 1; negative when the chain ends in distrust
+}
+
+// FinalityCutOut is part of an answer or an input.
+type FinalityCutOut struct {
+	By    api.Position `json:"by"`
+	At    uint64       `json:"at"` // the last seq that stands
+	Final bool         `json:"final"`
+	Cited bool         `json:"cited"` // the feed goes on from there
 }
 
 // SecurityTally is part of an answer or an input.

@@ -131,7 +131,7 @@ const doctorWithin = 20 * time.Second
 func (k *Kernel) opDoctor(ctx context.Context, _ *api.Call, _ *None) (*DoctorOut, error) {
 	ctx, cancel := context.WithTimeout(ctx, doctorWithin)
 	defer cancel()
-	checks := []Check{k.checkWall(ctx), k.checkHybrid()}
+	checks := []Check{k.checkWall(ctx), k.checkPeerClocks(ctx), k.checkHybrid()}
 	if k.st.Engine() == "pebble" {
 		checks = append(checks, checkSpace(k.opt.DataDir), checkSync(k.opt.DataDir))
 	} else {

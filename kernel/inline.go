@@ -18,7 +18,9 @@ import (
 // such nodes.
 type Inline struct {
 	Store store.Store // the node's disk; Close closes it
-	Seed  uint64      // of gossip's choices
+	Seed  uint64      // of gossip's choices, and of the nonces of messages
+	// Sealer seals messages between nodes, by chance of its own that one seed gives; nil: the node neither seals nor opens.
+	Sealer Sealer
 	// Join gives the node its place among its peers; nil for none. The transport must call the handler from within Step's goroutine only.
 	Join func(transport.Options, transport.Handler) (transport.Transport, error)
 	// Committed is told of commits once they are on disk, in order, and of the positions that became final by them; nil for nobody.
@@ -65,6 +67,9 @@ func (k *Kernel) Begin(ctx context.Context) error {
 	}
 	if k.net != nil {
 		k.net.begin(k.opt.Now(), k.opt.Inline.Seed)
+		if err := k.net.letters.begin(k.opt.Now()); err != nil {
+			return err
+		}
 	}
 	k.ready.Store(true)
 	return nil
@@ -96,11 +101,27 @@ func (d *inline) step(ctx context.Context) error {
 		}
 		for turn := 0; k.net != nil && turn < stepTurns && k.net.step(now); turn++ {
 		}
+		if err := d.letters(ctx, now); err != nil {
+			return api.Wrap("kernel.step", err)
+		}
 		if !more && d.road.Offered() == 0 {
 			break
 		}
 	}
 	k.wrongs.flush(now)
+	return nil
+}
+
+// letters takes in what nodes ask each other.
+func (d *inline) letters(ctx context.Context, now time.Time) error {
+	for range stepTurns {
+		if d.k.net == nil {
+			return nil
+		}
+		if more, err := d.k.net.letters.step(ctx, now); err != nil || !more {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -140,7 +161,7 @@ func (d *inline) failed(part string, err error) {
 type Load struct {
 	RoomRecords, RoomBytes int            // records that wait for others
 	Offered                int            // records that wait for Step
-	Inbox                  int            // frames and commits that wait for gossip
+	Inbox                  int            // frames and commits that wait for gossip, and messages of nodes
 	Missing                []api.Position // what records in the room wait for and nobody has brought
 }
 
@@ -157,7 +178,7 @@ func (k *Kernel) Load() (l Load, err error) {
 	})
 	l.Offered = k.inline.road.Offered()
 	if k.net != nil {
-		l.Inbox = len(k.net.todo)
+		l.Inbox = len(k.net.todo) + len(k.net.letters.todo)
 	}
 	return l, err
 }

@@ -2,7 +2,7 @@
 // peers, and serves the operation table. It enforces the constraints that the apps' oracles give and knows none of their meaning.
 //
 // Call New, then Run once. Call and Operations serve the edges meanwhile. The kernel's own operations (node, peer, record, state, topic)
-// are in operations.go; what apps are given is in host.go; peers are in net.go. A simulation drives the same parts from one goroutine
+// are in operations.go; what apps are given is in host.go; peers are in net.go, what nodes ask each other in courier.go. A simulation drives the same parts from one goroutine
 // instead: inline.go.
 package kernel
 
@@ -95,32 +95,33 @@ func (o *Options) EnsureDefaults() {
 
 // Kernel is one node.
 type Kernel struct {
-	opt      Options
-	log      *slog.Logger
-	st       store.Store
-	apps     *fold.Apps
-	state    *fold.State
-	clock    *clock.Clock
-	oracles  *authz.Registry
-	services api.Services
-	engine   *ingest.Engine
-	road     road
-	service  *ingest.Service // the road of a node that Run drives
-	inline   *inline         // of a node that Step drives
-	net      *network        // nil without peers
-	guard    *guard
-	wrongs   *incidents
-	hosts    map[string]*host
-	table    []api.Operation
-	byName   map[string]*entry
-	follows  follows
-	watchers watchers
-	recent   recent
-	metrics  metrics
-	care     care // the clock alarm, snapshots: doctor.go
-	started  time.Time
-	ready    atomic.Bool
-	stopping chan struct{} // closed when the peers and apps are told to stop
+	opt        Options
+	log        *slog.Logger
+	st         store.Store
+	apps       *fold.Apps
+	state      *fold.State
+	clock      *clock.Clock
+	oracles    *authz.Registry
+	services   api.Services
+	engine     *ingest.Engine
+	road       road
+	service    *ingest.Service // the road of a node that Run drives
+	inline     *inline         // of a node that Step drives
+	net        *network        // nil without peers
+	guard      *guard
+	wrongs     *incidents
+	hosts      map[string]*host
+	responders map[string]*responder // by kind of request
+	table      []api.Operation
+	byName     map[string]*entry
+	follows    follows
+	watchers   watchers
+	recent     recent
+	metrics    metrics
+	care       care // the clock alarm, snapshots: doctor.go
+	started    time.Time
+	ready      atomic.Bool
+	stopping   chan struct{} // closed when the peers and apps are told to stop
 
 	storeFailed chan error  // has room for the one error that a store fails with
 	unreadable  atomic.Bool // the store may not answer reads any more
@@ -228,6 +229,9 @@ func (k *Kernel) wire() error {
 	}
 	for _, app := range k.opt.Apps {
 		k.hosts[app.Info().Name] = &host{k: k, app: app, log: k.log.With("app", app.Info().Name), local: newLocal(k, app.Info().Name)}
+	}
+	if err := k.buildResponders(); err != nil {
+		return err
 	}
 	if len(k.opt.Listen) > 0 || k.opt.Inline != nil && k.opt.Inline.Join != nil {
 		if k.net, err = newNetwork(k); err != nil {
@@ -337,6 +341,7 @@ func (k *Kernel) supervisor() *suture.Supervisor {
 		peers := suture.New("peers", spec)
 		peers.Add(k.net.listener())
 		peers.Add(k.net)
+		peers.Add(k.net.letters)
 		root.Add(peers)
 	}
 	apps := suture.New("apps", spec)

@@ -39,6 +39,8 @@ type network struct {
 	in   chan func(now time.Time)
 	todo []func(now time.Time) // instead of in, inline
 
+	letters *letters // what nodes ask each other
+
 	mu     sync.Mutex
 	proofs map[api.DID][]byte // what to show a peer, from invitations
 
@@ -60,8 +62,12 @@ func newNetwork(k *Kernel) (*network, error) {
 		k: k, log: k.log.With("part", "network"), in: make(chan func(time.Time), netQueue), proofs: map[api.DID][]byte{},
 		peers: map[api.DID]*transport.Peer{}, shared: map[api.DID][]api.Hash{},
 	}
+	var err error
+	if n.letters, err = newLetters(n); err != nil {
+		return nil, err
+	}
 	bootstrap := slices.Clone(k.opt.Bootstrap)
-	err := fold.Metas(k.st, metaPeer, func(name string, proof []byte) bool {
+	err = fold.Metas(k.st, metaPeer, func(name string, proof []byte) bool {
 		address := name[len(metaPeer):]
 		bootstrap = append(bootstrap, address)
 		if a, err := transport.ParseAddress(address); err == nil && len(proof) > 0 {
@@ -75,7 +81,7 @@ func newNetwork(k *Kernel) (*network, error) {
 	slices.Sort(bootstrap)
 	o := transport.Options{
 		Key: k.opt.Identity.NodeKey(), Listen: k.opt.Listen, MDNS: k.opt.MDNS, Bootstrap: slices.Compact(bootstrap), MaxPeers: k.opt.MaxPeers,
-		Heartbeat: k.opt.Heartbeat, Logger: n.log, Now: k.opt.Now, Build: "icn-go " + k.opt.Version,
+		Heartbeat: k.opt.Heartbeat, Logger: n.log, Now: k.opt.Now, Build: k.build(),
 	}
 	if k.inline != nil {
 		o.Listen, o.MDNS = nil, false
@@ -360,7 +366,7 @@ func (n *network) dial(ctx context.Context, address string, proof []byte) (api.D
 
 // Local implements transport.Handler.
 func (n *network) Local() transport.Local {
-	return transport.Local{Spaces: n.k.follows.list(), Members: []api.Signer{n.k.opt.Identity.Signer()}}
+	return transport.Local{Spaces: n.k.follows.list(), Members: []api.Signer{n.k.opt.Identity.Signer()}, Features: []string{featureLetters}}
 }
 
 // Proof implements transport.Handler.
@@ -403,6 +409,12 @@ func actors(p *transport.Peer) []api.DID {
 // Up implements transport.Handler.
 func (n *network) Up(p *transport.Peer) {
 	n.post(func(now time.Time) { n.up(now, p) })
+	n.letters.post(context.Background(), func(now time.Time) { n.letters.up(now, p) })
+}
+
+// mute reports whether there is a session with a node whose software takes no letters.
+func (n *network) mute(node api.DID) bool {
+	return slices.ContainsFunc(n.t.Peers(), func(p transport.Peer) bool { return p.Node == node && !slices.Contains(p.Features, featureLetters) })
 }
 
 func (n *network) up(now time.Time, p *transport.Peer) {
@@ -451,6 +463,10 @@ func (n *network) allowed(p *transport.Peer, space api.Hash) bool {
 
 // Frame implements transport.Handler.
 func (n *network) Frame(node api.DID, f wire.Frame) {
+	if l, ok := f.(*wire.Letter); ok {
+		n.letters.post(context.Background(), func(now time.Time) { n.letters.core.Receive(now, node, l.Envelope) })
+		return
+	}
 	if !n.mayPush(node, f) {
 		return
 	}
@@ -465,6 +481,7 @@ func (n *network) Down(node api.DID, err error) {
 		delete(n.shared, node)
 		n.core.PeerDown(now, node)
 	})
+	n.letters.post(context.Background(), func(time.Time) { n.letters.down(node) })
 }
 
 // Bad implements transport.Handler.
@@ -579,6 +596,7 @@ func (k *Kernel) peerOperations() []api.Operation {
 	}
 	return []api.Operation{
 		api.Handle(list, k.opPeers),
+		k.pingOperation(),
 		api.Handle(op("dial", "POST", "peer:write", "Connect to a peer and keep it"), func(ctx context.Context, _ *api.Call, in *DialIn) (*DialOut, error) {
 			if k.net == nil {
 				return nil, errNoPeers

@@ -122,6 +122,7 @@ func restoreInto(ctx context.Context, st store.Store, apps *fold.Apps, r *snapsh
 	if _, err := snapshot.Walk(ctx, r, v); err != nil {
 		return nil, err
 	}
+	state.SetMeta(metaDoubt, nil) // what other nodes have sent since the archive was made is not in it
 	state.SetMeta(metaRetired+r.Header.Device.String(), api.Seq8(uint64(r.Header.Created.UnixMilli())))
 	if _, _, err := state.Commit(true); err != nil {
 		return nil, err

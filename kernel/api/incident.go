@@ -4,12 +4,13 @@ import "time"
 
 // Kinds of incidents that the kernel reports. The list may grow: an observer treats a kind that it does not know as one it has no opinion on.
 const (
-	BadSignature = "bad-signature" // a record whose device key did not sign it
+	BadSignature = "bad-signature" // a record, or a message between nodes, that was not signed by who it names
 	Malformed    = "malformed"     // bytes sent as a record that are none
 	Oversized    = "oversized"     // a record over the limit of its format
-	BadFrame     = "bad-frame"     // a frame that breaks the protocol of sessions or of reconciliation
+	BadFrame     = "bad-frame"     // a frame that breaks the protocol of sessions, of reconciliation or of messages
 	BadHandshake = "bad-handshake" // a handshake whose proofs do not hold
-	Flood        = "flood"         // records pushed above the rate that a guard's oracle set, and not taken
+	Flood        = "flood"         // records pushed, or messages sent, far above the rate that this node takes them at, and not taken
+	Replay       = "replay"        // a message that was taken before, or that its signer did not send by this session
 	Excess       = "excess"        // more at once, asked or answered, than the protocol allows
 	Unasked      = "unasked"       // an answer to no question
 	Unshared     = "unshared"      // a frame about a space that is not shared: happens to the honest while access changes

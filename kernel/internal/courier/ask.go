@@ -31,6 +31,7 @@ type ask struct {
 	fetches  bool       // is itself the question for a key
 	nonce    wire.Nonce // of the message sent, zero before
 	deadline time.Time
+	heard    time.Time // the peer's wall clock, as its answer says
 }
 
 // Ask asks a question; its Answer comes with a later Ready under the id returned. Errors, which leave nothing under way: api.Unavailable without
@@ -165,7 +166,7 @@ func (c *Core) settle(a *ask, body []byte, err error) {
 	}
 	c.leave(a)
 	if !a.fetches {
-		c.out.Answers = append(c.out.Answers, Answer{ID: a.id, Body: body, Err: err})
+		c.out.Answers = append(c.out.Answers, Answer{ID: a.id, Body: body, Err: err, Sent: a.heard})
 		return
 	}
 	for _, w := range slices.Clone(c.asks) {
@@ -198,7 +199,7 @@ func (c *Core) gotKey(now time.Time, a *ask, body []byte) {
 func (c *Core) answered(now time.Time, a *ask, payload []byte, plain bool) {
 	ans, err := wire.DecodeAnswer(payload)
 	if err != nil {
-		c.incident(a.to, "an answer that cannot be read")
+		c.incident(api.BadFrame, a.to, "an answer that cannot be read")
 		c.settle(a, nil, err)
 		return
 	}
@@ -208,7 +209,7 @@ func (c *Core) answered(now time.Time, a *ask, payload []byte, plain bool) {
 		c.gotKey(now, a, body)
 	case a.sealed && plain && ans.Code == codeStaleKey && !a.retried && c.again(now, a):
 	case a.sealed && plain && err == nil:
-		c.incident(a.to, "a plain answer to a sealed question")
+		c.incident(api.BadFrame, a.to, "a plain answer to a sealed question")
 		c.settle(a, nil, api.Errorf("ask", api.Invalid, "%s answered a sealed question in the open", a.to))
 	default:
 		c.settle(a, body, err)

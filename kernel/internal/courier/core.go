@@ -5,7 +5,7 @@
 // node, kinds by their name, and never looks into a payload but those of the kind "keys". It is pure: time comes as an argument, randomness
 // and sealing from Options, and equal inputs give equal outputs.
 //
-// A message is taken when it is addressed to this node, within the peer's rate, signed by its sender, dated within Options.Window, and new. An
+// A message is taken when it is addressed to this node, within the peer's rate, signed by its sender, allowed by Options.May, dated within Options.Window, and new. An
 // answer is new while its question waits; a request is new when the replay guard has not seen its nonce, before a restart included: the rows in
 // Output.Save must be on disk before the Requests and Send beside them are acted on.
 //
@@ -51,10 +51,12 @@ type Answer struct {
 	ID   uint64
 	Body []byte
 	Err  error
+	Sent time.Time // by the peer's wall clock, when an answer came; whatever it says, and however far off
 }
 
 // Incident is misbehaviour of a peer that does no harm by itself.
 type Incident struct {
+	Kind   string // of api's incidents
 	Node   api.DID
 	Reason string
 }
@@ -73,6 +75,7 @@ type Core struct {
 	opt      Options
 	journal  *gate.Journal
 	rates    *gate.Limiter // of peers
+	told     *gate.Limiter // how often peers were told that they are over their rate
 	handlers map[string]*handler
 	peers    map[api.DID]*peer
 
@@ -110,7 +113,7 @@ func New(o Options) *Core {
 		panic(err)
 	}
 	c := &Core{
-		opt: o, journal: gate.NewJournal(o.Replay), rates: gate.NewLimiter(maxActors), handlers: map[string]*handler{},
+		opt: o, journal: gate.NewJournal(o.Replay), rates: gate.NewLimiter(maxActors), told: gate.NewLimiter(maxActors), handlers: map[string]*handler{},
 		peers: map[api.DID]*peer{}, byNonce: map[wire.Nonce]*ask{}, keys: newKeyring(o.MaxKeys, o.KeyAge),
 	}
 	if o.Key != nil {
@@ -145,7 +148,7 @@ func (c *Core) Handle(kind string, h Handler) {
 	if h.MaxRequest == 0 {
 		h.MaxRequest = defaultRequest
 	}
-	if !wire.ValidKind(kind) || kind == kindSealed || c.handlers[kind] != nil || h.MaxRequest < 0 || h.MaxRequest > wire.MaxPayload || h.Sealed && c.opt.Key == nil {
+	if !wire.ValidKind(kind) || kind == KindSealed || c.handlers[kind] != nil || h.MaxRequest < 0 || h.MaxRequest > wire.MaxPayload || h.Sealed && c.opt.Key == nil {
 		panic("courier: kind " + kind + " cannot be handled so")
 	}
 	c.handlers[kind] = &handler{Handler: h, rates: gate.NewLimiter(maxActors)}
@@ -218,9 +221,12 @@ func (c *Core) Status() Status {
 	return Status{Asking: len(c.asks), Serving: len(c.serving), Nonces: c.journal.Len(), Keys: len(c.keys.byNode), Dropped: c.dropped}
 }
 
-func (c *Core) incident(node api.DID, reason string) {
-	c.out.Bad = append(c.out.Bad, Incident{Node: node, Reason: reason})
+func (c *Core) incident(kind string, node api.DID, reason string) {
+	c.out.Bad = append(c.out.Bad, Incident{Kind: kind, Node: node, Reason: reason})
 }
+
+// unverified notes an envelope that is not signed by who it says.
+func (c *Core) unverified(node api.DID, err error) { c.incident(api.BadSignature, node, err.Error()) }
 
 // header returns the header of a new message; the signer fills in the sender.
 func (c *Core) header(now time.Time, to api.DID, re wire.Nonce) (wire.Header, error) {

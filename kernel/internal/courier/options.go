@@ -15,6 +15,9 @@ type Options struct {
 	Random io.Reader     // of nonces; cryptographically secure
 	Domain api.Domain    // named in reasons
 	Window time.Duration // how far a sender's clock may be off; default 30 s, 1 s to 10 min
+	// May says whether what from has signed is taken by the session with peer. An error goes back as the answer, but for one of the kind
+	// api.Unauthenticated: then from is nobody who speaks by that session, and nothing is said. Nil takes all that is signed.
+	May func(peer, from api.DID) error
 
 	// Sealing; all three, or none for a node that neither seals nor opens.
 	Key  []byte        // the public key that others seal to

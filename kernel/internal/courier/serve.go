@@ -31,7 +31,12 @@ func (c *Core) Receive(now time.Time, via api.DID, raw []byte) {
 	}
 	e, err := wire.DecodeEnvelope(raw)
 	if err != nil {
-		c.incident(via, err.Error())
+		// One that costs nothing to make still costs the peer: of a newer version it may honestly be.
+		if ok, _ := c.rates.Take(now, via, p.rate, 1); !ok || api.KindOf(err) == api.Unsupported {
+			c.dropped++
+			return
+		}
+		c.incident(api.BadFrame, via, err.Error())
 		return
 	}
 	h := e.Head()
@@ -40,19 +45,27 @@ func (c *Core) Receive(now time.Time, via api.DID, raw []byte) {
 		c.receiveAnswer(now, a, e)
 		return
 	}
-	if ok, _ := c.rates.Take(now, via, p.rate, 1); !ok {
+	var over error
+	if ok, after := c.rates.Take(now, via, p.rate, 1); !ok {
 		c.dropped++
-		return
+		if ok, _ := c.told.Take(now, via, courtesy, 1); !ok {
+			c.incident(api.Flood, via, "more messages than this node takes from it")
+			return
+		}
+		over = &api.Error{Op: "serve", Kind: api.RateLimited, Reason: gate.RateReason(c.opt.Domain, p.rate, after)}
 	}
 	if !h.Re.IsZero() {
 		return // too late, or never asked
 	}
-	c.receiveRequest(now, via, e)
+	c.receiveRequest(now, via, e, over)
 }
+
+// courtesy is how many messages over its rate a peer is told of, rather than that they go unanswered. Who sends more than that does not listen.
+var courtesy = api.RateLimit{PerSecond: 2, Burst: 8}
 
 func (c *Core) receiveAnswer(now time.Time, a *ask, e wire.Envelope) {
 	fail := func(err error) {
-		c.incident(a.to, err.Error())
+		c.incident(api.BadFrame, a.to, err.Error())
 		c.settle(a, nil, api.Wrap("ask", err))
 	}
 	if e.Head().To != a.as.DID() {
@@ -60,9 +73,11 @@ func (c *Core) receiveAnswer(now time.Time, a *ask, e wire.Envelope) {
 		return
 	}
 	if err := e.Verify(); err != nil {
-		fail(err)
+		c.unverified(a.to, err)
+		c.settle(a, nil, api.Wrap("ask", err))
 		return
 	}
+	a.heard = time.UnixMilli(int64(min(e.Head().Time, 1<<53)))
 	kind, payload, plain := "", []byte(nil), true
 	switch e := e.(type) {
 	case *wire.SignedEnvelope:
@@ -81,7 +96,7 @@ func (c *Core) receiveAnswer(now time.Time, a *ask, e wire.Envelope) {
 	}
 	want := a.kind
 	if a.sealed && plain {
-		want = kindSealed
+		want = KindSealed
 	}
 	if kind != want {
 		fail(api.Errorf("ask", api.Invalid, "an answer of another kind"))
@@ -90,18 +105,32 @@ func (c *Core) receiveAnswer(now time.Time, a *ask, e wire.Envelope) {
 	c.answered(now, a, payload, plain)
 }
 
-func (c *Core) receiveRequest(now time.Time, via api.DID, e wire.Envelope) {
+// receiveRequest takes a request; with over set it only tells its sender so.
+func (c *Core) receiveRequest(now time.Time, via api.DID, e wire.Envelope, over error) {
 	h := e.Head()
 	if h.To != c.opt.Self.DID() {
-		c.incident(via, "a message that is for somebody else")
+		c.incident(api.BadFrame, via, "a message that is for somebody else")
 		return
 	}
-	s := &serving{peer: via, from: h.From, nonce: h.Nonce, kind: kindSealed, until: now.Add(c.opt.Timeout)}
+	s := &serving{peer: via, from: h.From, nonce: h.Nonce, kind: KindSealed, until: now.Add(c.opt.Timeout)}
 	if signed, ok := e.(*wire.SignedEnvelope); ok {
 		s.kind = signed.Kind
 	}
 	if err := e.Verify(); err != nil { // what is not signed by who it says is told nothing
-		c.incident(via, err.Error())
+		c.unverified(via, err)
+		return
+	}
+	if c.opt.May != nil {
+		if err := c.opt.May(via, h.From); api.KindOf(err) == api.Unauthenticated {
+			c.incident(api.Replay, via, err.Error())
+			return
+		} else if err != nil {
+			c.reply(now, s, nil, err)
+			return
+		}
+	}
+	if over != nil {
+		c.reply(now, s, nil, over)
 		return
 	}
 	if err := h.Fresh(now, c.opt.Window); err != nil {
@@ -110,7 +139,7 @@ func (c *Core) receiveRequest(now time.Time, via api.DID, e wire.Envelope) {
 	}
 	if why := c.journal.Check(c.opt.Domain, now, h.From, gate.Nonce(h.Nonce), int64(h.Time)); why != nil {
 		if why.Rule == "replayed" {
-			c.incident(via, why.Text)
+			c.incident(api.Replay, via, why.Text)
 			return
 		}
 		c.reply(now, s, nil, api.Refusal("serve", why))
@@ -153,7 +182,7 @@ func (c *Core) open(s *serving, e wire.Envelope) (*Request, error) {
 		}
 		content, err := e.Open(c.opt.Open)
 		if err != nil {
-			c.incident(s.peer, err.Error())
+			c.incident(api.BadFrame, s.peer, err.Error())
 			return nil, api.Errorf("serve", api.Invalid, "it does not open")
 		}
 		if len(content.Reply) == 0 {
@@ -165,8 +194,8 @@ func (c *Core) open(s *serving, e wire.Envelope) (*Request, error) {
 	return r, nil
 }
 
-// kindSealed is the kind of a plain answer to a sealed question, an error always: the question's own kind is not for everybody.
-const kindSealed = "sealed"
+// KindSealed is the kind of a plain answer to a sealed question, an error always: the question's own kind is not for everybody.
+const KindSealed = "sealed"
 
 func (c *Core) mayServe(now time.Time, s *serving, hd *handler, r *Request) error {
 	const op = "serve"
@@ -206,8 +235,8 @@ func (c *Core) reply(now time.Time, s *serving, body []byte, failed error) {
 	if failed == nil && len(body) > wire.MaxBody {
 		body, failed = nil, api.Errorf("serve", api.TooLarge, "answer of %d bytes: at most %d", len(body), wire.MaxBody)
 	}
-	if err := c.sendAnswer(now, s, wire.AnswerOf(body, failed)); err != nil {
-		c.incident(s.peer, "cannot be answered: "+err.Error())
+	if err := c.sendAnswer(now, s, wire.AnswerOf(body, failed)); err != nil && api.KindOf(err) != api.Internal { // else this node has failed
+		c.incident(api.BadFrame, s.peer, "cannot be answered: "+err.Error())
 	}
 }
 

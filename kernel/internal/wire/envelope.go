@@ -16,7 +16,7 @@ const (
 	MaxKind     = 64              // a kind's name
 	maxEnc      = 2 << 10         // an encapsulated key
 	maxSealKey  = 2 << 10         // a public key to seal to
-	maxOverhead = 8 << 10         // everything else, generously
+	maxOverhead = 64 << 10        // everything else, generously: an Auth is the most of it
 	MaxEnvelope = MaxPayload + maxOverhead
 	maxCipher   = MaxPayload + maxSealKey + MaxKind + 64
 )
@@ -96,6 +96,24 @@ type SealFunc func(recipient, info, plaintext []byte) (enc, ciphertext []byte, e
 
 // OpenFunc is the inverse of a SealFunc for the key of this node.
 type OpenFunc func(info, enc, ciphertext []byte) ([]byte, error)
+
+// TypeLetter carries a Letter.
+const TypeLetter Type = 19
+
+// Letter carries one encoded Envelope between the two nodes of a session. It is sent only to a node that says in its Hello that it takes letters.
+type Letter struct {
+	_        struct{} `cbor:",toarray"`
+	Envelope []byte   // 1 to MaxEnvelope bytes; DecodeEnvelope reads it
+}
+
+func (*Letter) frameType() Type { return TypeLetter }
+
+func (f *Letter) check() error {
+	if len(f.Envelope) == 0 {
+		return bad("no envelope")
+	}
+	return checkLen("envelope", len(f.Envelope), MaxEnvelope)
+}
 
 // The wire forms.
 type (
@@ -329,7 +347,7 @@ func (h *Header) verify(p *proof) error {
 			return no("the key %s is not %s, and no key event lets it speak for that", h.Key, h.From)
 		}
 	} else {
-		ke, err := record.ParseKeyEvent(h.Auth)
+		ke, err := record.ParseAuth(h.Auth)
 		if err != nil {
 			return no("sender: %w", err)
 		}

@@ -65,8 +65,8 @@ func (f *headerForm) check() error {
 		return bad("sender of %d bytes: want 1 to %d", len(f.From), maxDID)
 	case f.To == "" || len(f.To) > maxDID:
 		return bad("addressee of %d bytes: want 1 to %d", len(f.To), maxDID)
-	case len(f.Auth) > record.MaxKeyEvent:
-		return bad("key event of %d bytes: at most %d", len(f.Auth), record.MaxKeyEvent)
+	case len(f.Auth) > record.MaxAuth:
+		return bad("key event of %d bytes: at most %d", len(f.Auth), record.MaxAuth)
 	case len(f.Nonce) != len(Nonce{}) || Nonce(f.Nonce).IsZero():
 		return bad("nonce of %d bytes: want %d, not all zero", len(f.Nonce), len(Nonce{}))
 	case len(f.Re) != 0 && (len(f.Re) != len(Nonce{}) || Nonce(f.Re).IsZero()):

@@ -288,7 +288,7 @@ func TestDecodeEnvelopeRefuses(t *testing.T) {
 		"long sender":    {form(func(f *signedForm) { f.Header.From = strings.Repeat("x", maxDID+1) }), api.Invalid},
 		"no addressee":   {form(func(f *signedForm) { f.Header.To = "" }), api.Invalid},
 		"key":            {form(func(f *signedForm) { f.Header.Key = fill(31, 1) }), api.Invalid},
-		"key event":      {form(func(f *signedForm) { f.Header.Auth = make([]byte, record.MaxKeyEvent+1) }), api.Invalid},
+		"key event":      {form(func(f *signedForm) { f.Header.Auth = make([]byte, record.MaxAuth+1) }), api.Invalid},
 		"no nonce":       {form(func(f *signedForm) { f.Header.Nonce = nil }), api.Invalid},
 		"zero nonce":     {form(func(f *signedForm) { f.Header.Nonce = make([]byte, 16) }), api.Invalid},
 		"zero answer":    {form(func(f *signedForm) { f.Header.Re = make([]byte, 16) }), api.Invalid},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/intercooperative/icn/codec"
 	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/record"
 )
 
 // Version is the protocol version this build speaks; MinVersion is the oldest it talks to.
@@ -293,6 +294,8 @@ func newFrame(t Type) Frame {
 		return &Sketch{}
 	case TypeProbe:
 		return &Probe{}
+	case TypeLetter:
+		return &Letter{}
 	}
 	return nil
 }
@@ -384,7 +387,7 @@ func (f *Hello) check() error {
 func (f *Members) check() error {
 	err := first(checkLen("members", len(f.Served), MaxMembers), checkLen("proof", len(f.Proof), MaxProof))
 	for _, s := range f.Served {
-		err = first(err, checkLen("auth", len(s.Auth), 1024))
+		err = first(err, checkLen("auth", len(s.Auth), record.MaxAuth))
 		if len(s.Signature) != 64 {
 			err = first(err, bad("signature of %d bytes: want 64", len(s.Signature)))
 		}

@@ -55,6 +55,7 @@ func examples() []Frame {
 		&Members{Served: []Served{{Auth: []byte{1}, Signature: fill(64, 5)}}, Proof: []byte{6}},
 		&Sketch{Space: space, Salt: fill(8, 1), Parts: []Part{{Prefix: []byte{1, 2, 3}, Prints: fill(2*PrintSize, 9)}}},
 		&Probe{Space: space, Salt: fill(8, 1), Parts: []Part{{}}},
+		&Letter{Envelope: []byte{7, 8, 9}},
 	}
 }
 
@@ -247,6 +248,9 @@ func TestLimits(t *testing.T) {
 		"sketch, too many parts":      {&Sketch{Space: space, Salt: make([]byte, 8), Parts: make([]Part, MaxParts+1)}, false},
 		"probe, salt of 7":            {&Probe{Space: space, Salt: make([]byte, 7)}, false},
 		"probe, prefix of 4":          {&Probe{Space: space, Salt: make([]byte, 8), Parts: []Part{{Prefix: make([]byte, 4)}}}, false},
+		"letter, empty":               {&Letter{}, false},
+		"letter, most":                {&Letter{Envelope: make([]byte, MaxEnvelope)}, true},
+		"letter, too long":            {&Letter{Envelope: make([]byte, MaxEnvelope+1)}, false},
 	} {
 		b, err := Encode(tc.f)
 		if (err == nil) != tc.ok {
