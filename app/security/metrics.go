@@ -32,7 +32,7 @@ func (m *metrics) init(r *obs.Registry, a *App) {
 // known returns a kind as a label: those that this build knows, else other.
 func known(kind string) string {
 	kinds := []string{
-		api.BadSignature, api.Malformed, api.Oversized, api.BadFrame, api.BadHandshake, api.Flood, api.Excess, api.Unasked, api.Unshared, api.ForkEvidence,
+		api.BadSignature, api.Malformed, api.Oversized, api.BadFrame, api.BadHandshake, api.Flood, api.Excess, api.Unasked, api.Unshared, api.ForkEvidence, api.Replay,
 	}
 	if slices.Contains(kinds, kind) {
 		return kind

@@ -92,6 +92,8 @@ func weight(i *api.Incident) int64 {
 		each = 8 * point
 	case api.Malformed, api.Oversized: // perhaps a form that this build does not know yet
 		each = 4 * point
+	case api.Replay: // a link may deliver twice, an honest node never says another's words
+		each = 2 * point
 	case api.Excess, api.Unasked:
 		each = point / 2
 	case api.ForkEvidence:

@@ -21,6 +21,7 @@ func TestWeights(t *testing.T) {
 		want int64
 	}{
 		{api.Incident{Kind: api.BadSignature, Count: 1}, 10 * point},
+		{api.Incident{Kind: api.Replay, Count: 3}, 6 * point},
 		{api.Incident{Kind: api.BadSignature, Count: 3}, burst},
 		{api.Incident{Kind: api.BadSignature, Count: 1 << 63}, burst},
 		{api.Incident{Kind: api.BadFrame, Count: 1}, 8 * point},

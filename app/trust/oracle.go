@@ -12,6 +12,9 @@ const Domain api.Domain = "trust"
 // connect is the action of a peer that asks for a connection.
 const connect = "connect"
 
+// ask is the kernel's action for a question from a peer. Its rate is the same for everybody: a question costs an answer and changes nothing.
+const ask = "ask"
+
 // Oracle implements api.OracleProvider.
 func (a *App) Oracle() api.PolicyOracle { return oracle{a} }
 
@@ -56,6 +59,9 @@ func (o oracle) Evaluate(r api.Request) api.Decision {
 	}
 	class := score.Class()
 	l := class.limits()
+	if r.Action == ask {
+		l.rate = api.RateLimit{PerSecond: 20, Burst: 20}
+	}
 	multiplier, replicate := score.Float(), class >= Partner
 	return api.Allowed(api.ConstraintSet{
 		RateLimit:     &l.rate,
