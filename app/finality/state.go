@@ -28,7 +28,6 @@ const Domain api.Domain = "finality"
 var (
 	rowWitness   = []byte("witness")
 	rowRegistrar = []byte("registrar")
-	rowDrafts    = []byte("draft/")
 )
 
 func rowFinal(feed api.Hash) []byte { return append([]byte("final/"), feed[:]...) }
