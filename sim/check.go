@@ -2,13 +2,16 @@ package sim
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/intercooperative/icn/app/ledger"
 	"github.com/intercooperative/icn/kernel"
+	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/kernel/kerneltest"
 )
 
-// books checks after each step, on every running node, that the balances of the space sum to zero and each is the sum of its history.
+// books checks after each step, on every running node, that the balances of the space sum to zero, each is the sum of its history, and nobody owes
+// more than the highest limit that was ever granted to him.
 type books struct {
 	w    *World
 	seen map[*kerneltest.Node]uint64 // how many records a node held when it was last looked at
@@ -30,7 +33,7 @@ func (b books) Step(*kerneltest.Cluster) error {
 }
 
 func (b books) balanced(n *kerneltest.Node) error {
-	if !n.Up() || n.Outsider {
+	if !n.Up() || n.Outsider || b.w.guest != nil && b.w.guest.n == n { // who is about to join need not have the genesis
 		return nil
 	}
 	out, err := n.Ask("ledger.verify", ledger.VerifyIn{Space: b.w.Space})
@@ -46,6 +49,21 @@ func (b books) balanced(n *kerneltest.Node) error {
 	if !v.OK {
 		return fmt.Errorf("%s: the books do not balance: %v", n.Name, v.Problems)
 	}
+	m := b.w.members[b.w.Rand.IntN(len(b.w.members))]
+	return b.debt(n, m)
+}
+
+// debt checks that a member owes no more than it was ever allowed to, as n has it: only final credit may be spent again.
+func (b books) debt(n, m *kerneltest.Node) error {
+	out, err := n.Ask("ledger.balance", ledger.BalanceIn{Space: b.w.Space, DID: m.Member().DID()})
+	if err != nil {
+		return nil //nolint:nilerr // n has not heard of m
+	}
+	for _, x := range out.(*ledger.BalanceOut).Balances {
+		if most := max(limit, b.w.granted[m]); x.Balance < -most {
+			return fmt.Errorf("%s: %s owes %d, and was allowed %d at most", n.Name, m.Name, -x.Balance, most)
+		}
+	}
 	return nil
 }
 
@@ -58,6 +76,13 @@ func (b books) End(c *kerneltest.Cluster) error {
 	for _, n := range c.Honest() {
 		if err := verify(n); err != nil {
 			return err
+		}
+		for _, m := range b.w.members {
+			if n.Up() && !n.Outsider {
+				if err := b.debt(n, m); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return nil
@@ -79,7 +104,7 @@ func verify(n *kerneltest.Node) error {
 }
 
 // Check makes all checks of a run's end; the nodes must have settled.
-func (w *World) Check() error { return w.CheckEnd(w.books()) }
+func (w *World) Check() error { return w.CheckEnd(w.books(), w.protocol()) }
 
 // Rebuild throws a node's state away and makes it anew.
 func Rebuild(n *kerneltest.Node) error {
@@ -92,4 +117,74 @@ func Rebuild(n *kerneltest.Node) error {
 		return fmt.Errorf("%s: the rebuilt state differs", n.Name)
 	}
 	return nil // an error is a broken disk, which stops the node with its next step
+}
+
+// goOn checks that all honest members can write something that becomes final, now that all is well: whatever liars have made of the network, and
+// wherever their feeds were cut.
+func (w *World) goOn() error {
+	type said struct {
+		by *kerneltest.Node
+		at api.Position
+	}
+	var all []said
+	for _, m := range w.members {
+		if m.Liar() {
+			continue
+		}
+		out, err := call(m, "ledger.transfer", ledger.TransferIn{Space: w.Space, To: w.other(m).Member().DID(), Currency: Currency, Amount: 1})
+		if err == nil {
+			all = append(all, said{m, out.(*ledger.TransferOut).Receipt.Position})
+			continue
+		}
+		if r := api.ReasonOf(err); r == nil || r.Rule != "over-limit" && r.Rule != "frozen" {
+			return fmt.Errorf("%s cannot pay: %w", m.Name, err)
+		}
+	}
+	if err := w.Agree(goOnMost); err != nil {
+		return err
+	}
+	for _, s := range all {
+		for _, n := range w.Honest() {
+			if n.Outsider {
+				continue
+			}
+			r := n.Read("")
+			_, v, ok := r.Record(s.at)
+			waits := stuck(r, s.at)
+			r.Close()
+			if !ok || !v.Final || !v.Accepted {
+				return fmt.Errorf("%s cannot go on: on %s its record %v is accepted %t, held %t, final %t (%+v)%s", s.by.Name, n.Name, s.at, v.Accepted, v.Held, v.Final, reasonText(v.Reason), waits)
+			}
+		}
+	}
+	return nil
+}
+
+// goOnMost is within how long what honest members write becomes final when all is well.
+const goOnMost = time.Minute
+
+// stuck describes what of a feed is not final and what it waits for.
+func stuck(r api.Reader, at api.Position) (text string) {
+	final, _ := r.Final(at.Feed)
+	text = fmt.Sprintf("\n  final to %d, cuts %+v", final.Seq, r.Cuts(at.Feed))
+	for n := 0; at.Seq > final.Seq && n < 20; n++ {
+		rec, v, ok := r.Record(at)
+		if !ok {
+			break
+		}
+		text += fmt.Sprintf("\n  %d %s accepted %t", at.Seq, rec.Kind, v.Accepted)
+		for _, d := range rec.Deps {
+			on, w, _ := r.Record(d)
+			text += fmt.Sprintf(", dep %s %v final %t held %t accepted %t", on.Topic.Name, d, w.Final, w.Held, w.Accepted)
+		}
+		at.Seq, at.ID = at.Seq-1, rec.Prev
+	}
+	return text
+}
+
+func reasonText(r *api.Reason) string {
+	if r == nil {
+		return "no reason"
+	}
+	return r.Rule + ": " + r.Text
 }

@@ -3,6 +3,7 @@ package sim_test
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,10 +22,10 @@ import (
 // TestScripts runs the scenarios of the design: each file of testdata/script is one, by its name. The commands are those of script.do; -rewrite
 // writes down what came out, which has to be read like code before it is kept.
 //
-// Here are ack-of-two-branches, removed-but-acked, future-clock, poisoned-id, withheld-dep, late-joiner and ancient-and-flood, as far as they need
-// neither cuts nor several witnesses. Each other scenario becomes a file beside them when what it is about exists: stale-limit, levy-dodger,
-// no-cascade, fifty-accomplices, hidden-certificate, freeze-mid-lock, witness-swap, two-phones, restored-backup, office-handover, two-tallies,
-// mixed-builds, escrow-race, and the short histories draft-cited to silent-office.
+// The scenarios of the design are stale-limit, ack-of-two-branches, no-cascade, fifty-accomplices, freeze-mid-lock,
+// removed-but-acked, future-clock, poisoned-id, withheld-dep, late-joiner and ancient-and-flood; its short history vow-ends.
+// The other files show one rule each. What is left becomes a file beside them when what it is about exists: levy-dodger, witness-swap, two-phones,
+// restored-backup, office-handover, two-tallies, mixed-builds, escrow-race.
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata/script", func(t *testing.T, path string) {
 		s := &script{}
@@ -54,12 +55,48 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// play runs the commands of a script with a planted fault, and returns the first error, which is a check that fails.
+func play(path string, wrap func(string, []api.App) []api.App) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	s := &script{wrap: wrap}
+	defer func() {
+		if s.w != nil {
+			s.w.Close()
+		}
+	}()
+	on := false
+	for line := range strings.Lines(string(b)) {
+		words := strings.Fields(line)
+		switch {
+		case len(words) == 0:
+			on = false
+		case words[0] == "run":
+			on = true
+		case words[0] == "----":
+			on = false
+		case on && !strings.HasPrefix(words[0], "#"):
+			if _, err := s.do(words); err != nil {
+				return fmt.Errorf("%s: %w", strings.TrimSpace(line), err)
+			}
+		}
+	}
+	return nil
+}
+
 // script is a world that a file drives.
-type script struct{ w *sim.World }
+type script struct {
+	w      *sim.World
+	wrap   func(node string, apps []api.App) []api.App // a planted fault, nil for none
+	labels map[string]map[api.Hash]byte                // how records at one place are called, in the order in which they were met: a, b, ...
+}
 
 // do runs one line:
 //
-//	world <nodes> [<liars>] [outsider]  found a co-op; the last members are the liars; an outsider follows the space and may not
+//	world <nodes> [<liars> [<witnesses>]] [outsider]  found a co-op; the last members are the liars, the first ones the witnesses; an outsider
+//	                                   follows the space and may not
 //	pay <who> <to> <minor units> [xN]  prints refusals
 //	attest <who> <to> <score>
 //	join <name>                        a new node and member
@@ -68,6 +105,15 @@ type script struct{ w *sim.World }
 //	crash <name> power|kill|torn; stop <name>; start <name>; rebuild <name>; skew <name> <duration>
 //	fork <who> <seq> <like> <branches> to <name>...   of its payments
 //	poison|withhold|boast <who> on|off; replay|flood|keys <who>; postdate <who> <duration>; overspend <who> <times>
+//	mute <who> <topic>|*|nothing         keep what its own member writes there to itself
+//	state <who> <record> counting <cuts> to <name>...   sign as a witness whatever it is, with so many cuts in account; a record is
+//	                                   <who>[.<topic>]:<seq>[<letter>], of payments by default
+//	promise <who> <whose> <at>|nothing citing <record>|nothing to <name>...   answer the draft of a cut of whose payments
+//	cite <who> <record> to <name>...   repeat its newest payment, standing on the record and the witnesses' newest words
+//	after <who> <record> to <name>...  repeat this payment of its own right after it
+//	cut <who> [<record>]               of its payments; the record is on the branch to choose
+//	grant <who> <limit>; freeze <who>; lift <who>
+//	show <who>[.<topic>]:<seq>         what the running nodes make of the records at one place
 //	books                              balances and payment feeds as the running honest nodes see them
 //	dated                              how far ahead of the true time the newest payment of each is dated
 //	room                               records that wait on each honest node
@@ -117,6 +163,28 @@ func (s *script) do(words []string) (string, error) {
 		return s.dated(), nil
 	case "room":
 		return s.room()
+	case "show":
+		return s.show(args[0])
+	case "cut":
+		var adopt api.Position
+		var err error
+		if len(args) > 1 {
+			if adopt, err = s.record(args[1]); err != nil {
+				return "", err
+			}
+		}
+		if err = w.Cut(w.Node(args[0]), fact.LedgerTopic, adopt.ID); err != nil {
+			return fmt.Sprintf("cut of %s: %s\n", args[0], why(err)), nil
+		}
+		return "", nil
+	case "grant":
+		most, err := strconv.ParseInt(args[1], 10, 64)
+		if err != nil {
+			return "", err
+		}
+		return "", w.Grant(w.Node(args[0]), most)
+	case "freeze", "lift":
+		return "", w.Freeze(w.Node(args[0]), verb == "lift")
 	case "check":
 		return "", w.Check()
 	case "join":
@@ -134,7 +202,9 @@ func (s *script) found(args []string) (err error) {
 	if o.Outsider {
 		args = args[:len(args)-1]
 	}
-	for i, p := range []*int{&o.Nodes, &o.Liars} {
+	o.Wrap = s.wrap
+	s.labels = map[string]map[api.Hash]byte{}
+	for i, p := range []*int{&o.Nodes, &o.Liars, &o.Witnesses} {
 		if i < len(args) {
 			if *p, err = strconv.Atoi(args[i]); err != nil {
 				return err
@@ -207,6 +277,36 @@ func (s *script) act(verb string, n *kerneltest.Node, args []string) (string, er
 		return "", n.Fork(fact.LedgerTopic, uint64(number(0)), uint64(number(1)), number(2), s.nodes(args[4:])...)
 	case "overspend":
 		n.Repeat("transfer", number(0))
+	case "mute":
+		n.Mute(strings.TrimPrefix(args[0], "nothing"))
+	case "state":
+		p, err := s.record(args[0])
+		if err != nil {
+			return "", err
+		}
+		return "", s.w.State(n, p, uint64(number(2)), s.nodes(args[4:])...)
+	case "cite":
+		p, err := s.record(args[0])
+		if err != nil {
+			return "", err
+		}
+		return "", s.w.Cite(n, p, s.nodes(args[2:])...)
+	case "after":
+		p, err := s.record(args[0])
+		if err != nil {
+			return "", err
+		}
+		return "", s.w.After(n, p, s.nodes(args[2:])...)
+	case "promise":
+		at, err := s.record(args[1])
+		if err != nil {
+			return "", err
+		}
+		cite, err := s.record(args[3])
+		if err != nil {
+			return "", err
+		}
+		return "", s.w.Promise(n, s.w.Node(args[0]), fact.LedgerTopic, at, cite, s.nodes(args[5:])...)
 	case "poison":
 		n.Poison(args[0] == "on")
 	case "withhold":
@@ -223,6 +323,106 @@ func (s *script) act(verb string, n *kerneltest.Node, args []string) (string, er
 		return "", fmt.Errorf("unknown command %q", verb)
 	}
 	return "", nil
+}
+
+// place reads <who>[.<topic>]:<seq>[<letter>].
+func (s *script) place(text string) (feed api.Topic, who *kerneltest.Node, seq uint64, letter byte, err error) {
+	name, number, _ := strings.Cut(text, ":")
+	name, topic, _ := strings.Cut(name, ".")
+	if topic == "" {
+		topic = fact.LedgerTopic
+	}
+	if last := number[max(0, len(number)-1):]; last >= "a" && last <= "z" {
+		letter, number = last[0], number[:len(number)-1]
+	}
+	seq, err = strconv.ParseUint(number, 10, 64)
+	return api.Topic{Space: s.w.Space, Name: topic}, s.w.Node(name), seq, letter, err
+}
+
+// meet gives the records at a place their letters: those that a node holds, dishonest ones included, in the order of its log, node by node.
+func (s *script) meet(text string) (byLetter map[byte]api.Position, key string, err error) {
+	topic, who, seq, _, err := s.place(text)
+	if err != nil {
+		return nil, "", err
+	}
+	key = fmt.Sprint(topic, who.Name, seq)
+	if s.labels[key] == nil {
+		s.labels[key] = map[api.Hash]byte{}
+	}
+	byLetter = map[byte]api.Position{}
+	for _, n := range s.w.Nodes() {
+		for _, r := range n.Records() {
+			if r.Topic != topic || r.Device != who.Member().Device() || r.Seq != seq {
+				continue
+			}
+			if _, known := s.labels[key][r.ID]; !known {
+				s.labels[key][r.ID] = 'a' + byte(len(s.labels[key]))
+			}
+			byLetter[s.labels[key][r.ID]] = r.Position()
+		}
+	}
+	return byLetter, key, nil
+}
+
+// record finds a record by place and letter; "nothing" is the zero position.
+func (s *script) record(text string) (api.Position, error) {
+	if text == "nothing" {
+		return api.Position{}, nil
+	}
+	at, _, err := s.meet(text)
+	if err != nil {
+		return api.Position{}, err
+	}
+	_, _, _, letter, _ := s.place(text)
+	p, ok := at[max(letter, 'a')]
+	if !ok {
+		return p, fmt.Errorf("no record %s", text)
+	}
+	return p, nil
+}
+
+// show says what the running honest nodes make of the records at a place, once for all nodes that make the same of them.
+func (s *script) show(text string) (string, error) {
+	at, _, err := s.meet(text)
+	if err != nil {
+		return "", err
+	}
+	views := map[string][]string{}
+	for _, n := range s.w.Honest() {
+		if !n.Up() || n.Outsider {
+			continue
+		}
+		r := n.Read("")
+		var parts []string
+		for _, letter := range slices.Sorted(maps.Keys(at)) {
+			_, v, ok := r.Record(at[letter])
+			if !ok {
+				continue
+			}
+			part := fmt.Sprintf("%c accepted", letter)
+			if !v.Accepted {
+				part = fmt.Sprintf("%c void by %s", letter, v.Reason.Rule)
+			}
+			if v.Held {
+				part += ", held"
+			}
+			if v.Final {
+				part += ", final"
+			}
+			parts = append(parts, part)
+		}
+		r.Close()
+		view := strings.Join(parts, "; ")
+		if view == "" {
+			view = "not here"
+		}
+		views[view] = append(views[view], n.Name)
+	}
+	var out strings.Builder
+	for _, v := range slices.SortedFunc(maps.Keys(views), func(a, b string) int { return strings.Compare(views[a][0], views[b][0]) }) {
+		fmt.Fprintf(&out, "%s on %s: %s\n", text, strings.Join(views[v], ", "), v)
+	}
+	return out.String(), nil
 }
 
 // why is the rule or the kind of a refusal.

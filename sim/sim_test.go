@@ -11,7 +11,7 @@ import (
 	"github.com/intercooperative/icn/sim"
 )
 
-const steps = 60
+const steps = 45
 
 // keep writes down a seed that failed, so that it is replayed from now on.
 func keep(t *testing.T, seed uint64, steps int, err error) {
@@ -25,7 +25,7 @@ func keep(t *testing.T, seed uint64, steps int, err error) {
 
 // TestSeeds runs what nobody has thought of.
 func TestSeeds(t *testing.T) {
-	seeds := uint64(40)
+	seeds := uint64(24)
 	if testing.Short() {
 		seeds = 8
 	}
@@ -75,30 +75,51 @@ func TestKeptSeeds(t *testing.T) {
 	}
 }
 
-// TestPlantedFaults: a protection that is switched off is missed by some seed.
+// TestPlantedFaults: a protection that is switched off is missed by some seed, or by a script.
 func TestPlantedFaults(t *testing.T) {
 	for _, tc := range []struct {
-		name  string
-		plant kerneltest.Plant
-		liars int
-		want  string // of the error, a pattern
+		name   string
+		o      sim.Options
+		script string // instead of seeds
+		seed   uint64 // the only one, as it is drawn
+		want   string // of the error, a pattern
 	}{
-		{"acknowledged before it is on disk", kerneltest.Plant{AckBeforeSync: true}, 0, "which it had acknowledged"},
-		{"a refusal remembered by id", kerneltest.Plant{RefusalByID: "bob"}, 1, "do not hold the same"},
-		{"a gate that drops what fits its chain", kerneltest.Plant{GateDrops: "bob"}, 0, "do not hold the same|cannot join"},
-		{"a local retry that changes a verdict", kerneltest.Plant{RetryFlips: "bob"}, 1, "accepted is"},
+		{name: "acknowledged before it is on disk", o: sim.Options{Plant: kerneltest.Plant{AckBeforeSync: true}}, want: "which it had acknowledged"},
+		{name: "a refusal remembered by id", o: sim.Options{Liars: 1, Plant: kerneltest.Plant{RefusalByID: "bob"}}, want: "do not hold the same"},
+		{name: "a gate that drops what fits its chain", o: sim.Options{Plant: kerneltest.Plant{GateDrops: "bob"}}, want: "do not hold the same|cannot join"},
+		{name: "a local retry that changes a verdict", o: sim.Options{Liars: 1, Plant: kerneltest.Plant{RetryFlips: "bob"}}, want: "accepted is"},
+		{name: "a vow that a cut ends which is not final", o: sim.Options{Wrap: vowsEndEarly}, script: "vow-stands", want: "final record"},
+		{name: "a hold while the verdict before it is open", o: sim.Options{Wrap: anyVariant}, seed: 36, want: "witnesses hold"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
+			caught := regexp.MustCompile(tc.want)
+			if tc.script != "" {
+				if err := play(filepath.Join("testdata", "script", tc.script), tc.o.Wrap); err == nil || !caught.MatchString(err.Error()) {
+					t.Errorf("script %s: %v", tc.script, err)
+				} else {
+					t.Logf("caught: %.300v", err)
+				}
+				return
+			}
 			for seed := range uint64(20) {
-				r := sim.Play(sim.Options{Seed: seed, Nodes: 4, Liars: tc.liars, Plant: tc.plant}, steps)
+				o, steps := tc.o, 60
+				o.Seed, o.Nodes = seed, 4
+				if tc.seed > 0 {
+					if seed > 0 {
+						break
+					}
+					o, steps = sim.Draw(tc.seed), 80
+					o.Wrap = tc.o.Wrap
+				}
+				r := sim.Play(o, steps)
 				if r.Err == nil {
 					continue
 				}
-				if !regexp.MustCompile(tc.want).MatchString(r.Err.Error()) {
+				if !caught.MatchString(r.Err.Error()) {
 					t.Errorf("seed %d finds something else: %v", seed, r.Err)
 				}
-				t.Logf("caught by seed %d: %.200v", seed, r.Err)
+				t.Logf("caught by seed %d: %.300v", seed, r.Err)
 				return
 			}
 			t.Error("nobody has noticed")

@@ -28,6 +28,11 @@ func (w *World) workload() []kerneltest.Action {
 		})},
 		{Name: "attest", Weight: 4, Do: by(w.attest)},
 		{Name: "grant", Weight: 2, Do: func(*kerneltest.Cluster) error { return w.grant() }},
+		{Name: "freeze", Weight: 2, Do: func(*kerneltest.Cluster) error {
+			_ = w.Freeze(w.other(w.members[0]), w.Rand.IntN(2) == 0)
+			return nil
+		}},
+		{Name: "cut", Weight: 2, Do: func(*kerneltest.Cluster) error { return w.cut() }},
 		{Name: "join", Weight: 3, Do: func(*kerneltest.Cluster) error { return w.join() }},
 		{Name: "verify", Weight: 1, Do: by(verify)},
 		{Name: "rebuild", Weight: 1, Do: by(Rebuild)},
@@ -66,11 +71,21 @@ func (w *World) Attest(from, to *kerneltest.Node, score float64) error {
 }
 
 func (w *World) grant() error {
-	clerk := w.members[0]
-	_, _ = call(clerk, "ledger.grant", ledger.GrantIn{
-		Space: w.Space, To: w.other(clerk).Member().DID(), Currency: Currency, Limit: w.Rand.Int64N(2 * limit),
-	})
+	_ = w.Grant(w.other(w.members[0]), w.Rand.Int64N(2*limit))
 	return nil
+}
+
+// Grant lets the clerk set the limit of a member's account; a lower one is followed by a cut.
+func (w *World) Grant(to *kerneltest.Node, most int64) error {
+	w.granted[to] = max(w.granted[to], most)
+	_, err := call(w.members[0], "ledger.grant", ledger.GrantIn{Space: w.Space, To: to.Member().DID(), Currency: Currency, Limit: most})
+	return err
+}
+
+// Freeze lets the clerk stop a member's account from spending, or go on.
+func (w *World) Freeze(to *kerneltest.Node, lift bool) error {
+	_, err := call(w.members[0], "ledger.freeze", ledger.FreezeIn{Space: w.Space, To: to.Member().DID(), Currency: Currency, Lift: lift})
+	return err
 }
 
 // join lets one more member come, in several steps, in whatever state the network is.

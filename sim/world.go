@@ -22,16 +22,35 @@ type Options struct {
 	Nodes int
 	// Liars is how many of them do not keep to the rules: the last ones. The founder always does.
 	Liars int
+	// Witnesses is how many of the members are witnesses: the first ones, but at most one in three of them may be a liar. 0 and 1 are the founder alone.
+	Witnesses int
 	// Outsider adds a node that follows the space and belongs to nobody in it.
 	Outsider bool
 	Plant    kerneltest.Plant
-	Trace    io.Writer    // what happens, for people; nil for nowhere
-	Logger   *slog.Logger // of the nodes; nil for nobody
+	// Wrap changes the apps of a node before it starts, nil for nothing: how a test plants faults.
+	Wrap   func(node string, apps []api.App) []api.App
+	Trace  io.Writer    // what happens, for people; nil for nowhere
+	Logger *slog.Logger // of the nodes; nil for nobody
 }
 
-// Draw returns the options that belong to a seed of a randomised run.
+// Draw returns the options that belong to a seed of a randomised run: half of them have several witnesses, one in eight a dishonest one.
 func Draw(seed uint64) Options {
-	return Options{Seed: seed, Nodes: 3 + int(seed%3), Liars: int(seed / 3 % 2), Outsider: seed/6%2 == 1}
+	o := Options{Seed: seed, Nodes: 3 + int(seed%3), Liars: int(seed / 3 % 2), Outsider: seed/6%2 == 1}
+	again := int(seed / 8 % 2)
+	switch seed % 8 {
+	case 1: // a liar is no witness
+		o.Nodes, o.Witnesses = max(o.Nodes, 3+o.Liars), 3
+	case 2: // the last witness lies, and another member, too
+		o.Nodes, o.Witnesses, o.Liars = 4+again, 4, 1+again
+	case 4: // nobody lies, or somebody who is no witness
+		o.Nodes, o.Witnesses, o.Liars = 4+again, 4, again
+	case 6:
+		o.Nodes, o.Witnesses = max(o.Nodes, 3+o.Liars), 3
+		if seed%32 == 30 { // seven talk a lot
+			o.Nodes, o.Witnesses, o.Liars = 7, 7, 1+int(seed/32%2)
+		}
+	}
+	return o
 }
 
 // Currency is the currency of the space, and limit what everybody may owe without a grant, in minor units.
@@ -46,8 +65,9 @@ type World struct {
 	Space api.Hash
 
 	opt     Options
-	members []*kerneltest.Node // in the order in which they joined
-	guest   *guest             // who is about to join, nil for nobody
+	members []*kerneltest.Node         // in the order in which they joined
+	granted map[*kerneltest.Node]int64 // the highest limit that each was ever granted
+	guest   *guest                     // who is about to join, nil for nobody
 }
 
 // guest is a node whose member has an invitation and is not a member yet.
@@ -64,10 +84,19 @@ func New(o Options) (*World, error) {
 	if o.Nodes < 2 || o.Nodes > len(names) || o.Liars < 0 || o.Liars >= o.Nodes {
 		return nil, fmt.Errorf("sim: %d nodes, %d of them liars: want 2 to %d, and at least an honest founder", o.Nodes, o.Liars, len(names))
 	}
-	w := &World{opt: o}
+	if lying := o.Liars + o.Witnesses - o.Nodes; o.Witnesses < 0 || o.Witnesses > o.Nodes || lying > max(0, o.Witnesses-1)/3 {
+		return nil, fmt.Errorf("sim: %d witnesses among %d members, %d of them liars: at most one of three further witnesses may lie", o.Witnesses, o.Nodes, o.Liars)
+	}
+	w := &World{opt: o, granted: map[*kerneltest.Node]int64{}}
 	w.Cluster = kerneltest.NewCluster(kerneltest.ClusterOptions{
 		Seed: o.Seed, AccessDomain: membership.Domain, RateDomain: trust.Domain, Plant: o.Plant, Trace: o.Trace, Logger: o.Logger,
-		Apps: func(_ string, random io.Reader) []api.App { return app.Standard(app.Options{Random: random}) },
+		Apps: func(node string, random io.Reader) []api.App {
+			apps := app.Standard(app.Options{Random: random})
+			if o.Wrap != nil {
+				apps = o.Wrap(node, apps)
+			}
+			return apps
+		},
 		Link: kerneltest.Link{Delay: 5 * time.Millisecond, Jitter: 20 * time.Millisecond},
 	})
 	if err := w.found(); err != nil {
@@ -83,12 +112,8 @@ func (w *World) found() error {
 		return err
 	}
 	lim := limit
-	out, err := call(ann, "space.create", membership.CreateIn{Name: "Sim", Currency: Currency, DefaultLimit: &lim})
-	if err != nil {
-		return err
-	}
-	w.Space = out.(*membership.CreateOut).Space
-	w.members = append(w.members, ann)
+	in := membership.CreateIn{Name: "Sim", Currency: Currency, DefaultLimit: &lim}
+	nodes := []*kerneltest.Node{ann}
 	for i, name := range names[1:w.opt.Nodes] {
 		n, err := w.Add(name)
 		if err != nil {
@@ -97,6 +122,18 @@ func (w *World) found() error {
 		if i+1 >= w.opt.Nodes-w.opt.Liars {
 			n.Corrupt()
 		}
+		if i+1 < w.opt.Witnesses {
+			in.Witnesses = append(in.Witnesses, n.Member().Device())
+		}
+		nodes = append(nodes, n)
+	}
+	out, err := call(ann, "space.create", in)
+	if err != nil {
+		return err
+	}
+	w.Space = out.(*membership.CreateOut).Space
+	w.members = append(w.members, ann)
+	for _, n := range nodes[1:] {
 		if err := w.Join(n); err != nil {
 			return err
 		}
@@ -182,15 +219,19 @@ func hurry(n *kerneltest.Node, name string, in any) (any, error) {
 // Topic returns the topic of payments.
 func (w *World) Topic() api.Topic { return api.Topic{Space: w.Space, Name: fact.LedgerTopic} }
 
-// Run takes steps of workload and faults, ends all faults, lets who wants to join do so, and makes all checks. It returns the first thing that is
+// Run takes steps of workload and faults, ends all faults, lets who wants to join do so, and makes all checks. The
+// honest must be able to go on then. It returns the first thing that is
 // wrong.
 func (w *World) Run(steps int) error {
 	actions := append(w.workload(), kerneltest.Faults()...)
 	if w.opt.Liars > 0 {
 		actions = append(actions, kerneltest.Lies(w.Topic, "transfer")...)
+		if w.opt.Witnesses > 1 {
+			actions = append(actions, w.lies()...)
+		}
 	}
-	books := w.books()
-	if err := w.Cluster.Run(steps, actions, books); err != nil {
+	books, protocol := w.books(), w.protocol()
+	if err := w.Cluster.Run(steps, actions, books, protocol); err != nil {
 		return err
 	}
 	if err := w.EndFaults(); err != nil {
@@ -202,5 +243,8 @@ func (w *World) Run(steps int) error {
 	if err := w.Settle(); err != nil {
 		return err
 	}
-	return w.CheckEnd(books)
+	if err := w.goOn(); err != nil {
+		return err
+	}
+	return w.CheckEnd(books, protocol)
 }

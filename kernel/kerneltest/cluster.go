@@ -150,6 +150,9 @@ func (c *Cluster) fault(kind, format string, args ...any) {
 	c.Note(kind+" "+format, args...)
 }
 
+// Count counts something that a test does beside the cluster's own faults, and notes it.
+func (c *Cluster) Count(kind, format string, args ...any) { c.fault(kind, format, args...) }
+
 // Count is how often something happened.
 type Count struct {
 	Kind string

@@ -27,9 +27,10 @@ type liar struct {
 
 // modes are lies that go on until they are ended.
 type modes struct {
-	withhold bool // pass on hardly anything
-	poison   bool // hurry ahead of honest records with copies that have a bad signature
-	boast    bool // claim to have what nobody has
+	withhold bool   // pass on hardly anything
+	poison   bool   // hurry ahead of honest records with copies that have a bad signature
+	boast    bool   // claim to have what nobody has
+	mute     string // keep to itself what its own member writes in this topic, "" for none, or "*": all records
 }
 
 // heardMost bounds what a liar remembers, of frames and of records.
@@ -73,6 +74,12 @@ func (l *liar) say(f wire.Frame) wire.Frame {
 		switch f.(type) {
 		case *wire.Push, *wire.Records, *wire.Have, *wire.Heads:
 			l.n.c.faults["lie-withheld"]++
+			return nil
+		}
+	}
+	if l.modes.mute != "" {
+		var left bool
+		if f, left = l.muted(f); !left {
 			return nil
 		}
 	}

@@ -38,7 +38,8 @@ type Node struct {
 	filter *filter
 	slow   bool // its disk syncs a step late
 	err    error
-	kept   []api.Position // what it has announced, in order: never to be lost
+	kept   []api.Position            // what it has announced, in order: never to be lost
+	marks  map[api.Hash]api.Position // the newest final position of each feed that it has announced: never to be left
 }
 
 // identities are the keys of a node.
@@ -51,7 +52,7 @@ var _ kernel.Identity = identities{}
 
 // Add adds a node that knows the addresses of those before it, and starts it.
 func (c *Cluster) Add(name string) (*Node, error) {
-	n := &Node{Name: name, c: c, member: identity.Derive(fmt.Sprintf("cluster-%d", c.opt.Seed), name), key: NodeKey(fmt.Sprintf("%d-%s", c.opt.Seed, name))}
+	n := &Node{Name: name, c: c, marks: map[api.Hash]api.Position{}, member: identity.Derive(fmt.Sprintf("cluster-%d", c.opt.Seed), name), key: NodeKey(fmt.Sprintf("%d-%s", c.opt.Seed, name))}
 	n.disk = store.OpenMem(store.Faults{LoseUnsynced: true})
 	for _, o := range c.nodes {
 		n.boot = append(n.boot, o.Address())
@@ -87,7 +88,7 @@ func (n *Node) Start() error {
 		Identity: identities{n}, Apps: apps, AccessDomain: n.c.opt.AccessDomain, RateDomain: n.c.opt.RateDomain, Bootstrap: n.boot,
 		Logger: n.c.opt.Logger.With("node", n.Name), Now: n.Now, Version: "sim",
 		Inline: &kernel.Inline{
-			Store: disk, Seed: random.Uint64(), Join: n.join, Unsynced: n.slow,
+			Store: disk, Seed: random.Uint64(), Sealer: newSimSealer(n.key, s), Join: n.join, Unsynced: n.slow,
 			Committed: func(cs []api.Commit, finals []api.Position) { n.c.committed(n, cs, finals) },
 		},
 	})

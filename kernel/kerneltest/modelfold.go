@@ -33,7 +33,7 @@ func (m *Model) fold(r *api.Record) (*node, error) {
 		}
 		r.Author = n.parent.rec.Author
 	} else {
-		ke, err := record.ParseKeyEvent(r.Auth)
+		ke, err := record.ParseAuth(r.Auth)
 		if err != nil {
 			return nil, err
 		}

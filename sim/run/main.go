@@ -18,18 +18,22 @@ func main() {
 	seed := flag.Uint64("seed", 1, "the first seed")
 	seeds := flag.Int("seeds", 20, "how many seeds, one after the other")
 	steps := flag.Int("steps", 100, "steps of each")
+	most := flag.Duration("for", 0, "begin no seed after so much time; 0 for no bound")
 	trace := flag.Bool("trace", false, "print what happens")
 	keep := flag.String("keep", "", "folder for the seeds that fail, one file each")
 	flag.Parse()
-	os.Exit(run(os.Stdout, *seed, *seeds, *steps, *trace, *keep))
+	os.Exit(run(os.Stdout, *seed, *seeds, *steps, *most, *trace, *keep))
 }
 
-func run(out io.Writer, seed uint64, seeds, steps int, trace bool, keep string) int {
+func run(out io.Writer, seed uint64, seeds, steps int, most time.Duration, trace bool, keep string) int {
 	total := map[string]uint64{}
 	var kinds []string
 	passed, failed, taken := 0, 0, 0
 	began := time.Now()
 	for i := range seeds {
+		if most > 0 && time.Since(began) > most {
+			break
+		}
 		o := sim.Draw(seed + uint64(i))
 		if trace {
 			o.Trace = out

@@ -7,7 +7,7 @@ import (
 
 func TestRun(t *testing.T) {
 	var out strings.Builder
-	if code := run(&out, 1, 2, 5, true, t.TempDir()); code != 0 {
+	if code := run(&out, 1, 2, 5, 0, true, t.TempDir()); code != 0 {
 		t.Fatalf("exit %d:\n%s", code, out.String())
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
