@@ -3,7 +3,10 @@ package sim_test
 import (
 	"context"
 
+	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/app/finality"
+	"github.com/intercooperative/icn/app/ledger"
+	"github.com/intercooperative/icn/codec"
 	"github.com/intercooperative/icn/kernel/api"
 )
 
@@ -64,6 +67,33 @@ func wrapFinality(f badFinality) func(string, []api.App) []api.App {
 	}
 }
 
+// onePhase: what enough witnesses have locked is final.
+var onePhase = wrapFinality(badFinality{tx: func(tx api.Tx, _ *api.Record) api.Tx { return locksAreFinal{tx} }})
+
+type locksAreFinal struct{ api.Tx }
+
+func (t locksAreFinal) Publish(name string, key, value []byte) {
+	t.Tx.Publish(name, key, value)
+	var f fact.Final
+	if name == "lock" && codec.Unmarshal(value, &f) == nil {
+		t.Final(f.Position(api.Hash(key)), f.Support())
+	}
+}
+
+// beforeDeps: a witness locks what its own records say, whatever it stands on.
+var beforeDeps = wrapFinality(badFinality{read: func(r api.Reader, _ int) api.Reader { return noDeps{r} }})
+
+type noDeps struct{ api.Reader }
+
+func (r noDeps) Record(p api.Position) (*api.Record, api.Verdict, bool) {
+	rec, v, ok := r.Reader.Record(p)
+	if ok {
+		c := *rec
+		c.Deps, rec = nil, &c
+	}
+	return rec, v, ok
+}
+
 // vowsEndEarly: a witness takes a cut for final as soon as it knows the record.
 var vowsEndEarly = wrapFinality(badFinality{read: func(r api.Reader, _ int) api.Reader { return allCutsFinal{r} }})
 
@@ -85,4 +115,90 @@ type oneVariant struct{ api.Tx }
 func (t oneVariant) Final(p api.Position, by api.Support) {
 	by.Variant = 0
 	t.Tx.Final(p, by)
+}
+
+// highestSigned: a witness promises the highest position that anybody has signed, and that is taken.
+var highestSigned = wrapFinality(badFinality{
+	read: func(r api.Reader, nth int) api.Reader {
+		if nth == 2 { // the one from which it answers drafts
+			return oneLockIsEnough{r}
+		}
+		return r
+	},
+	apply: func(tx api.Tx, rec *api.Record) (api.Outcome, bool) {
+		var p struct {
+			_      struct{} `cbor:",toarray"`
+			Feed   api.Hash
+			Number uint64
+			At     fact.Place
+		}
+		var w struct {
+			_     struct{} `cbor:",toarray"`
+			Epoch uint64
+			Need  uint16
+		}
+		type vow struct {
+			_           struct{} `cbor:",toarray"`
+			Number, Seq uint64
+		}
+		b, ok := tx.Own([]byte("witness"))
+		if !ok || rec.Kind != "promise" || codec.Unmarshal(b, &w) != nil || codec.Unmarshal(rec.Body, &p) != nil {
+			return api.Outcome{}, false
+		}
+		tx.Put(append([]byte("vow/"), p.Feed[:]...), codec.MustMarshal([]vow{{Number: p.Number, Seq: p.At.Seq}}))
+		fact.PutPromise(tx, p.Feed, fact.Promise{Number: p.Number, At: p.At, Epoch: w.Epoch, Need: w.Need})
+		return api.Accepted, true
+	},
+})
+
+type oneLockIsEnough struct{ api.Reader }
+
+func (r oneLockIsEnough) Fact(feed api.Hash, name string, key []byte) ([]byte, api.Position, bool) {
+	b, by, ok := r.Reader.Fact(feed, name, key)
+	var f fact.Final
+	if name == "lock" && ok && codec.Unmarshal(b, &f) == nil {
+		f.Need = 1
+		b = codec.MustMarshal(&f)
+	}
+	return b, by, ok
+}
+
+// ackBySeq: what is final on one branch of a payer's feed counts for credits on another.
+func ackBySeq(_ string, apps []api.App) []api.App {
+	for i, a := range apps {
+		if x, ok := a.(*ledger.App); ok {
+			apps[i] = &badLedger{x}
+		}
+	}
+	return apps
+}
+
+type badLedger struct{ *ledger.App }
+
+func (a *badLedger) Apply(tx api.Tx, rec *api.Record) api.Outcome {
+	return a.App.Apply(withinBySeq{tx, rec}, rec)
+}
+
+type withinBySeq struct {
+	api.Tx
+	rec *api.Record
+}
+
+// At reads where the record cites the feed.
+func (t withinBySeq) At(p api.Position, key []byte) ([]byte, bool) {
+	for _, d := range t.rec.Deps {
+		if d.Feed == p.Feed {
+			return t.Tx.At(d, key)
+		}
+	}
+	return t.Tx.At(p, key)
+}
+
+func (t withinBySeq) Within(p api.Position) bool {
+	for _, d := range t.rec.Deps {
+		if d.Feed == p.Feed && p.Seq > 0 && p.Seq <= d.Seq {
+			return true
+		}
+	}
+	return false
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/intercooperative/icn/sim"
 )
 
-const steps = 45
+const steps = 40
 
 // keep writes down a seed that failed, so that it is replayed from now on.
 func keep(t *testing.T, seed uint64, steps int, err error) {
@@ -25,7 +25,7 @@ func keep(t *testing.T, seed uint64, steps int, err error) {
 
 // TestSeeds runs what nobody has thought of.
 func TestSeeds(t *testing.T) {
-	seeds := uint64(24)
+	seeds := uint64(20)
 	if testing.Short() {
 		seeds = 8
 	}
@@ -44,7 +44,7 @@ func TestOneSeedOneTrace(t *testing.T) {
 	for seed := uint64(100); seed < 104; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			a, b, c := sim.Play(sim.Draw(seed), 40), sim.Play(sim.Draw(seed), 40), sim.Play(sim.Draw(seed+6), 40)
+			a, b, c := sim.Play(sim.Draw(seed), 25), sim.Play(sim.Draw(seed), 25), sim.Play(sim.Draw(seed+6), 25)
 			if a.Err != nil || a.Hash != b.Hash {
 				t.Errorf("seed %d: %s and %s, %v", seed, a.Hash, b.Hash, a.Err)
 			}
@@ -88,8 +88,12 @@ func TestPlantedFaults(t *testing.T) {
 		{name: "a refusal remembered by id", o: sim.Options{Liars: 1, Plant: kerneltest.Plant{RefusalByID: "bob"}}, want: "do not hold the same"},
 		{name: "a gate that drops what fits its chain", o: sim.Options{Plant: kerneltest.Plant{GateDrops: "bob"}}, want: "do not hold the same|cannot join"},
 		{name: "a local retry that changes a verdict", o: sim.Options{Liars: 1, Plant: kerneltest.Plant{RetryFlips: "bob"}}, want: "accepted is"},
+		{name: "one phase", o: sim.Options{Wrap: onePhase}, script: "hidden-certificate", want: "final record"},
+		{name: "a cut at the highest signed position", o: sim.Options{Wrap: highestSigned}, script: "highest-certified", want: "on another branch than what is final"},
+		{name: "a lock before deps", o: sim.Options{Wrap: beforeDeps}, script: "locks-deps-first", want: "stands on"},
 		{name: "a vow that a cut ends which is not final", o: sim.Options{Wrap: vowsEndEarly}, script: "vow-stands", want: "final record"},
 		{name: "a hold while the verdict before it is open", o: sim.Options{Wrap: anyVariant}, seed: 36, want: "witnesses hold"},
+		{name: "an acknowledgement without id", o: sim.Options{Wrap: ackBySeq}, script: "ack-by-id", want: "owes"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -158,9 +158,12 @@ func (v *view) certified(feed api.Hash, cuts uint64) (best fact.Final, top api.P
 		}
 	}
 	for _, f := range said {
-		on := slices.DeleteFunc(slices.Clone(said), func(o fact.Final) bool { return !v.Before(f.Position(feed), o.Position(feed)) })
-		if g, enough := fact.Supported(on); enough && g.Seq > best.Seq {
-			best, ok = g, true
+		// Those who went beyond f may have gone different ways: only f itself is what they all say.
+		on := slices.DeleteFunc(slices.Clone(said), func(o fact.Final) bool {
+			return o.Support() != f.Support() || !v.Before(f.Position(feed), o.Position(feed))
+		})
+		if f.Need > 0 && len(on) >= int(f.Need) && f.Seq > best.Seq {
+			best, ok = f, true
 			top = slices.MaxFunc(on, func(a, b fact.Final) int { return cmp.Compare(a.Seq, b.Seq) }).Position(feed)
 		}
 	}
@@ -278,7 +281,10 @@ func (d *desk) fill(v *view, feed api.Hash) {
 		}
 		q := queued{item: item{Feed: feed, Seq: at.Seq, ID: at.ID, Accepted: vd.Accepted, Cut: last.Cut}}
 		if vd.Reason == nil || vd.Reason.Rule != "cut" { // what is cut off waits for nothing
-			q.deps, q.due = rec.Deps, rec.Time.Time().Add(-lockAhead)
+			q.due = rec.Time.Time().Add(-lockAhead)
+			if rec.Topic.Name != fact.CutTopic { // a cut decides about the feed that it cites: it cannot wait for it
+				q.deps = rec.Deps
+			}
 		}
 		newer = append(newer, q)
 		at = api.Position{Feed: feed, Seq: at.Seq - 1, ID: rec.Prev}
@@ -314,7 +320,13 @@ func (d *desk) lockable(v *view, q *queued) bool {
 		return false
 	}
 	for _, dep := range q.deps {
-		if !slices.Contains(v.Finality(), dep.Feed) && d.last(v, dep.Feed).Seq < dep.Seq {
+		if slices.Contains(v.Finality(), dep.Feed) {
+			continue
+		}
+		if last := d.last(v, dep.Feed); last.Seq >= dep.Seq && v.Before(dep, last.position()) {
+			continue
+		}
+		if n, _ := v.FinalCuts(dep.Feed); n == 0 || v.Has(dep) { // what a final cut has left behind waits for nothing
 			return false
 		}
 	}
