@@ -34,7 +34,7 @@ func Standard(o Options) []api.App {
 	members := membership.New(o.Random)
 	return []api.App{
 		members,
-		finality.New(),
+		finality.New(members),
 		ledger.New(members),
 		trust.New(members, trust.Options{MinConnect: trust.Score(math.Round(o.MinScore * 10000))}),
 		security.New(members, security.Options{Metrics: o.Metrics}),

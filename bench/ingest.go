@@ -11,7 +11,6 @@ import (
 	"github.com/intercooperative/icn/app/ledger"
 	"github.com/intercooperative/icn/app/membership"
 	"github.com/intercooperative/icn/app/trust"
-	"github.com/intercooperative/icn/codec"
 	"github.com/intercooperative/icn/kernel"
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/kernel/identity"
@@ -123,17 +122,15 @@ type payer struct {
 	first []api.Position // what the first record has to cite
 }
 
-// pay signs a transfer of one hundredth. The body is the ledger app's.
+// pay signs a transfer of one hundredth.
 func (p *payer) pay(to api.DID) ([]byte, error) {
 	deps := p.first
 	p.first = nil
-	return p.sign("transfer", codec.MustMarshal(&struct {
-		_        struct{} `cbor:",toarray"`
-		To       api.DID
-		Currency string
-		Amount   int64
-		Memo     string
-	}{To: to, Currency: "hours", Amount: 1}), deps...)
+	body, err := ledger.TransferBody(to, "hours", 1)
+	if err != nil {
+		return nil, err
+	}
+	return p.sign("transfer", body, deps...)
 }
 
 // foundBank founds a space with so many members in dir and returns its founder and the members.

@@ -71,6 +71,14 @@ func (s *Space) Office(name string) (Office, bool) {
 	return decode[Office](b, ok)
 }
 
+// Holds reports whether self holds one of the offices.
+func (s *Space) Holds(self api.Signer, offices ...string) bool {
+	return self != nil && slices.ContainsFunc(offices, func(name string) bool {
+		o, ok := s.Office(name)
+		return ok && o.DID == self.DID() && o.Device == self.Device()
+	})
+}
+
 // Currency returns a currency of the space.
 func (s *Space) Currency(code string) (Currency, bool) {
 	b, _, ok := s.r.Fact(s.Founded.Feed, nameCurrency, []byte(code))

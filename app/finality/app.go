@@ -18,8 +18,14 @@ const (
 	many     = 32 // feeds in a round
 )
 
+// Spaces knows which space is meant when none is named.
+type Spaces interface {
+	Default() (api.Hash, error)
+}
+
 // App is the finality app. Make one with New.
 type App struct {
+	spaces  Spaces
 	kick    chan struct{} // holds one token while something waits to be stated
 	cutting sync.Mutex    // one draft at a time
 
@@ -43,8 +49,8 @@ var (
 )
 
 // New returns the app.
-func New() *App {
-	return &App{kick: make(chan struct{}, 1), pending: map[api.Hash]map[api.Hash]bool{}, cut: map[api.Hash]map[api.Hash]bool{}, cutters: map[api.Hash]api.Hash{}, desks: map[api.Hash]*desk{}}
+func New(spaces Spaces) *App {
+	return &App{spaces: spaces, kick: make(chan struct{}, 1), pending: map[api.Hash]map[api.Hash]bool{}, cut: map[api.Hash]map[api.Hash]bool{}, cutters: map[api.Hash]api.Hash{}, desks: map[api.Hash]*desk{}}
 }
 
 // Info implements api.App.
@@ -245,7 +251,7 @@ func (a *App) stateSpace(ctx context.Context, host api.Host, space api.Hash, fee
 			return err
 		}
 	}
-	if isRegistrar(s, host.Self()) {
+	if s.Holds(host.Self(), fact.Registrar) {
 		return settleDrafts(ctx, host, space, feeds)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -26,14 +27,9 @@ const (
 // seen final (docs/model).
 type desk struct {
 	space  api.Hash
-	open   map[api.Hash]*queue // feeds with something to lock
-	locked map[api.Hash]item   // own locks, as far as this desk has looked
-	cuts   map[api.Hash]bool   // feeds with a cut that is not final yet
-}
-
-// queue is a feed's records that are applied and not locked, oldest first.
-type queue struct {
-	items []queued
+	open   map[api.Hash][]queued // by feed, the records that are applied and not locked, oldest first
+	locked map[api.Hash]item     // own locks, as far as this desk has looked
+	cuts   map[api.Hash]bool     // feeds with a cut that is not final yet
 }
 
 type queued struct {
@@ -43,7 +39,7 @@ type queued struct {
 }
 
 func newDesk(space api.Hash) *desk {
-	return &desk{space: space, open: map[api.Hash]*queue{}, locked: map[api.Hash]item{}, cuts: map[api.Hash]bool{}}
+	return &desk{space: space, open: map[api.Hash][]queued{}, locked: map[api.Hash]item{}, cuts: map[api.Hash]bool{}}
 }
 
 // view is one round's look at the space.
@@ -74,7 +70,7 @@ func (d *desk) round(ctx context.Context, host api.Host, r api.Reader, s *fact.S
 	slices.SortFunc(feeds, compare)
 	feeds = slices.Compact(feeds)
 	var st statement
-	if s.Need() == 1 && len(s.Finality()) == 1 {
+	if v.alone() {
 		for _, feed := range feeds {
 			if it, ok := v.newest(feed); ok && v.mayHold(&it) {
 				st.Final = append(st.Final, it)
@@ -97,6 +93,9 @@ func newView(host api.Host, r api.Reader, s *fact.Space) *view {
 	v.fresh = !known
 	return v
 }
+
+// alone reports whether the space has this one witness: its word is enough, and it need not lock.
+func (v *view) alone() bool { return len(v.Finality()) == 1 && v.Need() == 1 }
 
 // answer promises for each feed of which a cut is announced. It reads anew: what the round has stated counts.
 func (d *desk) answer(ctx context.Context, host api.Host, feeds []api.Hash) error {
@@ -133,7 +132,7 @@ func (v *view) promise(feed api.Hash, dr fact.Draft, at api.Position) (*promise,
 	if c, _, ok := v.Cut(feed); ok {
 		p.At = c.At
 	}
-	if v.Need() == 1 && len(v.Finality()) == 1 {
+	if v.alone() {
 		if m := get[mark](v.mark(rowFinal(feed))); m.Seq > p.At.Seq {
 			p.At = fact.Place{Seq: m.Seq, ID: m.ID}
 		}
@@ -209,24 +208,12 @@ func (d *desk) lock(v *view, feeds []api.Hash) []item {
 		moved[feed] = d.recut(v, feed)
 		d.fill(v, feed)
 	}
-	open := slices.SortedFunc(func(yield func(api.Hash) bool) {
-		for feed := range d.open {
-			if !yield(feed) {
-				return
-			}
-		}
-	}, compare)
+	open := slices.SortedFunc(maps.Keys(d.open), compare)
 	for again := true; again; {
 		again = false
 		for _, feed := range open {
-			q := d.open[feed]
-			n := 0
-			for n < len(q.items) && d.lockable(v, &q.items[n]) {
-				d.locked[feed] = q.items[n].item
-				n++
-			}
-			if n > 0 {
-				q.items = q.items[n:]
+			for q := d.open[feed]; len(q) > 0 && d.lockable(v, &q[0]); q = d.open[feed] {
+				d.locked[feed], d.open[feed] = q[0].item, q[1:]
 				moved[feed], again = true, true
 			}
 		}
@@ -238,7 +225,7 @@ func (d *desk) lock(v *view, feeds []api.Hash) []item {
 		}
 	}
 	for _, feed := range open {
-		if len(d.open[feed].items) == 0 {
+		if len(d.open[feed]) == 0 {
 			delete(d.open, feed)
 		}
 	}
@@ -269,9 +256,8 @@ func (d *desk) fill(v *view, feed api.Hash) {
 		return
 	}
 	last := d.last(v, feed)
-	q := d.open[feed]
-	if q != nil && len(q.items) > 0 {
-		last = q.items[len(q.items)-1].item
+	if q := d.open[feed]; len(q) > 0 {
+		last = q[len(q)-1].item
 	}
 	var newer []queued
 	for at := head; at.Seq > last.Seq; {
@@ -296,11 +282,7 @@ func (d *desk) fill(v *view, feed api.Hash) {
 		return
 	}
 	slices.Reverse(newer)
-	if q == nil {
-		q = &queue{}
-		d.open[feed] = q
-	}
-	q.items = append(q.items, newer...)
+	d.open[feed] = append(d.open[feed], newer...)
 }
 
 // last is what this witness has locked of a feed.
@@ -353,7 +335,7 @@ func (d *desk) hold(v *view, feeds []api.Hash) []item {
 // say writes statements, as many as the items need.
 func (v *view) say(ctx context.Context, host api.Host, st *statement) error {
 	for _, items := range [...][]item{st.Final, st.Locks} {
-		slices.SortFunc(items, func(a, b item) int { return cmp.Or(compare(a.Feed, b.Feed)) })
+		slices.SortFunc(items, func(a, b item) int { return compare(a.Feed, b.Feed) })
 	}
 	for len(st.Final)+len(st.Locks) > 0 {
 		n := min(len(st.Final), maxItems)

@@ -61,7 +61,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, app: New()}
+	w := &world{t: t, app: New(nil)}
 	w.m = kerneltest.NewModel(chat{}, w.app)
 	witness := w.m.Signer("witness")
 	body, err := json.Marshal(charter{[]api.Key{witness.Device()}, 1, witness.DID(), witness.Device()})
@@ -258,7 +258,7 @@ func (a *anew) Services() *api.Services { return &a.services }
 func TestCatchesUp(t *testing.T) {
 	w := newWorld(t)
 	p := w.say("a")
-	again := New()
+	again := New(nil)
 	host := &anew{Host: w.m.Host("finality")}
 	if err := host.Follow(w.space); err != nil {
 		t.Fatal(err)

@@ -9,12 +9,6 @@ import (
 	"github.com/intercooperative/icn/kernel/api"
 )
 
-// isRegistrar reports whether self cuts feeds in the space.
-func isRegistrar(s *fact.Space, self api.Signer) bool {
-	o, ok := s.Office(fact.Registrar)
-	return ok && self != nil && o.Device == self.Device() && o.DID == self.DID()
-}
-
 // settleDrafts makes the cuts for which enough witnesses have promised, of the given feeds.
 func settleDrafts(ctx context.Context, host api.Host, space api.Hash, feeds []api.Hash) error {
 	r := host.Read()
@@ -102,7 +96,7 @@ func (a *App) Cut(ctx context.Context, signer api.Signer, space api.Hash, q fact
 	if !ok {
 		return feed, 0, rc, api.Errorf(op, api.NotFound, "space %s: its genesis is not on this node (yet)", space)
 	}
-	if !isRegistrar(s, signer) {
+	if !s.Holds(signer, fact.Registrar) {
 		o, _ := s.Office(fact.Registrar)
 		return feed, 0, rc, api.Refusal(op, &api.Reason{
 			Domain: Domain, Rule: "not-registrar", Text: "only the registrar of " + s.Genesis.Name + " cuts feeds",

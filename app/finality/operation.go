@@ -98,18 +98,14 @@ func (a *App) at(op string, space api.Hash) (api.Host, api.Hash, error) {
 	if host == nil {
 		return nil, space, api.Errorf(op, api.Unavailable, "the node is starting")
 	}
-	all := host.Follows()
-	switch {
-	case !space.IsZero() && !slices.Contains(all, space):
-		return nil, space, api.Errorf(op, api.NotFound, "space %s: this node does not follow it", space)
-	case !space.IsZero():
-		return host, space, nil
-	case len(all) == 1:
-		return host, all[0], nil
-	case len(all) == 0:
-		return nil, space, api.Errorf(op, api.Invalid, "space: this node follows no space yet: icnctl space create, or icnctl space join")
+	if space.IsZero() {
+		space, err := a.spaces.Default()
+		return host, space, err
 	}
-	return nil, space, api.Errorf(op, api.Invalid, "space: this node follows %d spaces, name one", len(all))
+	if !slices.Contains(host.Follows(), space) {
+		return nil, space, api.Errorf(op, api.NotFound, "space %s: this node does not follow it", space)
+	}
+	return host, space, nil
 }
 
 // CutIn is the input of feed.cut.
@@ -144,8 +140,9 @@ type CutFeedOut struct {
 
 func (a *App) cutFeed(ctx context.Context, call *api.Call, in *CutIn) (*CutFeedOut, error) {
 	const op = "feed.cut"
-	if call.Signer == nil {
-		return nil, api.Errorf(op, api.Unsupported, "%s: this node does not hold the key of %s; sign the record where the key is", op, call.Actor)
+	signer, err := call.SignerFor(op)
+	if err != nil {
+		return nil, err
 	}
 	host, space, err := a.at(op, in.Space)
 	if err != nil {
@@ -162,6 +159,6 @@ func (a *App) cutFeed(ctx context.Context, call *api.Call, in *CutIn) (*CutFeedO
 		q.Adopt = rec.Position()
 	}
 	out := &CutFeedOut{}
-	out.Feed, out.Number, out.Receipt, err = a.Cut(ctx, call.Signer, space, q, call.Wait)
+	out.Feed, out.Number, out.Receipt, err = a.Cut(ctx, signer, space, q, call.Wait)
 	return out, err
 }

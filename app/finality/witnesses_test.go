@@ -28,7 +28,7 @@ func newCouncil(t *testing.T, n, need int, seed uint64) *council {
 	c := &council{t: t, rng: rand.New(rand.NewPCG(seed, 2)), known: map[api.Hash]bool{}}
 	var keys []api.Key
 	for i := range n {
-		a := New()
+		a := New(nil)
 		m := kerneltest.NewModel(chat{}, a)
 		c.apps = append(c.apps, a)
 		m.SetSelf(m.Signer(fmt.Sprint("w", i)))

@@ -95,7 +95,7 @@ type TransferOut struct {
 
 func (a *App) transfer(ctx context.Context, call *api.Call, in *TransferIn) (*TransferOut, error) {
 	const op = "ledger.transfer"
-	signer, err := signerOf(op, call)
+	signer, err := call.SignerFor(op)
 	if err != nil {
 		return nil, err
 	}
@@ -192,13 +192,6 @@ func checkCurrency(op string, s *fact.Space, code string) error {
 	return nil
 }
 
-func signerOf(op string, call *api.Call) (api.Signer, error) {
-	if call.Signer == nil {
-		return nil, api.Errorf(op, api.Unsupported, "%s: this node does not hold the key of %s; sign the record where the key is", op, call.Actor)
-	}
-	return call.Signer, nil
-}
-
 // GrantIn is the input of ledger.grant.
 type GrantIn struct {
 	Space    api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
@@ -252,7 +245,7 @@ func (a *App) freeze(ctx context.Context, call *api.Call, in *FreezeIn) (*GrantO
 // regrant writes the next grant for an account, changed from the one that holds. What lessens what the account may do is followed by a cut of its
 // feed: else it would bind only who chooses to cite it.
 func (a *App) regrant(ctx context.Context, call *api.Call, op string, space api.Hash, to api.DID, currency string, change func(*limits)) (*GrantOut, error) {
-	signer, err := signerOf(op, call)
+	signer, err := call.SignerFor(op)
 	if err != nil {
 		return nil, err
 	}
@@ -266,8 +259,8 @@ func (a *App) regrant(ctx context.Context, call *api.Call, op string, space api.
 	if err := checkCurrency(op, s, currency); err != nil {
 		return nil, err
 	}
-	o, _ := s.Office(fact.Clerk)
-	if o.DID != signer.DID() || o.Device != signer.Device() {
+	if !s.Holds(signer, fact.Clerk) {
+		o, _ := s.Office(fact.Clerk)
 		return nil, api.Refusal(op, &api.Reason{
 			Domain: Domain, Rule: "not-clerk", Text: "only the clerk of " + s.Genesis.Name + " grants limits",
 			Inputs: map[string]string{"clerk": string(o.DID)}, Remedy: "ask " + string(o.DID),

@@ -44,7 +44,7 @@ func (a *App) joinSpace(ctx context.Context, call *api.Call, in *JoinIn) (*JoinO
 	if err != nil {
 		return nil, err
 	}
-	signer, err := signerOf(op, call)
+	signer, err := call.SignerFor(op)
 	if err != nil {
 		return nil, err
 	}

@@ -134,7 +134,7 @@ func (a *App) create(ctx context.Context, call *api.Call, in *CreateIn) (*Create
 	if err != nil {
 		return nil, err
 	}
-	signer, err := signerOf(op, call)
+	signer, err := call.SignerFor(op)
 	if err != nil {
 		return nil, err
 	}
@@ -188,13 +188,6 @@ func (a *App) secret(tag string, call *api.Call, signer api.Signer, parts ...str
 		return s, err
 	}
 	return sha256.Sum256(sig), nil
-}
-
-func signerOf(op string, call *api.Call) (api.Signer, error) {
-	if call.Signer == nil {
-		return nil, api.Errorf(op, api.Unsupported, "%s: this node does not hold the key of %s; sign the record where the key is", op, call.Actor)
-	}
-	return call.Signer, nil
 }
 
 // open opens a space over r; a zero id is the default space.
@@ -256,13 +249,13 @@ func (a *App) asRegistrar(op string, call *api.Call, space api.Hash) (api.Host, 
 	if err != nil {
 		return nil, nil, nil, nil, err
 	}
-	signer, err := signerOf(op, call)
+	signer, err := call.SignerFor(op)
 	if err != nil {
 		return nil, nil, nil, nil, err
 	}
 	r := host.Read()
 	s, err := a.open(op, r, space)
-	if err == nil && !isRegistrar(s, signer) {
+	if err == nil && !s.Holds(signer, fact.Registrar) {
 		o, _ := s.Office(fact.Registrar)
 		err = api.Refusal(op, &api.Reason{
 			Domain: Domain, Rule: "not-registrar", Text: "only the registrar of " + s.Genesis.Name + " may do this",

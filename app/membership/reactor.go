@@ -39,7 +39,7 @@ func (a *App) answer(ctx context.Context, host api.Host, rec *api.Record) error 
 	r := host.Read()
 	defer r.Close()
 	s, ok := fact.Open(r, rec.Topic.Space)
-	if !ok || !isRegistrar(s, host.Self()) {
+	if !ok || !s.Holds(host.Self(), fact.Registrar) {
 		return nil
 	}
 	if _, _, member := s.Member(rec.Author); member {
@@ -63,11 +63,6 @@ func (a *App) answer(ctx context.Context, host api.Host, rec *api.Record) error 
 		return nil
 	}
 	return err
-}
-
-func isRegistrar(s *fact.Space, self api.Signer) bool {
-	o, ok := s.Office(fact.Registrar)
-	return ok && self != nil && o.Device == self.Device() && o.DID == self.DID()
 }
 
 // admission builds the next admission of the space.

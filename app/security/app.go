@@ -247,7 +247,7 @@ func (a *App) write(ctx context.Context, host api.Host, rep *report) {
 	r := host.Read()
 	defer r.Close()
 	s, ok := fact.Open(r, p.Topic.Space)
-	if !ok || !holds(s, host.Self(), fact.Registrar) {
+	if !ok || !s.Holds(host.Self(), fact.Registrar) {
 		return
 	}
 	if _, _, ok := r.Own(s.Feed(Topic, host.Self().Device()), rowFork(p.Feed)); ok {
@@ -262,22 +262,12 @@ func (a *App) write(ctx context.Context, host api.Host, rep *report) {
 	}
 }
 
-// holds reports whether self's device holds one of the offices.
-func holds(s *fact.Space, self api.Signer, offices ...string) bool {
-	for _, name := range offices {
-		if o, ok := s.Office(name); ok && self != nil && o.DID == self.DID() && o.Device == self.Device() {
-			return true
-		}
-	}
-	return false
-}
-
 // cites returns what the next record of signer's feed must cite to show standing of the kind wanted: nothing when an earlier one has shown it.
 func cites(r api.Reader, s *fact.Space, signer api.Signer, want byte) []api.Position {
 	if b, _, ok := r.Own(s.Feed(Topic, signer.Device()), rowStanding); ok && len(b) == 1 && b[0]&want != 0 {
 		return nil
 	}
-	if want == officer || holds(s, signer, fact.Clerk, fact.Registrar) {
+	if want == officer || s.Holds(signer, fact.Clerk, fact.Registrar) {
 		return []api.Position{s.Founded}
 	}
 	if _, pos, ok := s.Member(signer.DID()); ok {

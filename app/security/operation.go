@@ -78,7 +78,7 @@ func (a *App) appeal(ctx context.Context, call *api.Call, in *AppealIn) (*Appeal
 		return nil, err
 	}
 	defer r.Close()
-	signer, err := signerOf(op, call)
+	signer, err := call.SignerFor(op)
 	if err != nil {
 		return nil, err
 	}
@@ -144,11 +144,11 @@ func (a *App) writePardon(ctx context.Context, call *api.Call, in *PardonIn) (*a
 		return nil, api.Hash{}, err
 	}
 	defer r.Close()
-	signer, err := signerOf(op, call)
+	signer, err := call.SignerFor(op)
 	if err != nil {
 		return nil, api.Hash{}, err
 	}
-	if !holds(s, signer, fact.Clerk, fact.Registrar) {
+	if !s.Holds(signer, fact.Clerk, fact.Registrar) {
 		o, _ := s.Office(fact.Clerk)
 		return nil, api.Hash{}, api.Refusal(op, &api.Reason{
 			Domain: Domain, Rule: "not-an-officer", Text: "only the clerk or the registrar of " + s.Genesis.Name + " pardons for all its nodes",
@@ -190,13 +190,6 @@ func openAppeal(r api.Reader, space api.Hash, who api.DID) (api.Position, bool) 
 		}
 	}
 	return api.Position{}, false
-}
-
-func signerOf(op string, call *api.Call) (api.Signer, error) {
-	if call.Signer == nil {
-		return nil, api.Errorf(op, api.Unsupported, "%s: this node does not hold the key of %s; sign the record where the key is", op, call.Actor)
-	}
-	return call.Signer, nil
 }
 
 // open opens a space for an operation; a zero id is the default space. The caller closes the Reader.

@@ -65,6 +65,14 @@ func (c *Call) Can(scope string) bool {
 	return false
 }
 
+// SignerFor returns who signs for the actor on this node, or says that the key is elsewhere.
+func (c *Call) SignerFor(op string) (Signer, error) {
+	if c.Signer == nil {
+		return nil, Errorf(op, Unsupported, "%s: this node does not hold the key of %s; sign the record where the key is", op, c.Actor)
+	}
+	return c.Signer, nil
+}
+
 // Validator is an input that can check itself; its error should name the field, the value and what would be right.
 type Validator interface {
 	Validate() error

@@ -3,6 +3,7 @@ package fold
 import (
 	"bytes"
 	"encoding/binary"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -332,12 +333,7 @@ func (s *State) cutsFinal(f *Feed, a, b Mark) error {
 		k := it.Key()
 		targets[api.Hash(k[len(k)-32:])] = true
 	}
-	ids := make([]api.Hash, 0, len(targets))
-	for id := range targets {
-		ids = append(ids, id)
-	}
-	slices.SortFunc(ids, func(a, b api.Hash) int { return bytes.Compare(a[:], b[:]) })
-	for _, id := range ids {
+	for _, id := range slices.SortedFunc(maps.Keys(targets), func(a, b api.Hash) int { return bytes.Compare(a[:], b[:]) }) {
 		t, err := s.Feed(id)
 		if err != nil {
 			return err

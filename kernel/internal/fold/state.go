@@ -565,26 +565,13 @@ func (s *State) rowName(class byte, fact string, k []byte) []byte {
 	return s.name
 }
 
-// row is view.lookup with the caches and what is not committed.
+// row is lookup for who does not ask who wrote it.
 func (s *State) row(f *Feed, name []byte, m Mark) ([]byte, bool, error) {
-	for range maxBases {
-		val, _, ok, err := s.rowBy(f, name, m, nil)
-		if err != nil || ok || len(f.rebases) == 0 {
-			return val, ok, err
-		}
-		rb, err := s.base(f, m)
-		if err != nil || rb == nil {
-			return nil, false, err
-		}
-		if f, err = s.Feed(rb.from); err != nil {
-			return nil, false, err
-		}
-		m = rb.at
-	}
-	return nil, false, nil
+	val, _, ok, err := s.lookup(f, name, m)
+	return val, ok, err
 }
 
-// rowBy returns a row of the feed itself, outside of its gaps and of some more, and who wrote it.
+// rowBy returns a row of the feed itself, outside of its gaps and of some more, and who wrote it, with the caches and what is not committed.
 func (s *State) rowBy(f *Feed, name []byte, m Mark, more []span) ([]byte, Mark, bool, error) {
 	if m.Seq == 0 {
 		return nil, Mark{}, false, nil

@@ -103,12 +103,8 @@ func (v *view) activeMark(f *Feed) (Mark, error) {
 // lookup returns the newest row of that name which the branch ending at m had, on the feed that it stands on if not on its own, and who wrote it.
 func (v *view) lookup(f *Feed, name []byte, m Mark) ([]byte, api.Position, bool, error) {
 	for range maxBases {
-		gaps, err := v.gaps(f, m)
-		if err != nil {
-			return nil, api.Position{}, false, err
-		}
-		val, by, ok, err := v.rowAt(f, name, m, gaps)
-		if err != nil || ok {
+		val, by, ok, err := v.rowBy(f, name, m)
+		if err != nil || ok || len(f.rebases) == 0 {
 			return val, api.Position{Feed: f.ID, Seq: by.Seq, ID: by.ID}, ok, err
 		}
 		rb, err := v.base(f, m)
@@ -121,6 +117,18 @@ func (v *view) lookup(f *Feed, name []byte, m Mark) ([]byte, api.Position, bool,
 		m = rb.at
 	}
 	return nil, api.Position{}, false, nil
+}
+
+// rowBy is lookup on the feed alone.
+func (v *view) rowBy(f *Feed, name []byte, m Mark) ([]byte, Mark, bool, error) {
+	if v.s != nil {
+		return v.s.rowBy(f, name, m, nil)
+	}
+	gaps, err := v.gaps(f, m)
+	if err != nil {
+		return nil, Mark{}, false, err
+	}
+	return v.rowAt(f, name, m, gaps)
 }
 
 // maxBases bounds how many feeds one stands on, one after the other: a device for every month of eighty years.
