@@ -1,0 +1,45 @@
+package kernel
+
+import (
+	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/internal/fold"
+	"github.com/intercooperative/icn/kernel/internal/gossip"
+)
+
+// logView is what gossip reads of this node's records.
+type logView struct{ k *Kernel }
+
+func (v logView) reader() *fold.Reader { return fold.NewReader(v.k.st, "", v.k.log) }
+
+// Heads implements gossip.Log.
+func (v logView) Heads(space api.Hash) []gossip.Head {
+	r := v.reader()
+	defer r.Close()
+	var hs []gossip.Head
+	for _, a := range r.Advertise(space) {
+		hs = append(hs, head(a))
+	}
+	return hs
+}
+
+func head(a fold.Advertised) gossip.Head {
+	h := gossip.Head{Feed: a.Feed, Seq: a.Seq, ID: a.ID, Fork: a.Fork}
+	if a.Fork != 0 {
+		h.Alt = a.Alt[:]
+	}
+	return h
+}
+
+// Has implements gossip.Log.
+func (v logView) Has(p api.Position) bool {
+	r := v.reader()
+	defer r.Close()
+	return r.Stored(p)
+}
+
+// Range implements gossip.Log.
+func (v logView) Range(feed api.Hash, from uint64, at api.Position, maxRecords, maxBytes int) ([][]byte, bool) {
+	r := v.reader()
+	defer r.Close()
+	return r.Range(feed, from, at, maxRecords, maxBytes)
+}
