@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -121,6 +123,18 @@ func rows(t *testing.T, dir string) map[string]string {
 	return out
 }
 
+// log takes the rows of the log out and returns what they say: which records share a row depends on which were committed together.
+func log(rows map[string]string) string {
+	var text string
+	for _, k := range slices.Sorted(maps.Keys(rows)) {
+		if k[0] == 'L' {
+			text += rows[k]
+			delete(rows, k)
+		}
+	}
+	return text
+}
+
 // A restored store is the original, row by row: whatever the node keeps, and whatever will be added to that, is in the archive or follows from it.
 func TestSnapshotRestoresEveryRow(t *testing.T) {
 	dir, v := t.TempDir(), newVault(t)
@@ -156,6 +170,9 @@ func TestSnapshotRestoresEveryRow(t *testing.T) {
 		t.Fatalf("%+v %v, told %v", out, err, told)
 	}
 	have, want := rows(t, again), rows(t, dir)
+	if a, b := log(have), log(want); a != b || b == "" {
+		t.Error("the records lie in another order")
+	}
 	for k, val := range want {
 		if have[k] != val {
 			t.Errorf("row %q is %x, was %x", k, have[k], val)

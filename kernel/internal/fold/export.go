@@ -1,7 +1,6 @@
 package fold
 
 import (
-	"encoding/binary"
 	"slices"
 
 	"github.com/intercooperative/icn/kernel/api"
@@ -10,19 +9,6 @@ import (
 
 // What a store holds is records, what follows from them, and named values and served requests, which follow from nothing. For an archive, Envelopes,
 // Metas and Requests give all that does not follow from something else; Put, SetMeta and SetIdempotent take it back.
-
-// LastLocal returns the number of the record that this node committed last: since the numbers have no gaps, the number of records.
-func LastLocal(r store.Reader) (uint64, error) {
-	it, err := r.Iter([]byte{nsLog}, []byte{nsLog + 1})
-	if err != nil {
-		return 0, err
-	}
-	defer it.Close()
-	if !it.Last() {
-		return 0, it.Err()
-	}
-	return binary.BigEndian.Uint64(it.Key()[1:]), nil
-}
 
 // Envelopes visits the signed envelopes of all records in the order in which this node committed them. The bytes are valid during fn only. While
 // the state is being rebuilt it fails with Unavailable: what follows from the records is not there then.

@@ -8,7 +8,7 @@ import (
 	"github.com/intercooperative/icn/kernel/api"
 )
 
-// The first byte of a store key says what the row is. Store format 2; a change here is a new format with a migration.
+// The first byte of a store key says what the row is. Store format 3; a change here is a new format with a migration.
 const (
 	nsRecord  = 'R' // feed seq id            -> verdict, reason, envelope
 	nsID      = 'I' // id                     -> local number
@@ -23,7 +23,7 @@ const (
 	nsCutter  = 'Y' // feed' seq' id' feed    -> nothing: the same, by who cuts
 	nsRebase  = 'B' // feed seq id feed'      -> seq' feed'' seq'' id'': the first record to cite a cut of its feed, and what it stands on
 	nsVoid    = 'V' // space name 0 feed seq id -> nothing
-	nsLog     = 'L' // local number           -> feed seq id: commit order on this node
+	nsLog     = 'L' // local number           -> (feed seq id)+: commit order on this node, from that number on
 	nsIdem    = 'D' // device hash(name)      -> content hash, position
 	nsMeta    = 'M' // name                   -> value
 )
@@ -126,15 +126,19 @@ func upper(prefix []byte) []byte {
 	return nil
 }
 
-func posValue(p api.Position) []byte {
-	b := make([]byte, 0, 72)
+// positionSize is the length of a position in keys and values.
+const positionSize = 32 + 8 + 32
+
+func posValue(p api.Position) []byte { return appendPos(make([]byte, 0, positionSize), p) }
+
+func appendPos(b []byte, p api.Position) []byte {
 	b = append(b, p.Feed[:]...)
 	b = binary.BigEndian.AppendUint64(b, p.Seq)
 	return append(b, p.ID[:]...)
 }
 
 func parsePos(b []byte) (api.Position, bool) {
-	if len(b) != 72 {
+	if len(b) != positionSize {
 		return api.Position{}, false
 	}
 	return api.Position{Feed: api.Hash(b[:32]), Seq: binary.BigEndian.Uint64(b[32:]), ID: api.Hash(b[40:])}, true

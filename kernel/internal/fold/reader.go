@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"iter"
 	"log/slog"
-	"slices"
 	"strconv"
 
 	"github.com/intercooperative/icn/kernel/api"
@@ -285,8 +284,7 @@ func (r *Reader) Lookup(id api.Hash) (*api.Record, api.Verdict, bool) {
 	if !r.note(err) || !ok {
 		return nil, api.Verdict{}, false
 	}
-	b, _, err := r.r.Get(key(nsLog, local))
-	p, ok := parsePos(b)
+	p, ok, err := logAt(r.r, binary.BigEndian.Uint64(local))
 	if !r.note(err) || !ok {
 		return nil, api.Verdict{}, false
 	}
@@ -435,37 +433,6 @@ func (r *Reader) Range(feed api.Hash, from uint64, at api.Position, maxRecords, 
 	return raws, false
 }
 
-// Log returns up to n positions committed on this node after local number from, and the number of the last.
-func (r *Reader) Log(from uint64, n int) (ps []api.Position, last uint64) {
-	last = from
-	it, err := r.r.Iter(key(nsLog, be(from+1)), []byte{nsLog + 1})
-	if !r.note(err) {
-		return nil, from
-	}
-	defer it.Close()
-	for ok := it.First(); ok && len(ps) < n; ok = it.Next() {
-		if p, good := parsePos(it.Value()); good {
-			ps = append(ps, p)
-			last = binary.BigEndian.Uint64(it.Key()[1:])
-		}
-	}
-	r.note(it.Err())
-	return ps, last
-}
-
-// LogEnd returns the newest local number.
-func (r *Reader) LogEnd() uint64 {
-	it, err := r.r.Iter([]byte{nsLog}, []byte{nsLog + 1})
-	if !r.note(err) {
-		return 0
-	}
-	defer it.Close()
-	if !it.Last() {
-		return 0
-	}
-	return binary.BigEndian.Uint64(it.Key()[1:])
-}
-
 // Meta returns a small named value.
 func Meta(r store.Reader, name string) ([]byte, bool, error) { return r.Get(key(nsMeta, []byte(name))) }
 
@@ -498,26 +465,4 @@ func (r *Reader) CountFeeds(space api.Hash) (n int) {
 		return true, nil
 	}))
 	return n
-}
-
-// LastOf returns the n records of a topic that this node committed last, oldest first.
-func (r *Reader) LastOf(t api.Topic, n int) []api.Position {
-	var ps []api.Position
-	it, err := r.r.Iter([]byte{nsLog}, []byte{nsLog + 1})
-	if !r.note(err) {
-		return nil
-	}
-	defer it.Close()
-	for ok := n > 0 && it.Last(); ok && len(ps) < n; ok = it.Prev() {
-		p, good := parsePos(it.Value())
-		if !good {
-			continue
-		}
-		if ft, ok := r.Topic(p.Feed); ok && ft == t {
-			ps = append(ps, p)
-		}
-	}
-	r.note(it.Err())
-	slices.Reverse(ps)
-	return ps
 }

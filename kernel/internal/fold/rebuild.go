@@ -2,7 +2,6 @@ package fold
 
 import (
 	"context"
-	"encoding/binary"
 	"log/slog"
 
 	"github.com/intercooperative/icn/kernel/api"
@@ -83,16 +82,6 @@ func (s *State) wipe(ns byte) error {
 			return err
 		}
 	}
-}
-
-func replay(r store.Reader, fn func(p api.Position, local uint64) error) error {
-	return each(r, []byte{nsLog}, func(k, v []byte) (bool, error) {
-		p, ok := parsePos(v)
-		if !ok {
-			return false, api.Errorf("fold.replay", api.Internal, "log entry %x is damaged", k)
-		}
-		return true, fn(p, binary.BigEndian.Uint64(k[1:]))
-	})
 }
 
 // Verify folds all records of a snapshot into an empty scratch store and compares: every verdict, and every app's digest. It also checks that

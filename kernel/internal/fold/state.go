@@ -12,7 +12,6 @@ package fold
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -93,6 +92,7 @@ type State struct {
 	counted []*counter // counters changed since the last commit
 	commits []api.Commit
 	next    uint64                // next local log number
+	logged  []api.Position        // those that got the last numbers since the last commit
 	work    []work                // feeds whose final mark may move, or how they stand
 	cutsOf  map[api.Hash][]change // cuts that came or went since the last commit, by feed that is cut
 	cutting map[string]bool       // the same by store key of who cuts; false: withdrawn
@@ -136,18 +136,12 @@ func Open(st store.Store, apps *Apps, log *slog.Logger) (*State, error) {
 		st: st, apps: apps, log: log, batch: st.NewBatch(),
 		recs: map[api.Position]*Stored{}, over: map[string][]row{}, finals: map[api.Hash]map[string][]byte{},
 		dirty: map[api.Hash]*Feed{}, cutsOf: map[api.Hash][]change{}, cutting: map[string]bool{}, touched: map[api.Hash]standing{},
-		feeds: map[api.Hash]*Feed{}, rows: map[string]row{}, counters: map[string]*counter{}, next: 1,
+		feeds: map[api.Hash]*Feed{}, rows: map[string]row{}, counters: map[string]*counter{},
 	}
 	s.view = view{r: st, s: s}
-	it, err := st.Iter([]byte{nsLog}, []byte{nsLog + 1})
-	if err != nil {
-		return nil, err
-	}
-	defer it.Close()
-	if it.Last() {
-		s.next = binary.BigEndian.Uint64(it.Key()[1:]) + 1
-	}
-	return s, it.Err()
+	last, err := LastLocal(st)
+	s.next = last + 1
+	return s, err
 }
 
 // Feed returns a feed, or nil when no record of it is stored.
@@ -256,7 +250,7 @@ func (s *State) Put(e *record.Envelope) error {
 	if s.replayed != 0 {
 		st.local = s.replayed
 	} else {
-		s.batch.Set(key(nsLog, be(s.next)), posValue(p))
+		s.logged = append(s.logged, p)
 		s.next++
 	}
 	s.batch.Set(key(nsID, p.ID[:]), be(st.local))
@@ -429,6 +423,7 @@ func (s *State) Commit(sync bool) ([]api.Commit, []api.Position, error) {
 			s.batch.Set([]byte(c.key), be(uint64(c.n)))
 		}
 	}
+	s.putLog()
 	if s.batch.Len() > 0 {
 		if err := s.st.Commit(s.batch, sync); err != nil {
 			return nil, nil, err

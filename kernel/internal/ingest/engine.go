@@ -116,6 +116,7 @@ type Engine struct {
 	room    *feed.Room[Item]
 	limiter *gate.Limiter
 	pending []settled
+	taken   int    // records of Process that pending answers
 	put     []Item // what the State has put since the last commit, in order
 	last    api.Timestamp
 	swept   time.Time
@@ -160,6 +161,7 @@ func (e *Engine) Wanted(p api.Position) []api.Hash {
 // Process takes verified records along the road and commits. An error is the store's: the engine must not be used again.
 func (e *Engine) Process(items []Item) error {
 	now := e.Now()
+	e.taken += len(items)
 	for _, it := range items {
 		if err := e.accept(now, it); err != nil {
 			return err

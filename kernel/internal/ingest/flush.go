@@ -7,6 +7,7 @@ type flushed struct {
 	events  []Event
 	finals  []api.Position
 	pending []settled
+	taken   int // how many records of Process it answers
 }
 
 // Flush commits what has been put and answers those who wait, once it is on disk: at once, or behind a Service, which syncs several commits
@@ -17,8 +18,8 @@ func (e *Engine) Flush() error {
 		e.last = last
 	}
 	commits, finals, err := e.State.Commit(e.later == nil)
-	f := flushed{finals: finals, pending: e.pending}
-	e.pending = nil
+	f := flushed{finals: finals, pending: e.pending, taken: e.taken}
+	e.pending, e.taken = nil, 0
 	if err != nil {
 		f.fail(err)
 		return err
@@ -35,7 +36,7 @@ func (e *Engine) Flush() error {
 	e.put = e.put[:0]
 	clear(e.uncommitted)
 	switch {
-	case len(f.events)+len(f.pending) == 0:
+	case len(f.events)+len(f.pending)+f.taken == 0:
 	case e.later == nil:
 		e.finish(f)
 	default:

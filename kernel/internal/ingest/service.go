@@ -35,6 +35,9 @@ type Service struct {
 	calls    chan func() error
 	done     chan struct{}
 
+	underway atomic.Int64  // records that verifyLoop has handed over and that are not answered yet
+	eased    chan struct{} // tells verifyLoop that they have become fewer
+
 	mu  sync.Mutex
 	bad map[api.Hash]struct{} // envelopes with a bad signature, by the hash of the whole envelope: never by id, which an honest copy shares
 	err error                 // why the service ended
@@ -45,7 +48,8 @@ func NewService(e *Engine) *Service {
 	return &Service{
 		e: e, verifier: record.NewVerifier(keyCache),
 		verify: make(chan []Item, queueUnits), process: make(chan []Item), drafts: make(chan Draft, queueUnits),
-		calls: make(chan func() error), done: make(chan struct{}), bad: map[api.Hash]struct{}{},
+		calls: make(chan func() error), done: make(chan struct{}),
+		eased: make(chan struct{}, 1), bad: map[api.Hash]struct{}{},
 	}
 }
 
@@ -117,9 +121,12 @@ func (s *Service) ended() error {
 	return s.err
 }
 
-// verifyLoop checks signatures of all that has come while the committer was busy with what came before. So the busier the node, the larger the
-// groups, and the cheaper a signature: there is one such loop, and it hands over only when the committer is ready, because several or a queue between
-// the two would make many small groups instead.
+// verifyLoop checks signatures of what has come and hands it to the committer when that is ready. There is one such loop, without a queue behind it,
+// because several or a queue would make many small groups, which cost more a record: signatures are cheaper together, and each commit is a
+// write and, mostly, a sync.
+//
+// So that groups grow with the load a group waits until it is half as large as what is underway. Nobody waits on an idle node; on a busy one some
+// three groups are on the road, one in each stage: verification, the fold, the disk.
 func (s *Service) verifyLoop(ctx context.Context) {
 	var items []Item
 	for {
@@ -130,13 +137,23 @@ func (s *Service) verifyLoop(ctx context.Context) {
 		case more := <-s.verify:
 			items = append(items, more...)
 		}
-	fill:
 		for len(items) < commitBatch {
 			select {
 			case more := <-s.verify:
 				items = append(items, more...)
+				continue
 			default:
-				break fill
+			}
+			if int64(2*len(items)) >= s.underway.Load() {
+				break
+			}
+			select {
+			case more := <-s.verify:
+				items = append(items, more...)
+			case <-s.eased:
+			case <-ctx.Done():
+				s.refuse(items)
+				return
 			}
 		}
 		good := s.inParallel(items)
@@ -144,6 +161,7 @@ func (s *Service) verifyLoop(ctx context.Context) {
 		if len(good) == 0 {
 			continue
 		}
+		s.underway.Add(int64(len(good)))
 		select {
 		case s.process <- good:
 		case <-ctx.Done():
@@ -230,6 +248,11 @@ func (s *Service) syncLoop(later <-chan flushed, failed chan<- error) {
 			} else {
 				s.e.finish(f)
 			}
+			s.underway.Add(int64(-f.taken))
+		}
+		select {
+		case s.eased <- struct{}{}:
+		default: // it has not looked since it was told before
 		}
 	}
 }

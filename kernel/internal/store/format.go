@@ -15,16 +15,16 @@ const reserved = 0
 const formatKey = "\x00format"
 
 // format is the format this build reads and writes: what fold/keys.go says the rows are.
-const format = 2
+const format = 3
 
 // A migration brings the rows of a store from one format to the next. It may commit batches of its own, and must then be able to run
 // again from any state they leave behind: after a crash it does. What it puts into last is committed together with the new number.
 type migration func(s Store, last Batch) error
 
 // migrations returns the migration from format i+1 to i+2 at index i. There are format-1 of them.
-func migrations() []migration { return []migration{rebuildState} }
+func migrations() []migration { return []migration{rebuildState, rebuildState} }
 
-// rebuildState has the state made anew from the records when the store is next used: what fold derives from them lies otherwise in format 2. The row is
+// rebuildState has the state made anew from the records when the store is next used: what fold and the apps derive from them lies otherwise in formats 2 and 3. The row is
 // fold's mark of a rebuild that is to be done.
 func rebuildState(_ Store, last Batch) error {
 	last.Set([]byte("Mrebuilding"), []byte{1})

@@ -132,8 +132,8 @@ func memWith(t *testing.T, number string) *Mem {
 
 func TestFormatRefused(t *testing.T) {
 	for number, want := range map[string]string{
-		"3":   "format 3 and this build knows formats up to 2",
-		"999": "format 999 and this build knows formats up to 2",
+		"4":   "format 4 and this build knows formats up to 3",
+		"999": "format 999 and this build knows formats up to 3",
 		"0":   `format number "0"`,
 		"-1":  `format number "-1"`,
 		"":    `format number ""`,

@@ -229,7 +229,7 @@ func TestPostgresOpenErrors(t *testing.T) {
 		"no TLS":            {store.PostgresOptions{URL: "postgres://u:" + secret + "@" + host + "/d?sslmode=require"}, api.Unavailable, "TLS"},
 		"no schema":         {store.PostgresOptions{URL: strings.Split(at, "&search_path")[0] + "&search_path=none"}, api.Internal, "no schema"},
 		"another owner":     {store.PostgresOptions{URL: at, Owner: "did:two"}, api.Conflict, "the rows are those of did:one"},
-		"a newer format":    {store.PostgresOptions{URL: newer}, api.Unsupported, "the store has format 99 and this build knows formats up to 2"},
+		"a newer format":    {store.PostgresOptions{URL: newer}, api.Unsupported, "the store has format 99 and this build knows formats up to 3"},
 		"half of the store": {store.PostgresOptions{URL: half}, api.Unsupported, "another program"},
 		"other tables":      {store.PostgresOptions{URL: other}, api.Unsupported, "another program"},
 		"an empty table":    {store.PostgresOptions{URL: damaged}, api.Unsupported, "another program"},
