@@ -148,7 +148,7 @@ type due struct {
 
 // dues lists what is due to did, by payer's feed, at most so many.
 func dues(r api.Reader, space api.Hash, did api.DID, most int) (all []due) {
-	prefix := didKey(counterDue, space, did)
+	prefix := didKey(nil, counterDue, space, did)
 	for k, n := range r.Counters(prefix) {
 		rest := k[len(prefix):]
 		if n <= 0 || len(rest) <= 32 {

@@ -421,7 +421,7 @@ type thief struct{ *App }
 func (a thief) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 	out := a.App.Apply(tx, rec)
 	if rec.Kind == kindTransfer {
-		tx.Add(balanceKey(rec.Topic.Space, "hours", rec.Author), 1)
+		tx.Add(balanceKey(nil, rec.Topic.Space, "hours", rec.Author), 1)
 	}
 	return out
 }
@@ -534,7 +534,7 @@ func TestEconomies(t *testing.T) {
 				defer r.Close()
 				sum := int64(0)
 				for name, line := range most {
-					n := r.Counter(balanceKey(w.space, "hours", w.did(name)))
+					n := r.Counter(balanceKey(nil, w.space, "hours", w.did(name)))
 					if sum += n; n < -line-p {
 						rt.Fatalf("%s has %d, its limit is %d, p %d", name, n, line, p)
 					}

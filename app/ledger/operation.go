@@ -132,7 +132,7 @@ func (a *App) transfer(ctx context.Context, call *api.Call, in *TransferIn) (*Tr
 	}
 	now := host.Read()
 	defer now.Close()
-	out := &TransferOut{Receipt: rc, Balance: now.Counter(balanceKey(s.ID, in.Currency, signer.DID()))}
+	out := &TransferOut{Receipt: rc, Balance: now.Counter(balanceKey(nil, s.ID, in.Currency, signer.DID()))}
 	if after, ok := fact.Open(now, s.ID); ok {
 		if p, ok := prepareMost(now, after, signer.DID(), in.Currency); ok {
 			out.Available = p.state(in.Currency).available()

@@ -86,7 +86,7 @@ func (a *App) balance(_ context.Context, call *api.Call, in *BalanceIn) (*Balanc
 			continue
 		}
 		st := p.state(code)
-		n := r.Counter(balanceKey(s.ID, code, did))
+		n := r.Counter(balanceKey(nil, s.ID, code, did))
 		out.Balances = append(out.Balances, Balance{
 			Currency: code, Scale: int(st.scale), Balance: n, FinalCredits: st.Credits, Unacknowledged: n - (st.Credits - st.Debits),
 			Limit: st.limits.Limit, Available: st.available(), Frozen: st.limits.Frozen,
@@ -160,7 +160,7 @@ func (a *App) history(_ context.Context, call *api.Call, in *HistoryIn) (*Histor
 		}
 	}
 	out, scanned, last := &HistoryOut{Entries: []Entry{}}, 0, []byte(nil)
-	for k, v := range r.Index(didKey(indexHistory, s.ID, did), after, true) {
+	for k, v := range r.Index(didKey(nil, indexHistory, s.ID, did), after, true) {
 		if len(out.Entries) == page(in.Limit) || scanned == maxScan {
 			out.Cursor = hex.EncodeToString(last)
 			break

@@ -186,27 +186,26 @@ func (e *entry) encode() []byte {
 // suffixSize is the length of <time><feed><seq>.
 const suffixSize = 8 + 32 + 8
 
-// keySize is room for most query keys.
-const keySize = 192
+// The keys of query rows are appended to dst.
 
-func spaceKey(kind string, space api.Hash) []byte {
-	return append(append(make([]byte, 0, keySize), kind...), space[:]...)
+func spaceKey(dst []byte, kind string, space api.Hash) []byte {
+	return append(append(dst, kind...), space[:]...)
 }
 
-func balanceKey(space api.Hash, code string, did api.DID) []byte {
-	return append(append(append(spaceKey(counterBalance, space), code...), '/'), did...)
+func balanceKey(dst []byte, space api.Hash, code string, did api.DID) []byte {
+	return append(append(append(spaceKey(dst, counterBalance, space), code...), '/'), did...)
 }
 
-func didKey(kind string, space api.Hash, did api.DID) []byte {
-	return append(append(spaceKey(kind, space), did...), 0)
+func didKey(dst []byte, kind string, space api.Hash, did api.DID) []byte {
+	return append(append(spaceKey(dst, kind, space), did...), 0)
 }
 
-func dueKey(space api.Hash, did api.DID, payer api.Hash, code string) []byte {
-	return append(append(didKey(counterDue, space, did), payer[:]...), code...)
+func dueKey(dst []byte, space api.Hash, did api.DID, payer api.Hash, code string) []byte {
+	return append(append(didKey(dst, counterDue, space, did), payer[:]...), code...)
 }
 
-func historyKey(did api.DID, rec *api.Record) []byte {
-	k := append(didKey(indexHistory, rec.Topic.Space, did), api.Seq8(uint64(rec.Time))...)
+func historyKey(dst []byte, did api.DID, rec *api.Record) []byte {
+	k := append(didKey(dst, indexHistory, rec.Topic.Space, did), api.Seq8(uint64(rec.Time))...)
 	return append(append(k, rec.Feed[:]...), api.Seq8(rec.Seq)...)
 }
 

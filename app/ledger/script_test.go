@@ -106,7 +106,7 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) string {
 		w.sameElsewhere(1)
 		r := w.m.Read("ledger")
 		defer r.Close()
-		for k, n := range r.Counters(spaceKey(counterBalance, w.space)) {
+		for k, n := range r.Counters(spaceKey(nil, counterBalance, w.space)) {
 			_, did, _ := strings.Cut(string(k), "/hours/")
 			if did == "" {
 				_, did, _ = strings.Cut(string(k), "hours/")

@@ -39,6 +39,9 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 
 func malformed(err error) api.Outcome { return api.Voided(Domain, "malformed", err.Error()) }
 
+// keySize is room for the keys of most query rows.
+const keySize = 192
+
 // fold is one Apply. What the record changes is kept here until the end, since a Tx does not read back its own writes.
 type fold struct {
 	api.Tx
@@ -100,12 +103,18 @@ func (f *fold) transfer(t *transfer) api.Outcome {
 	f.close()
 
 	space := f.rec.Topic.Space
-	f.Add(balanceKey(space, t.Currency, f.rec.Author), -t.Amount)
-	f.Add(balanceKey(space, t.Currency, t.To), t.Amount)
-	f.Add(dueKey(space, t.To, f.rec.Feed, t.Currency), t.Amount)
+	k := make([]byte, 0, keySize) // a Tx copies what it is given
+	k = balanceKey(k[:0], space, t.Currency, f.rec.Author)
+	f.Add(k, -t.Amount)
+	k = balanceKey(k[:0], space, t.Currency, t.To)
+	f.Add(k, t.Amount)
+	k = dueKey(k[:0], space, t.To, f.rec.Feed, t.Currency)
+	f.Add(k, t.Amount)
 	out, in := entry{ID: f.rec.ID, Code: t.Currency, Delta: -t.Amount}, entry{ID: f.rec.ID, Code: t.Currency, Delta: t.Amount}
-	f.Index(historyKey(f.rec.Author, f.rec), out.encode())
-	f.Index(historyKey(t.To, f.rec), in.encode())
+	k = historyKey(k[:0], f.rec.Author, f.rec)
+	f.Index(k, out.encode())
+	k = historyKey(k[:0], t.To, f.rec)
+	f.Index(k, in.encode())
 	return api.Accepted
 }
 
@@ -387,7 +396,7 @@ func (f *fold) credit(payer api.Hash, final, all []sum) {
 		a.Credits = credits
 		seen = with(seen, p.Code, sure)
 		changed = true
-		f.Add(dueKey(f.rec.Topic.Space, f.rec.Author, payer, p.Code), had-sure)
+		f.Add(dueKey(nil, f.rec.Topic.Space, f.rec.Author, payer, p.Code), had-sure)
 	}
 	if changed {
 		f.Put(rowSeen(payer), encodeSums(seen))

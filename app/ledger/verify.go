@@ -52,7 +52,7 @@ func (a *App) verify(ctx context.Context, _ *api.Call, in *VerifyIn) (*VerifyOut
 		did  api.DID
 	}
 	history := map[account]int64{}
-	for k, v := range r.Index(spaceKey(indexHistory, s.ID), nil, false) {
+	for k, v := range r.Index(spaceKey(nil, indexHistory, s.ID), nil, false) {
 		if err := ctx.Err(); err != nil {
 			return nil, api.Wrap(op, err)
 		}
@@ -71,7 +71,7 @@ func (a *App) verify(ctx context.Context, _ *api.Call, in *VerifyIn) (*VerifyOut
 	for i := range out.Currencies {
 		sums[out.Currencies[i].Currency] = &out.Currencies[i]
 	}
-	prefix := spaceKey(counterBalance, s.ID)
+	prefix := spaceKey(nil, counterBalance, s.ID)
 	for k, n := range r.Counters(prefix) {
 		code, did, ok := bytes.Cut(k[len(prefix):], []byte{'/'})
 		c := sums[string(code)]

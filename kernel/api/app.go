@@ -93,7 +93,8 @@ func Voided(domain Domain, rule, text string) Outcome {
 // kernel can undo it exactly.
 //
 // There are three kinds of writes. Feed rows (Put) and facts (Publish) are versioned by the record's position and are what later Apply
-// calls may read. Index rows and counters exist for queries only: Apply cannot read them, since they hold more than the causal past.
+// calls may read. Index rows and counters exist for queries only: Apply cannot read them, since they hold more than the causal past. Keys and
+// values are copied.
 type Tx interface {
 	// Own returns the newest row that this record's feed Put under key before this record.
 	Own(key []byte) ([]byte, bool)

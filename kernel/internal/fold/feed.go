@@ -58,8 +58,7 @@ func (f *Feed) static() []byte {
 	return codec.MustMarshal(&static{Space: f.Topic.Space[:], Name: f.Topic.Name, Device: f.Device[:], Author: string(f.Author)})
 }
 
-func (f *Feed) head() []byte {
-	b := make([]byte, 0, 81)
+func (f *Feed) appendHead(b []byte) []byte {
 	flags := byte(0)
 	if f.Fork != 0 {
 		flags |= 1
@@ -146,12 +145,11 @@ type reasonRow struct {
 	Remedy string
 }
 
-func encodeStored(s *Stored) []byte {
+func appendStored(b []byte, s *Stored) []byte {
 	var reason []byte
 	if s.reason != nil {
 		reason = codec.MustMarshal(&reasonRow{Domain: string(s.reason.Domain), Rule: s.reason.Rule, Text: s.reason.Text, Inputs: s.reason.Inputs, Remedy: s.reason.Remedy})
 	}
-	b := make([]byte, 0, 9+binary.MaxVarintLen64+len(reason)+len(s.Raw))
 	b = append(b, byte(s.outcome))
 	b = binary.BigEndian.AppendUint64(b, s.local)
 	b = binary.AppendUvarint(b, uint64(len(reason)))

@@ -33,8 +33,11 @@ func key(ns byte, parts ...[]byte) []byte {
 	for _, p := range parts {
 		n += len(p)
 	}
-	k := make([]byte, 1, n)
-	k[0] = ns
+	return appendKey(make([]byte, 0, n), ns, parts...)
+}
+
+func appendKey(k []byte, ns byte, parts ...[]byte) []byte {
+	k = append(k, ns)
 	for _, p := range parts {
 		k = append(k, p...)
 	}
@@ -44,11 +47,7 @@ func key(ns byte, parts ...[]byte) []byte {
 func be(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
 func recordKey(p api.Position) []byte {
-	k := make([]byte, 0, 73)
-	k = append(k, nsRecord)
-	k = append(k, p.Feed[:]...)
-	k = binary.BigEndian.AppendUint64(k, p.Seq)
-	return append(k, p.ID[:]...)
+	return appendPos(append(make([]byte, 0, 1+positionSize), nsRecord), p)
 }
 
 func topicPrefix(ns byte, t api.Topic) []byte {
@@ -93,13 +92,10 @@ func unescape(k []byte) []byte {
 // rowSuffix is seq and id.
 const rowSuffix = 8 + 32
 
-func rowKey(feed *api.Hash, name []byte, seq uint64, id *api.Hash) []byte {
-	k := make([]byte, 0, 33+len(name)+rowSuffix)
-	k = append(k, nsRow)
-	k = append(k, feed[:]...)
-	k = append(k, name...)
-	k = binary.BigEndian.AppendUint64(k, seq)
-	return append(k, id[:]...)
+func appendRowKey(k []byte, feed *api.Hash, name []byte, by *Mark) []byte {
+	k = appendKey(k, nsRow, feed[:], name)
+	k = binary.BigEndian.AppendUint64(k, by.Seq)
+	return append(k, by.ID[:]...)
 }
 
 // splitRow takes a row key apart.

@@ -1,6 +1,7 @@
 package fold
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 
@@ -27,7 +28,7 @@ func (s *State) do(p api.Position, t *tx, sign int64) error {
 func (s *State) count(key []byte, delta int64) error {
 	c := s.counters[string(key)]
 	if c == nil {
-		c = &counter{key: string(key)}
+		c = &counter{key: bytes.Clone(key)}
 		b, found, err := s.st.Get(key)
 		if err != nil {
 			return err
@@ -35,7 +36,7 @@ func (s *State) count(key []byte, delta int64) error {
 		if found {
 			c.n = int64(binary.BigEndian.Uint64(b))
 		}
-		s.counters[c.key] = c
+		s.counters[string(key)] = c
 	}
 	c.n += delta // wraps on overflow, and back on undo: apps bound what they add
 	if !c.changed {

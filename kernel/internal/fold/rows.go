@@ -12,7 +12,8 @@ func (s *State) forget(feed api.Hash) {
 }
 
 func (s *State) putRow(f *Feed, name []byte, by Mark, val []byte) {
-	s.batch.Set(rowKey(&f.ID, name, by.Seq, &by.ID), val)
+	s.key = appendRowKey(s.key[:0], &f.ID, name, &by)
+	s.batch.Set(s.key, val)
 	r := row{by: by, val: val, ok: true}
 	k := string(f.ID[:]) + string(name)
 	s.over[k] = append(s.over[k], r)

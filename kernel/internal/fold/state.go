@@ -12,6 +12,7 @@ package fold
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -27,9 +28,6 @@ const (
 	maxRows     = 32 << 10
 	maxCounters = 32 << 10
 )
-
-// txBytes is room for what most records write beside feed rows.
-const txBytes = 1 << 10
 
 // owner is who folds a topic.
 type owner struct {
@@ -104,6 +102,8 @@ type State struct {
 	counters map[string]*counter // by store key
 	scratch  []byte
 	name     []byte // of rowName
+	key, val []byte // of a row on its way into the batch
+	spare    *tx    // whose memory the next one may have
 
 	finalMoved []api.Position
 	drafted    struct { // the last draft that would be accepted, so that Put need not fold it again
@@ -125,7 +125,7 @@ type row struct {
 }
 
 type counter struct {
-	key     string // of the store
+	key     []byte // of the store
 	n       int64
 	changed bool // since the last commit
 }
@@ -253,9 +253,11 @@ func (s *State) Put(e *record.Envelope) error {
 		s.logged = append(s.logged, p)
 		s.next++
 	}
-	s.batch.Set(key(nsID, p.ID[:]), be(st.local))
 	s.recs[p] = st
-	s.batch.Set(recordKey(p), encodeStored(st))
+	s.key, s.val = appendKey(s.key[:0], nsID, p.ID[:]), binary.BigEndian.AppendUint64(s.val[:0], st.local)
+	s.batch.Set(s.key, s.val)
+	s.key, s.val = appendPos(append(s.key[:0], nsRecord), p), appendStored(s.val[:0], st)
+	s.batch.Set(s.key, s.val)
 	if out == void {
 		s.batch.Set(append(topicPrefix(nsVoid, f.Topic), posValue(p)...), nil)
 	}
@@ -326,6 +328,7 @@ func (s *State) Put(e *record.Envelope) error {
 		}
 	}
 	s.commits = append(s.commits, api.Commit{Record: e.Record, Accepted: out == accepted, Active: active})
+	s.spare = tx
 	return nil
 }
 
@@ -335,7 +338,7 @@ func (s *State) fold(r *api.Record) (*tx, outcome, *api.Reason, error) {
 	if o == nil || r.Version != record.Version || !o.kinds[r.Kind] {
 		return nil, unfolded, nil, nil
 	}
-	t := &tx{s: s, r: r, owner: o, mem: make([]byte, 0, txBytes)}
+	t := s.newTx(r, o)
 	if r.Seq > 1 {
 		waits, err := s.waits(r)
 		if err != nil || waits {
@@ -414,13 +417,15 @@ func (s *State) verdict(p api.Position) (outcome, error) {
 // Commit makes everything since the last Commit durable at once and returns what was committed, in order. After an error the State must not be used.
 func (s *State) Commit(sync bool) ([]api.Commit, []api.Position, error) {
 	for _, f := range s.dirty {
-		s.batch.Set(key(nsHead, f.ID[:]), f.head())
+		s.key, s.val = appendKey(s.key[:0], nsHead, f.ID[:]), f.appendHead(s.val[:0])
+		s.batch.Set(s.key, s.val)
 	}
 	for _, c := range s.counted {
 		if c.changed = false; c.n == 0 {
-			s.batch.Delete([]byte(c.key))
+			s.batch.Delete(c.key)
 		} else {
-			s.batch.Set([]byte(c.key), be(uint64(c.n)))
+			s.val = binary.BigEndian.AppendUint64(s.val[:0], uint64(c.n))
+			s.batch.Set(c.key, s.val)
 		}
 	}
 	s.putLog()

@@ -23,6 +23,20 @@ type tx struct {
 	mem     []byte   // holds index and adds, which do not outlive the record; rows do
 }
 
+// txBytes is room for what most records write beside feed rows.
+const txBytes = 1 << 10
+
+// newTx returns a tx in the memory of the last one that Put was done with.
+func (s *State) newTx(r *api.Record, o *owner) *tx {
+	t := s.spare
+	if s.spare = nil; t == nil {
+		return &tx{s: s, r: r, owner: o, mem: make([]byte, 0, txBytes)}
+	}
+	clear(t.rows) // what they point to is kept elsewhere
+	*t = tx{s: s, r: r, owner: o, rows: t.rows[:0], index: t.index[:0], adds: t.adds[:0], mem: t.mem[:0]}
+	return t
+}
+
 type named struct{ name, val []byte }
 
 // addition is what is added to the counter with a store key.
