@@ -23,6 +23,8 @@ import (
 	"syscall"
 	"text/tabwriter"
 	"time"
+
+	"github.com/intercooperative/icn/kernel"
 )
 
 // result is one row of the table and of results.json. Peer is empty where there is none to compare with.
@@ -79,6 +81,7 @@ func run() int {
 	out := flag.String("o", "results.json", "file for the results")
 	profile := flag.String("cpuprofile", "", "file for a processor profile")
 	flag.Parse()
+	kernel.UseProcessors() // as icnd, and so do the peers
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if *profile != "" {
@@ -97,7 +100,7 @@ func run() int {
 		return fail(err)
 	}
 	defer os.RemoveAll(tmp)
-	fmt.Printf("%s, %d cores, %s/%s, %s\n\n", runtime.Version(), runtime.GOMAXPROCS(0), runtime.GOOS, runtime.GOARCH, time.Now().Format(time.DateOnly))
+	fmt.Printf("%s, %d cores, %s/%s, %s\n\n", runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, time.Now().Format(time.DateOnly))
 
 	rows, err := runAll(ctx, &bench{dir: tmp, root: "..", idle: *wait}, *only)
 	fmt.Println()
