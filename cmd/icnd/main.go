@@ -15,7 +15,6 @@ import (
 	"charm.land/fang/v2"
 	"github.com/spf13/cobra"
 
-	"github.com/intercooperative/icn/kernel"
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/kernel/identity"
 	"github.com/intercooperative/icn/node"
@@ -25,7 +24,7 @@ import (
 func main() { os.Exit(run()) }
 
 func run() int {
-	kernel.UseProcessors()
+	node.UseProcessors()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := fang.Execute(ctx, root(), fang.WithVersion(config.Version()), fang.WithErrorHandler(func(w io.Writer, _ fang.Styles, err error) {
