@@ -24,7 +24,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/intercooperative/icn/node"
+	"github.com/intercooperative/icn/node/config"
 )
 
 // result is one row of the table and of results.json. Peer is empty where there is none to compare with.
@@ -81,7 +81,7 @@ func run() int {
 	out := flag.String("o", "results.json", "file for the results")
 	profile := flag.String("cpuprofile", "", "file for a processor profile")
 	flag.Parse()
-	node.UseProcessors() // as icnd, and so do the peers
+	config.UseProcessors() // as icnd, and so do the peers
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if *profile != "" {

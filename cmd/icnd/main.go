@@ -24,7 +24,7 @@ import (
 func main() { os.Exit(run()) }
 
 func run() int {
-	node.UseProcessors()
+	config.UseProcessors()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := fang.Execute(ctx, root(), fang.WithVersion(config.Version()), fang.WithErrorHandler(func(w io.Writer, _ fang.Styles, err error) {
