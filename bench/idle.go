@@ -26,11 +26,9 @@ const (
 
 // idle: an icnd whose space holds the imported graph, with two more icnd beside it, does nothing for a while.
 func idle(ctx context.Context, b *bench) (rows []result, err error) {
-	bin := filepath.Join(b.dir, "icnd")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", bin, "./cmd/icnd")
-	build.Dir = b.root
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("go build ./cmd/icnd: %w: %s", err, out)
+	bin, err := icnd(ctx, b)
+	if err != nil {
+		return nil, err
 	}
 	graph, what, err := ratings(b.root)
 	if err != nil {
@@ -100,6 +98,17 @@ func idle(ctx context.Context, b *bench) (rows []result, err error) {
 		{"idle-rss", rss, "MB", "", 0, 0, note},
 		{"idle-cpu", 100 * (after - before).Seconds() / time.Since(begin).Seconds(), "%", "", 0, 0, fmt.Sprintf("of one core, over %s", b.idle)},
 	}, nil
+}
+
+// icnd builds the daemon and returns the path of its program.
+func icnd(ctx context.Context, b *bench) (bin string, err error) {
+	bin = filepath.Join(b.dir, "icnd")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", bin, "./cmd/icnd")
+	build.Dir = b.root
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build ./cmd/icnd: %w: %s", err, out)
+	}
+	return bin, nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -180,23 +189,27 @@ func (p *process) stop(err *error) {
 // clockTicks is USER_HZ, the unit of processor time in /proc, which is 100 on every Linux port Go knows.
 const clockTicks = 100
 
-// usage reads what the kernel of the system knows: resident memory in megabytes (10^6 bytes), and processor time so far.
-func (p *process) usage() (rss float64, cpu time.Duration, err error) {
-	base := fmt.Sprintf("/proc/%d/", p.cmd.Process.Pid)
-	status, err := os.ReadFile(base + "status")
+// memory reads what the kernel of the system knows, in megabytes (10^6 bytes): VmRSS is what is resident, VmHWM the most that ever was.
+func (p *process) memory(field string) (mb float64, err error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	for s := bufio.NewScanner(bytes.NewReader(status)); s.Scan(); {
-		if kb, ok := strings.CutPrefix(s.Text(), "VmRSS:"); ok {
+		if kb, ok := strings.CutPrefix(s.Text(), field+":"); ok {
 			n, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(kb), " kB"))
-			if err != nil {
-				return 0, 0, err
-			}
-			rss = float64(n) * 1024 / 1e6
+			return float64(n) * 1024 / 1e6, err
 		}
 	}
-	stat, err := os.ReadFile(base + "stat")
+	return 0, fmt.Errorf("no %s in /proc", field)
+}
+
+// usage returns resident memory in megabytes, and processor time so far.
+func (p *process) usage() (rss float64, cpu time.Duration, err error) {
+	if rss, err = p.memory("VmRSS"); err != nil {
+		return 0, 0, err
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
 	if err != nil {
 		return 0, 0, err
 	}

@@ -141,22 +141,28 @@ func foundBank(ctx context.Context, dir string, members int) (founder *identity.
 		return nil, nil, err
 	}
 	defer stopAll(&err, n)
+	ps, err = found(ctx, n, members)
+	return n.id, ps, err
+}
+
+// found founds a space with so many members on a node.
+func found(ctx context.Context, n *node, members int) (ps []*payer, err error) {
 	limit := int64(1) << 40
 	space, err := do[membership.CreateOut](ctx, n, "space.create", newSpace(limit, false))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	topic := api.Topic{Space: space.Space, Name: "ledger"}
 	for i := range members {
 		p := &payer{author: newAuthor(fmt.Sprint("member ", i), topic)}
 		added, err := do[membership.AddOut](ctx, n, "member.add", &membership.AddIn{DID: p.DID(), Device: p.Device()})
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		p.first = []api.Position{added.Receipt.Position} // the registrar founded the space: its feed shows the genesis too
 		ps = append(ps, p)
 	}
-	return n.id, ps, nil
+	return ps, nil
 }
 
 func newSpace(limit int64, test bool) *membership.CreateIn {

@@ -69,6 +69,7 @@ func benchmarks() []benchmark {
 		{"connect", 30 * time.Second, connect},
 		{"catch-up", 60 * time.Second, catchUp},
 		{"idle", 4 * time.Minute, idle},
+		{"million", 15 * time.Minute, million},
 	}
 }
 
