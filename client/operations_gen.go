@@ -516,6 +516,8 @@ type RecordExplainOut struct {
 	Accepted bool           `json:"accepted"`
 	Held     bool           `json:"held"`
 	Final    bool           `json:"final"`
+	Level    api.Wait       `json:"level"`   // the highest level reached: local, replicated(k) or final
+	Holders  []api.DID      `json:"holders"` // members, the author not among them, whose nodes say that they hold it on disk
 	Reason   *api.Reason    `json:"reason,omitempty"`
 	Deps     []api.Position `json:"deps"`
 }
@@ -845,6 +847,7 @@ type LedgerEntry struct {
 	Amount       int64     `json:"amount"`
 	Memo         string    `json:"memo"`
 	Final        bool      `json:"final"`
+	Level        api.Wait  `json:"level"`
 	BalanceDelta int64     `json:"balance_delta"`
 }
 
@@ -914,6 +917,7 @@ type KernelPeerOut struct {
 type KernelSubmitResult struct {
 	ID      api.Hash `json:"id"`
 	Outcome string   `json:"outcome"`
+	Level   api.Wait `json:"level,omitempty"` // reached, of a stored record, when the call named one
 	Error   string   `json:"error,omitempty"`
 }
 

@@ -175,8 +175,11 @@ func (c *ctl) explainCmd() *cobra.Command {
 				return err
 			}
 			return read(c, cmd, "record.explain", client.RecordExplainIn{ID: id}, func(o *client.RecordExplainOut) {
-				c.facts("record", o.Position.ID.String(), "verdict", verdict(o.Accepted, o.Held, o.Final), "kind", o.Kind, "topic", o.Topic,
+				c.facts("record", o.Position.ID.String(), "verdict", verdict(o.Accepted, o.Held, o.Final), "level", string(o.Level), "kind", o.Kind, "topic", o.Topic,
 					"author", string(o.Author), "time", when(o.Time), "feed", o.Position.Feed.String(), "seq", strconv.FormatUint(o.Position.Seq, 10))
+				for _, who := range o.Holders {
+					c.facts("held by", string(who))
+				}
 				for _, d := range o.Deps {
 					c.facts("cites", d.ID.String())
 				}
