@@ -315,7 +315,7 @@ func (c *copies) settle(w *copyWant) {
 
 // holder names the member as whose a peer's copy of a space's record by author counts, if it does.
 func (l *letters) holder(p *transport.Peer, space api.Hash, author api.DID) (api.DID, bool) {
-	if !slices.Contains(p.Spaces, space) || !l.k.follows.has(space) || !l.k.guard.follow(p.Node, space) || slices.ContainsFunc(p.Members, func(m transport.Member) bool { return m.DID == author }) {
+	if !slices.Contains(p.Spaces, space) || !l.k.follows.has(space) || l.k.guard.follow(p.Node, space).Effect != api.Allow || slices.ContainsFunc(p.Members, func(m transport.Member) bool { return m.DID == author }) {
 		return "", false
 	}
 	var first api.DID

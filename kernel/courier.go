@@ -91,7 +91,8 @@ type letters struct {
 // correspondent is a peer with a session.
 type correspondent struct {
 	*transport.Peer
-	refused error // why it may not ask; nil when it may
+	refused error // why it may not ask, as it is told; nil when it may
+	denied  error // the same in the words of who denies it
 }
 
 func newLetters(n *network) (*letters, error) {
@@ -157,6 +158,7 @@ func (l *letters) begin(now time.Time) error {
 	}
 	l.core = courier.New(o)
 	l.core.Handle(kindPing, courier.Handler{MaxRequest: 1, Serve: l.k.pong})
+	l.core.Handle(kindRefusals, courier.Handler{Rate: strangerRate, MaxRequest: 1, Serve: l.k.answerRefusals})
 	for kind, r := range l.k.responders {
 		l.core.Handle(kind, courier.Handler{Rate: r.spec.Rate, MaxRequest: r.spec.MaxRequest, Sealed: r.spec.Sealed})
 	}

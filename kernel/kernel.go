@@ -110,6 +110,7 @@ type Kernel struct {
 	net        *network        // nil without peers
 	guard      *guard
 	wrongs     *incidents
+	refusals   *refusals
 	hosts      map[string]*host
 	responders map[string]*responder // by kind of request
 	table      []api.Operation
@@ -203,6 +204,7 @@ func (k *Kernel) wire() error {
 	r := fold.NewReader(k.st, "", k.log)
 	k.recent.last = r.LogEnd()
 	r.Close()
+	k.refusals = newRefusals(k.opt.Now, k.opt.Inline)
 	k.metrics.init(k)
 	if err := k.initCare(); err != nil {
 		return err

@@ -167,7 +167,7 @@ func (k *Kernel) operations() []api.Operation {
 			Summary: "Throw the state away and make it anew from the records",
 		}, k.opRebuild),
 	}
-	return slices.Concat(ops, k.recordOperations(), k.peerOperations(), k.careOperations())
+	return slices.Concat(ops, k.recordOperations(), k.refusalOperations(), k.peerOperations(), k.careOperations())
 }
 
 func (k *Kernel) selfDID() api.DID {

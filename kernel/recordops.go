@@ -9,6 +9,7 @@ import (
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/kernel/internal/fold"
 	"github.com/intercooperative/icn/kernel/internal/ingest"
+	"github.com/intercooperative/icn/kernel/record"
 )
 
 // ExplainIn names a record.
@@ -25,6 +26,7 @@ type ExplainOut struct {
 	Time     time.Time      `json:"time"`
 	Accepted bool           `json:"accepted"`
 	Held     bool           `json:"held"`
+	Waiting  bool           `json:"waiting" doc:"it is not stored yet: the reason says what it waits for"`
 	Final    bool           `json:"final"`
 	Level    api.Wait       `json:"level" doc:"the highest level reached: local, replicated(k) or final"`
 	Holders  []api.DID      `json:"holders" doc:"members, the author not among them, whose nodes say that they hold it on disk"`
@@ -56,6 +58,9 @@ type SubmitResult struct {
 	Outcome string   `json:"outcome"`
 	Level   api.Wait `json:"level,omitempty" doc:"reached, of a stored record, when the call named one"`
 	Error   string   `json:"error,omitempty"`
+
+	Reason  *api.Reason `json:"reason,omitempty" doc:"why it is not stored, or has to wait"`
+	Refusal string      `json:"refusal,omitempty" doc:"under which name this node remembers that: refusal.explain"`
 }
 
 // recordOperations are about single records.
@@ -77,6 +82,9 @@ func (k *Kernel) opExplain(ctx context.Context, _ *api.Call, in *ExplainIn) (*Ex
 	rec, v, ok := r.Lookup(in.ID)
 	r.Close()
 	if !ok {
+		if out := k.explainWaiting(ctx, api.Position{ID: in.ID}); out != nil {
+			return out, nil
+		}
 		return nil, api.Errorf("record.explain", api.NotFound, "record %s: this node does not hold it", in.ID)
 	}
 	if k.net != nil && k.inline == nil {
@@ -89,6 +97,20 @@ func (k *Kernel) opExplain(ctx context.Context, _ *api.Call, in *ExplainIn) (*Ex
 		Level: level, Holders: append([]api.DID{}, holders...), Position: rec.Position(), Topic: rec.Topic.String(), Author: rec.Author, Kind: rec.Kind, Time: rec.Time.Time(),
 		Accepted: v.Accepted, Held: v.Held, Final: v.Final, Reason: v.Reason, Deps: rec.Deps,
 	}, nil
+}
+
+// explainWaiting explains a record that this node has and cannot store yet; nil when there is none.
+func (k *Kernel) explainWaiting(ctx context.Context, p api.Position) (out *ExplainOut) {
+	_ = k.road.Do(ctx, func(e *ingest.Engine) error { // a road that has ended knows of none
+		if rec, why := e.Waiting(p); rec != nil {
+			out = &ExplainOut{
+				Position: rec.Position(), Topic: rec.Topic.String(), Author: rec.Author, Kind: rec.Kind, Time: rec.Time.Time(),
+				Waiting: true, Reason: why, Deps: rec.Deps, Holders: []api.DID{},
+			}
+		}
+		return nil
+	})
+	return out
 }
 
 func (k *Kernel) opSubmit(ctx context.Context, call *api.Call, in *SubmitIn) (*SubmitOut, error) {
@@ -107,7 +129,14 @@ func (k *Kernel) opSubmit(ctx context.Context, call *api.Call, in *SubmitIn) (*S
 	for i, r := range k.road.Submit(ctx, raws, ingest.Origin{}) {
 		out.Results[i] = SubmitResult{ID: r.ID, Outcome: r.Outcome.String()}
 		if r.Err != nil {
-			out.Results[i].Error = r.Err.Error()
+			err := k.refused([]api.DID{call.Actor}, false, "record.submit", "", r.Err)
+			out.Results[i].Error, out.Results[i].Reason, out.Results[i].Refusal = err.Error(), api.ReasonOf(err), api.RefusalOf(err)
+		} else if r.Outcome == ingest.Held || r.Outcome == ingest.Deferred {
+			if env, err := record.Decode(raws[i]); err == nil {
+				if w := k.explainWaiting(ctx, env.Position()); w != nil { // else it is stored by now
+					out.Results[i].Reason = w.Reason
+				}
+			}
 		}
 	}
 	if call.Wait != "" {

@@ -2,7 +2,9 @@ package kernel
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"fmt"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -69,7 +71,12 @@ var strangerRate = api.RateLimit{PerSecond: 1, Burst: 10}
 // judge asks anew whether a peer may ask, and how much.
 func (l *letters) judge(c *correspondent) {
 	rate, err := l.allowance(c.Peer)
-	if c.refused = err; err != nil {
+	if err != nil && fmt.Sprint(c.denied) != err.Error() { // it is asked every other second
+		c.refused = l.n.told(c.Peer, "ask", err)
+	} else if err == nil {
+		c.refused = nil
+	}
+	if c.denied = err; err != nil {
 		rate = strangerRate
 	}
 	l.core.Up(c.Node, rate)
@@ -99,10 +106,7 @@ func (l *letters) allowance(p *transport.Peer) (api.RateLimit, error) {
 		d = strictest(l.k.oracles, d, api.Request{Actor: p.Node, Action: "ask"}, l.k.opt.GuardDomains)
 	}
 	if d.Effect != api.Allow {
-		if d.Reason == nil {
-			return api.RateLimit{}, api.Errorf("ask", api.Refused, "no oracle lets this peer ask")
-		}
-		return api.RateLimit{}, api.Refusal("ask", d.Reason)
+		return api.RateLimit{}, api.Refusal("ask", cmp.Or(d.Reason, &api.Reason{Domain: l.k.opt.RateDomain, Rule: "denied", Text: "no oracle lets this peer ask"}))
 	}
 	if d.Constraints.RateLimit == nil {
 		return api.RateLimit{}, nil
