@@ -181,7 +181,7 @@ func (k *Kernel) openStore(ctx context.Context) (store.Store, error) {
 		if o.DataDir == "" {
 			return nil, api.Errorf("kernel.new", api.Invalid, "data directory: name one")
 		}
-		return store.Open(store.Options{Dir: filepath.Join(o.DataDir, "store"), Logger: o.Logger})
+		return store.Open(store.Options{Dir: filepath.Join(o.DataDir, "store"), Logger: o.Logger, OnFail: k.lostStore})
 	}
 	return nil, api.Errorf("kernel.new", api.Invalid, "store %q: want pebble, mem or postgres://...", o.Store)
 }
