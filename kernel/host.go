@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/binary"
@@ -17,13 +16,11 @@ import (
 	"github.com/intercooperative/icn/kernel/record"
 )
 
-func compareHashes(a, b api.Hash) int { return bytes.Compare(a[:], b[:]) }
-
 func comparePositions(a, b api.Position) int {
-	return cmp.Or(compareHashes(a.Feed, b.Feed), cmp.Compare(a.Seq, b.Seq), compareHashes(a.ID, b.ID))
+	return cmp.Or(a.Feed.Compare(b.Feed), cmp.Compare(a.Seq, b.Seq), a.ID.Compare(b.ID))
 }
 
-func sortHashes(hs []api.Hash) { slices.SortFunc(hs, compareHashes) }
+func sortHashes(hs []api.Hash) { slices.SortFunc(hs, api.Hash.Compare) }
 
 // host is the kernel as one app sees it.
 type host struct {
