@@ -232,7 +232,7 @@ func TestWaitingIsExplained(t *testing.T) {
 		{write(future), "deferred", "dated-ahead", "until"},
 	} {
 		res := submit(t, r, tc.raw)
-		if res.Outcome != tc.outcome && !(tc.outcome == "held" && res.Outcome == "deferred") {
+		if res.Outcome != tc.outcome {
 			t.Fatalf("%+v, want %s", res, tc.outcome)
 		}
 		if tc.rule == "" {
