@@ -119,6 +119,11 @@ func (c *Client) PeerPing(ctx context.Context, in PeerPingIn) (*PeerPingOut, err
 	return call[PeerPingOut](ctx, c, "peer.ping", in, nil)
 }
 
+// PeerRefusals is the operation peer.refusals: Ask a connected peer what it has refused to this node, and why.
+func (c *Client) PeerRefusals(ctx context.Context, in PeerRefusalsIn) (*PeerRefusalsOut, error) {
+	return call[PeerRefusalsOut](ctx, c, "peer.refusals", in, nil)
+}
+
 // PeerUnban is the operation peer.unban: Take a ban back.
 func (c *Client) PeerUnban(ctx context.Context, in PeerUnbanIn, opts ...CallOption) error {
 	return c.Call(ctx, "peer.unban", in, nil, opts...)
@@ -132,6 +137,16 @@ func (c *Client) RecordExplain(ctx context.Context, in RecordExplainIn) (*Record
 // RecordSubmit is the operation record.submit: Send records signed elsewhere along the road.
 func (c *Client) RecordSubmit(ctx context.Context, in RecordSubmitIn, opts ...CallOption) (*RecordSubmitOut, error) {
 	return call[RecordSubmitOut](ctx, c, "record.submit", in, opts)
+}
+
+// RefusalExplain is the operation refusal.explain: Say why something was refused.
+func (c *Client) RefusalExplain(ctx context.Context, in RefusalExplainIn) (*RefusalExplainOut, error) {
+	return call[RefusalExplainOut](ctx, c, "refusal.explain", in, nil)
+}
+
+// RefusalList is the operation refusal.list: List what this node has refused, since it started, and why.
+func (c *Client) RefusalList(ctx context.Context, in RefusalListIn) (*RefusalListOut, error) {
+	return call[RefusalListOut](ctx, c, "refusal.list", in, nil)
 }
 
 // SecurityAppeal is the operation security.appeal: Ask the space's clerk to look again at what a node or an author is blamed for.
@@ -494,6 +509,16 @@ type PeerPingOut struct {
 	Offset int64   `json:"offset_ms"` // how far the peer's clock is ahead of this node's, give or take half of rtt_ms
 }
 
+// PeerRefusalsIn is the input of peer.refusals.
+type PeerRefusalsIn struct {
+	Node api.DID `json:"node"` // node DID of a connected peer
+}
+
+// PeerRefusalsOut is what peer.refusals answers.
+type PeerRefusalsOut struct {
+	Refusals []KernelRefusalOut `json:"refusals"`
+}
+
 // PeerUnbanIn is the input of peer.unban.
 type PeerUnbanIn struct {
 	Node    api.DID `json:"node,omitempty"` // node DID; for cut and mend empty means all
@@ -515,7 +540,10 @@ type RecordExplainOut struct {
 	Time     time.Time      `json:"time"`
 	Accepted bool           `json:"accepted"`
 	Held     bool           `json:"held"`
+	Waiting  bool           `json:"waiting"` // it is not stored yet: the reason says what it waits for
 	Final    bool           `json:"final"`
+	Level    api.Wait       `json:"level"`   // the highest level reached: local, replicated(k) or final
+	Holders  []api.DID      `json:"holders"` // members, the author not among them, whose nodes say that they hold it on disk
 	Reason   *api.Reason    `json:"reason,omitempty"`
 	Deps     []api.Position `json:"deps"`
 }
@@ -528,6 +556,34 @@ type RecordSubmitIn struct {
 // RecordSubmitOut is what record.submit answers.
 type RecordSubmitOut struct {
 	Results []KernelSubmitResult `json:"results"`
+}
+
+// RefusalExplainIn is the input of refusal.explain.
+type RefusalExplainIn struct {
+	ID string `json:"id"` // as the error said it: no- and ten letters and digits
+}
+
+// RefusalExplainOut is what refusal.explain answers.
+type RefusalExplainOut struct {
+	ID     string     `json:"id"`
+	Who    []api.DID  `json:"who"`    // who was refused; these, and nobody but the operator else, may ask why
+	Action string     `json:"action"` // the operation, or what a peer wanted: connect, follow, ask or push
+	Kind   string     `json:"kind"`   // refused or rate-limited
+	Reason api.Reason `json:"reason"`
+	First  time.Time  `json:"first"`
+	Last   time.Time  `json:"last"`
+	Count  uint64     `json:"count"`
+}
+
+// RefusalListIn is the input of refusal.list.
+type RefusalListIn struct {
+	Who   api.DID `json:"who,omitempty"`   // only those of a person or a node
+	Limit int     `json:"limit,omitempty"` // how many of the newest, 1 to 500; default 50
+}
+
+// RefusalListOut is what refusal.list answers.
+type RefusalListOut struct {
+	Refusals []KernelRefusalOut `json:"refusals"`
 }
 
 // SecurityAppealIn is the input of security.appeal.
@@ -845,6 +901,7 @@ type LedgerEntry struct {
 	Amount       int64     `json:"amount"`
 	Memo         string    `json:"memo"`
 	Final        bool      `json:"final"`
+	Level        api.Wait  `json:"level"`
 	BalanceDelta int64     `json:"balance_delta"`
 }
 
@@ -910,11 +967,26 @@ type KernelPeerOut struct {
 	Build     string    `json:"build,omitempty"`
 }
 
+// KernelRefusalOut is part of an answer or an input.
+type KernelRefusalOut struct {
+	ID     string     `json:"id"`
+	Who    []api.DID  `json:"who"`    // who was refused; these, and nobody but the operator else, may ask why
+	Action string     `json:"action"` // the operation, or what a peer wanted: connect, follow, ask or push
+	Kind   string     `json:"kind"`   // refused or rate-limited
+	Reason api.Reason `json:"reason"`
+	First  time.Time  `json:"first"`
+	Last   time.Time  `json:"last"`
+	Count  uint64     `json:"count"`
+}
+
 // KernelSubmitResult is part of an answer or an input.
 type KernelSubmitResult struct {
-	ID      api.Hash `json:"id"`
-	Outcome string   `json:"outcome"`
-	Error   string   `json:"error,omitempty"`
+	ID      api.Hash    `json:"id"`
+	Outcome string      `json:"outcome"`
+	Level   api.Wait    `json:"level,omitempty"` // reached, of a stored record, when the call named one
+	Error   string      `json:"error,omitempty"`
+	Reason  *api.Reason `json:"reason,omitempty"`  // why it is not stored, or has to wait
+	Refusal string      `json:"refusal,omitempty"` // under which name this node remembers that: refusal.explain
 }
 
 // SecurityStanding is part of an answer or an input.

@@ -82,6 +82,7 @@ type letters struct {
 	core    *courier.Core
 	peers   map[api.DID]*correspondent
 	waiting map[uint64]func(courier.Answer) // they must not block
+	copies  *copies
 	checked time.Time
 	dropped uint64
 	ticked  time.Time // inline
@@ -90,7 +91,8 @@ type letters struct {
 // correspondent is a peer with a session.
 type correspondent struct {
 	*transport.Peer
-	refused error // why it may not ask; nil when it may
+	refused error // why it may not ask, as it is told; nil when it may
+	denied  error // the same in the words of who denies it
 }
 
 func newLetters(n *network) (*letters, error) {
@@ -99,6 +101,7 @@ func newLetters(n *network) (*letters, error) {
 		k: k, n: n, log: k.log.With("part", "letters"), random: rand.Reader, in: make(chan func(time.Time), lettersQueue), slots: make(chan struct{}, serveAtOnce),
 		peers: map[api.DID]*correspondent{}, waiting: map[uint64]func(courier.Answer){},
 	}
+	l.copies = newCopies(l)
 	if in := k.opt.Inline; in != nil {
 		l.sealer, l.random = in.Sealer, chance.NewChaCha8(sha256.Sum256(binary.BigEndian.AppendUint64([]byte("letters"), in.Seed)))
 		return l, nil
@@ -155,6 +158,7 @@ func (l *letters) begin(now time.Time) error {
 	}
 	l.core = courier.New(o)
 	l.core.Handle(kindPing, courier.Handler{MaxRequest: 1, Serve: l.k.pong})
+	l.core.Handle(kindRefusals, courier.Handler{Rate: strangerRate, MaxRequest: 1, Serve: l.k.answerRefusals})
 	for kind, r := range l.k.responders {
 		l.core.Handle(kind, courier.Handler{Rate: r.spec.Rate, MaxRequest: r.spec.MaxRequest, Sealed: r.spec.Sealed})
 	}
@@ -216,6 +220,7 @@ func (l *letters) abandon() {
 // tick does what is due.
 func (l *letters) tick(now time.Time) {
 	l.core.Tick(now)
+	l.copies.tick(now)
 	if now.Sub(l.checked) >= accessEvery {
 		l.checked = now
 		for _, node := range slices.Sorted(maps.Keys(l.peers)) {
@@ -306,6 +311,18 @@ func (l *letters) post(ctx context.Context, fn func(now time.Time)) bool {
 	return false
 }
 
+// try queues work for the loop unless it is full: for what may be left out.
+func (l *letters) try(fn func(now time.Time)) {
+	if l.k.inline != nil {
+		l.todo = append(l.todo, fn)
+		return
+	}
+	select {
+	case l.in <- fn:
+	default:
+	}
+}
+
 // up takes in that a session is up, or was refreshed.
 func (l *letters) up(now time.Time, p *transport.Peer) {
 	if !slices.Contains(p.Features, featureLetters) {
@@ -315,6 +332,7 @@ func (l *letters) up(now time.Time, p *transport.Peer) {
 	c := &correspondent{Peer: p}
 	l.peers[p.Node] = c
 	l.judge(c)
+	l.copies.wake(now)
 }
 
 func (l *letters) down(node api.DID) {

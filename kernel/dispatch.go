@@ -58,14 +58,16 @@ func (k *Kernel) buildTable() error {
 func (k *Kernel) Operations() []api.Operation { return k.table }
 
 // Call serves one operation for an edge: decode and validate, check the scope, ask the oracle, pass the gates, do it. For a stream emit is called
-// once for each item. Every refusal is an *api.Error with a kind and, where a rule spoke, a reason.
+// once for each item. Every refusal is an *api.Error with a reason that says who says so, by which rule, and what would change it; the node remembers it by
+// the name in Refusal.
 func (k *Kernel) Call(ctx context.Context, call *api.Call, name string, raw json.RawMessage, emit func(item any) error) (out any, err error) {
 	e := k.byName[name]
 	if e == nil {
 		return nil, api.Errorf("call", api.NotFound, "operation %q does not exist", clip(name))
 	}
-	done := k.metrics.call(name)
+	done, actor := k.metrics.call(name), call.Actor
 	defer func() {
+		err = k.refused([]api.DID{actor}, false, name, e.domain, err)
 		if k.unreadable.Load() { // a reader that finds nothing may have found no store
 			out, err = nil, api.Errorf(name, api.Unavailable, "the node is stopping, since its store is; whether this was done shows when it runs again")
 		}

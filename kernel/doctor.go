@@ -4,18 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"slices"
 	"strings"
-	"sync"
 	"time"
-
-	"github.com/thejerf/suture/v4"
 
 	"github.com/intercooperative/icn/codec"
 	"github.com/intercooperative/icn/kernel/api"
-	"github.com/intercooperative/icn/kernel/internal/clock"
 	"github.com/intercooperative/icn/kernel/internal/fold"
 	"github.com/intercooperative/icn/kernel/internal/ingest"
 )
@@ -57,59 +50,6 @@ func Diagnose(checks []Check) *DoctorOut {
 	}
 	out.OK = out.Failures == 0
 	return out
-}
-
-// CareOptions are what the node needs to know of its own health.
-type CareOptions struct {
-	TimeServers  []string      // host or host:port of NTP, three or more; empty: no clock alarm
-	TimeInterval time.Duration // between two rounds of questions; default 15 min
-	MaxSkew      time.Duration // how far the wall clock may be from the servers' median before somebody is told; default 10 s
-	// Checks are what whoever runs the kernel knows and it does not: files, sockets. Each must end with its context.
-	Checks []func(context.Context) []Check
-}
-
-// care is what the kernel keeps for doctor and snapshots.
-type care struct {
-	alarm    *clock.Alarm // nil without time servers
-	snapshot sync.Mutex   // held while one is written
-}
-
-// initCare refuses a device key that a restored store must not be used with, tells of a clock that was wrong before, and sets the clock alarm up.
-func (k *Kernel) initCare() error {
-	if err := k.refuseRetired(); err != nil {
-		return err
-	}
-	if last, dropped := k.clock.Dropped(); dropped {
-		k.log.Warn("this node stamped records with a clock that was far ahead; it follows the wall clock again, and others hold the old records until they are due",
-			"stamped", last.Time(), "wall", k.opt.Now())
-	}
-	o := k.opt.Care
-	if len(o.TimeServers) == 0 {
-		return nil
-	}
-	var err error
-	k.care.alarm, err = clock.NewAlarm(clock.AlarmOptions{
-		Servers: o.TimeServers, Interval: o.TimeInterval, MaxSkew: o.MaxSkew, Wall: k.opt.Now, Log: k.log.With("part", "clock"),
-	})
-	if err != nil {
-		return err
-	}
-	k.opt.Metrics.GaugeFunc("icn_clock_offset_seconds", "What the wall clock lacks by the median of the time servers; 0 while that is not known.", func() float64 {
-		r, _ := k.care.alarm.Last()
-		return r.Offset.Seconds()
-	})
-	k.opt.Metrics.GaugeFunc("icn_clock_servers_good", "Time servers with a good answer in the last round.", func() float64 {
-		r, _ := k.care.alarm.Last()
-		return float64(r.Good)
-	})
-	return nil
-}
-
-// superviseCare adds the clock alarm to the services, if there is one.
-func (k *Kernel) superviseCare(root *suture.Supervisor) {
-	if k.care.alarm != nil {
-		root.Add(k.care.alarm)
-	}
 }
 
 func (k *Kernel) careOperations() []api.Operation {
@@ -333,76 +273,6 @@ func (k *Kernel) checkSnapshot() Check {
 	c.Value = fmt.Sprintf("the last is %s old, with %d records: %s", age.Round(time.Minute), last.Records, last.Path)
 	if age <= oldSnapshot {
 		c.State, c.Next = CheckOK, ""
-	}
-	return c
-}
-
-// The disk's sync decides how long a write takes.
-const (
-	syncTries = 5
-	slowSync  = 50 * time.Millisecond
-)
-
-// checkSync measures how long the disk of the data directory takes to keep 4 KiB.
-func checkSync(dir string) Check {
-	took, err := measureSync(dir)
-	if err != nil {
-		return Check{Name: "disk-sync", State: CheckFail, Value: err.Error(), Next: "see that the data directory belongs to the node's user and that the disk is sound"}
-	}
-	c := Check{Name: "disk-sync", State: CheckOK, Value: fmt.Sprintf("%s to keep 4 KiB, median of %d", took.Round(10*time.Microsecond), syncTries)}
-	if took > slowSync {
-		c.State, c.Next = CheckWarn, "each write waits for this; put the data directory on a solid-state disk"
-	}
-	return c
-}
-
-func measureSync(dir string) (time.Duration, error) {
-	f, err := os.CreateTemp(dir, ".icn-doctor-*")
-	if err != nil {
-		return 0, err
-	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	var took []time.Duration
-	block := make([]byte, 4<<10)
-	for range syncTries {
-		start := time.Now()
-		if _, err := f.Write(block); err != nil {
-			return 0, err
-		}
-		if err := f.Sync(); err != nil {
-			return 0, err
-		}
-		took = append(took, time.Since(start))
-	}
-	slices.Sort(took)
-	return took[len(took)/2], nil
-}
-
-// wantBuffer is what QUIC wants of the kernel's UDP buffers, in bytes.
-const wantBuffer = 7_500_000
-
-func checkBuffers() Check {
-	c := Check{Name: "udp-buffers", State: CheckOK}
-	var small []string
-	for _, name := range []string{"rmem_max", "wmem_max"} {
-		b, err := os.ReadFile("/proc/sys/net/core/" + name)
-		if err != nil {
-			c.State, c.Value = CheckSkip, "only Linux says"
-			if !errors.Is(err, fs.ErrNotExist) {
-				c.Value = err.Error()
-			}
-			return c
-		}
-		var n int
-		if _, err := fmt.Sscan(string(b), &n); err == nil && n < wantBuffer {
-			small = append(small, fmt.Sprintf("net.core.%s=%d", name, wantBuffer))
-		}
-		c.Value += fmt.Sprintf("%s %d ", name, n)
-	}
-	c.Value = strings.TrimSpace(c.Value)
-	if len(small) > 0 {
-		c.State, c.Next = CheckWarn, "on a busy node, as root: sysctl -w "+strings.Join(small, " ")
 	}
 	return c
 }

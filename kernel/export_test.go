@@ -1,8 +1,12 @@
 package kernel
 
 import (
+	"context"
+	"time"
+
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/kernel/internal/fold"
+	"github.com/intercooperative/icn/kernel/internal/transport"
 )
 
 // RawOf returns the envelope of a stored record.
@@ -21,3 +25,44 @@ var GossipReasons = []string{
 	"frame in a space that is not shared", "records that were not asked for",
 	"more questions at once than a node needs to ask", "more records than one answer may have",
 }
+
+// Holder says as whose a peer's copy of a record by author counts.
+func Holder(k *Kernel, p *transport.Peer, space api.Hash, author api.DID) (api.DID, bool) {
+	return k.net.letters.holder(p, space, author)
+}
+
+// Says has peers say that they hold feeds up to so far, of a record by author, and returns who is then known to hold it.
+func Says(k *Kernel, at api.Position, space api.Hash, author api.DID, peers map[*transport.Peer][]api.Position) []api.DID {
+	done := make(chan struct{})
+	k.net.letters.post(context.Background(), func(now time.Time) {
+		defer close(done)
+		l := k.net.letters
+		for p, ends := range peers {
+			l.peers[p.Node] = &correspondent{Peer: p}
+			l.copies.want(at, space, author)
+			l.copies.learn(p.Node, ends)
+			delete(l.peers, p.Node)
+		}
+	})
+	<-done
+	return k.net.letters.copies.holders(at, author)
+}
+
+// Held is Kernel.held.
+func Held(k *Kernel, p *transport.Peer, asked []api.Position) ([]api.Position, bool) {
+	return k.held(p, asked)
+}
+
+// The forms of kindHolds.
+var (
+	EncodeHolds = encodeHolds
+	DecodeHolds = decodeHolds
+	EncodeHeld  = encodeHeld
+	DecodeHeld  = decodeHeld
+)
+
+// KindHolds and HoldsAtOnce are those of holds.go.
+const (
+	KindHolds   = kindHolds
+	HoldsAtOnce = holdsAtOnce
+)

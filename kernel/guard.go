@@ -38,9 +38,9 @@ func (g *guard) connect(node api.DID) error {
 	return nil
 }
 
-// follow reports whether a node may share a space.
-func (g *guard) follow(node api.DID, space api.Hash) bool {
-	return g.ask(api.Request{Actor: node, Action: "follow", Topic: api.Topic{Space: space}}).Effect == api.Allow
+// follow says whether a node may share a space.
+func (g *guard) follow(node api.DID, space api.Hash) api.Decision {
+	return g.ask(api.Request{Actor: node, Action: "follow", Topic: api.Topic{Space: space}})
 }
 
 // push takes tokens for n records that a node brings unasked, and reports whether there were as many.
@@ -63,6 +63,10 @@ func (n *network) mayPush(node api.DID, f wire.Frame) bool {
 	if !ok || n.k.guard.push(n.k.opt.Now(), node, len(push.Envelopes)) {
 		return true
 	}
+	n.k.refusals.note(true, []api.DID{node}, "push", api.RateLimited, &api.Reason{
+		Domain: "kernel", Rule: "push-rate", Text: "more records pushed than this node takes from the peer; they come again by reconciliation, at this node's pace",
+		Remedy: "wait: nothing is lost; icnctl security list shows why the rate is low",
+	}, len(push.Envelopes))
 	n.bad(api.Flood, node, len(push.Envelopes), "more records pushed than this node takes from it")
 	return false
 }

@@ -99,7 +99,7 @@ func TestStrictestOfAll(t *testing.T) {
 func TestGuardOfPeers(t *testing.T) {
 	now := time.Unix(0, 0)
 	open := newGuard(answers{}, nil)
-	if open.connect("n") != nil || !open.follow("n", api.Hash{}) || !open.push(now, "n", 1<<30) {
+	if open.connect("n") != nil || open.follow("n", api.Hash{}).Effect != api.Allow || !open.push(now, "n", 1<<30) {
 		t.Error("without guards everything is allowed")
 	}
 	g := newGuard(answers{"g": rate(10, 64)}, []api.Domain{"g"})
@@ -107,7 +107,7 @@ func TestGuardOfPeers(t *testing.T) {
 		t.Error("push takes tokens by node and time")
 	}
 	g = newGuard(answers{"g": no}, []api.Domain{"g"})
-	if err := g.connect("n"); api.KindOf(err) != api.Refused || api.ReasonOf(err).Rule != "no" || g.follow("n", api.Hash{}) || g.push(now, "n", 1) {
+	if err := g.connect("n"); api.KindOf(err) != api.Refused || api.ReasonOf(err).Rule != "no" || g.follow("n", api.Hash{}).Effect == api.Allow || g.push(now, "n", 1) {
 		t.Error("what a guard refuses is refused")
 	}
 }

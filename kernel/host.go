@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/binary"
@@ -17,13 +16,11 @@ import (
 	"github.com/intercooperative/icn/kernel/record"
 )
 
-func compareHashes(a, b api.Hash) int { return bytes.Compare(a[:], b[:]) }
-
 func comparePositions(a, b api.Position) int {
-	return cmp.Or(compareHashes(a.Feed, b.Feed), cmp.Compare(a.Seq, b.Seq), compareHashes(a.ID, b.ID))
+	return cmp.Or(a.Feed.Compare(b.Feed), cmp.Compare(a.Seq, b.Seq), a.ID.Compare(b.ID))
 }
 
-func sortHashes(hs []api.Hash) { slices.SortFunc(hs, compareHashes) }
+func sortHashes(hs []api.Hash) { slices.SortFunc(hs, api.Hash.Compare) }
 
 // host is the kernel as one app sees it.
 type host struct {
@@ -126,35 +123,19 @@ func (k *Kernel) appendRecord(ctx context.Context, signer api.Signer, draft api.
 	if signer == nil {
 		return api.Receipt{}, api.Errorf("record.append", api.Unauthenticated, "nobody is here to sign: prepare the record and submit it signed")
 	}
-	switch wait {
-	case "", api.WaitLocal, api.WaitFinal:
-	default:
-		return api.Receipt{}, api.Errorf("record.append", api.Invalid, "wait %q: want local or final", wait)
+	if err := k.canReach(wait); err != nil {
+		return api.Receipt{}, api.Wrap("record.append", err)
 	}
 	receipt, err := k.road.Append(ctx, signer, draft)
-	if err != nil || wait != api.WaitFinal || receipt.Final {
+	if err != nil {
 		return receipt, err
 	}
-	return k.awaitFinal(ctx, receipt)
-}
-
-// awaitFinal waits until a committed position is final.
-func (k *Kernel) awaitFinal(ctx context.Context, receipt api.Receipt) (api.Receipt, error) {
-	w, cancel := k.watchers.waitFinal(receipt.Position)
-	defer cancel()
-	// It may have become final before we began to watch.
-	r := fold.NewReader(k.st, "", k.log)
-	_, v, _ := r.Record(receipt.Position)
-	r.Close()
-	if !v.Final {
-		select {
-		case <-w.done:
-		case <-ctx.Done():
-			return receipt, api.Errorf("record.append", api.Timeout, "the record is committed here (%s) and not final yet: its witness has not answered", receipt.Position.ID)
-		}
+	space := receipt.Topic.Space
+	if space.IsZero() { // an earlier call of the same name is being committed this very moment
+		space = draft.Topic.Space
 	}
-	receipt.Final = true
-	return receipt, nil
+	err = k.reach(ctx, &receipt, space, signer.DID(), wait)
+	return receipt, api.Wrap("record.append", err)
 }
 
 // reaction runs one app's reactor over the local commit log, at least once for each record.
@@ -290,6 +271,13 @@ func (r *recent) add(events []ingest.Event) {
 	if n := len(r.commits); n > 2*recentCommits {
 		r.commits = append(make([]api.Commit, 0, 3*recentCommits), r.commits[n-recentCommits:]...)
 	}
+}
+
+// end returns the local number of the newest commit; it and all before it are on disk.
+func (r *recent) end() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last
 }
 
 // after returns up to n commits after the cursor, and the number of the last; ok is false when they are not in memory.

@@ -110,6 +110,7 @@ type Kernel struct {
 	net        *network        // nil without peers
 	guard      *guard
 	wrongs     *incidents
+	refusals   *refusals
 	hosts      map[string]*host
 	responders map[string]*responder // by kind of request
 	table      []api.Operation
@@ -180,7 +181,7 @@ func (k *Kernel) openStore(ctx context.Context) (store.Store, error) {
 		if o.DataDir == "" {
 			return nil, api.Errorf("kernel.new", api.Invalid, "data directory: name one")
 		}
-		return store.Open(store.Options{Dir: filepath.Join(o.DataDir, "store"), Logger: o.Logger})
+		return store.Open(store.Options{Dir: filepath.Join(o.DataDir, "store"), Logger: o.Logger, OnFail: k.lostStore})
 	}
 	return nil, api.Errorf("kernel.new", api.Invalid, "store %q: want pebble, mem or postgres://...", o.Store)
 }
@@ -203,6 +204,7 @@ func (k *Kernel) wire() error {
 	r := fold.NewReader(k.st, "", k.log)
 	k.recent.last = r.LogEnd()
 	r.Close()
+	k.refusals = newRefusals(k.opt.Now, k.opt.Inline)
 	k.metrics.init(k)
 	if err := k.initCare(); err != nil {
 		return err

@@ -264,7 +264,7 @@ func (n *network) look(ctx context.Context, most int) {
 		return
 	}
 	n.try(func(now time.Time) {
-		for _, s := range slices.SortedFunc(maps.Keys(bySpace), compareHashes) {
+		for _, s := range slices.SortedFunc(maps.Keys(bySpace), api.Hash.Compare) {
 			n.core.Missing(now, s, bySpace[s], "")
 		}
 		n.missing = n.missing || rest > 0 && len(bySpace) > 0

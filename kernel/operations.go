@@ -3,8 +3,8 @@ package kernel
 import (
 	"context"
 	"crypto/ed25519"
-	"encoding/base64"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/intercooperative/icn/kernel/api"
@@ -126,50 +126,6 @@ type VerifyOut struct {
 	Problems []string `json:"problems,omitempty"`
 }
 
-// ExplainIn names a record.
-type ExplainIn struct {
-	ID api.Hash `json:"id" doc:"record id"`
-}
-
-// ExplainOut says what became of a record and why.
-type ExplainOut struct {
-	Position api.Position   `json:"position"`
-	Topic    string         `json:"topic"`
-	Author   api.DID        `json:"author"`
-	Kind     string         `json:"kind"`
-	Time     time.Time      `json:"time"`
-	Accepted bool           `json:"accepted"`
-	Held     bool           `json:"held"`
-	Final    bool           `json:"final"`
-	Reason   *api.Reason    `json:"reason,omitempty"`
-	Deps     []api.Position `json:"deps"`
-}
-
-// SubmitIn carries signed records.
-type SubmitIn struct {
-	Records []string `json:"records" doc:"signed envelopes in base64, at most 256"`
-}
-
-// Validate implements api.Validator.
-func (in *SubmitIn) Validate() error {
-	if n := len(in.Records); n == 0 || n > 256 {
-		return api.Errorf("record.submit", api.Invalid, "records: %d, want 1 to 256", n)
-	}
-	return nil
-}
-
-// SubmitOut answers for each record in order.
-type SubmitOut struct {
-	Results []SubmitResult `json:"results"`
-}
-
-// SubmitResult is what became of one record.
-type SubmitResult struct {
-	ID      api.Hash `json:"id"`
-	Outcome string   `json:"outcome"`
-	Error   string   `json:"error,omitempty"`
-}
-
 // operations is the kernel's own part of the table. All of it is the operator's: none speaks for a domain.
 func (k *Kernel) operations() []api.Operation {
 	ops := []api.Operation{
@@ -210,16 +166,8 @@ func (k *Kernel) operations() []api.Operation {
 			Name: "state.rebuild", Method: "POST", Path: "/state/rebuild", CLI: "state rebuild", Scope: "state:write", Write: true,
 			Summary: "Throw the state away and make it anew from the records",
 		}, k.opRebuild),
-		api.Handle(api.Operation{
-			Name: "record.explain", Method: "GET", Path: "/records/{id}", CLI: "explain", Scope: "record:read",
-			Summary: "Say what became of a record and why",
-		}, k.opExplain),
-		api.Handle(api.Operation{
-			Name: "record.submit", Method: "POST", Path: "/records/submit", Scope: "record:write", Write: true,
-			Summary: "Send records signed elsewhere along the road",
-		}, k.opSubmit),
 	}
-	return append(append(ops, k.peerOperations()...), k.careOperations()...)
+	return slices.Concat(ops, k.recordOperations(), k.refusalOperations(), k.peerOperations(), k.careOperations())
 }
 
 func (k *Kernel) selfDID() api.DID {
@@ -397,37 +345,5 @@ func (k *Kernel) opRebuild(ctx context.Context, _ *api.Call, _ *None) (*VerifyOu
 		return nil, err
 	}
 	out.OK, out.Digest, out.TookMS = true, d.Digest, time.Since(start).Milliseconds()
-	return out, nil
-}
-
-func (k *Kernel) opExplain(_ context.Context, _ *api.Call, in *ExplainIn) (*ExplainOut, error) {
-	r := fold.NewReader(k.st, "", k.log)
-	defer r.Close()
-	rec, v, ok := r.Lookup(in.ID)
-	if !ok {
-		return nil, api.Errorf("record.explain", api.NotFound, "record %s: this node does not hold it", in.ID)
-	}
-	return &ExplainOut{
-		Position: rec.Position(), Topic: rec.Topic.String(), Author: rec.Author, Kind: rec.Kind, Time: rec.Time.Time(),
-		Accepted: v.Accepted, Held: v.Held, Final: v.Final, Reason: v.Reason, Deps: rec.Deps,
-	}, nil
-}
-
-func (k *Kernel) opSubmit(ctx context.Context, _ *api.Call, in *SubmitIn) (*SubmitOut, error) {
-	raws := make([][]byte, len(in.Records))
-	for i, s := range in.Records {
-		b, err := base64.StdEncoding.DecodeString(s)
-		if err != nil {
-			return nil, api.Errorf("record.submit", api.Invalid, "records[%d]: not base64: %v", i, err)
-		}
-		raws[i] = b
-	}
-	out := &SubmitOut{Results: make([]SubmitResult, len(raws))}
-	for i, r := range k.road.Submit(ctx, raws, ingest.Origin{}) {
-		out.Results[i] = SubmitResult{ID: r.ID, Outcome: r.Outcome.String()}
-		if r.Err != nil {
-			out.Results[i].Error = r.Err.Error()
-		}
-	}
 	return out, nil
 }

@@ -2,7 +2,9 @@ package kernel
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"fmt"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -15,16 +17,22 @@ import (
 	"github.com/intercooperative/icn/kernel/internal/wire"
 )
 
-// responder is one kind of question and the app that answers it.
+// responder is one kind of question and what answers it, beside the letters' loop.
 type responder struct {
-	app  api.Responder
-	host *host
-	spec api.RequestSpec
+	spec   api.RequestSpec
+	answer func(ctx context.Context, peer *transport.Peer, r *api.PeerRequest) ([]byte, error)
 }
 
-// buildResponders collects what the apps answer. A name that is not an app's own is a wiring error.
+// buildResponders collects what the apps and the kernel answer. A name that is not an app's own is a wiring error.
 func (k *Kernel) buildResponders() error {
-	k.responders = map[string]*responder{}
+	k.responders = map[string]*responder{
+		kindHolds: {
+			spec: api.RequestSpec{Kind: kindHolds, Rate: holdsRate, MaxRequest: holdsMax},
+			answer: func(ctx context.Context, peer *transport.Peer, r *api.PeerRequest) ([]byte, error) {
+				return k.answerHolds(ctx, peer, r.Payload)
+			},
+		},
+	}
 	for _, app := range k.opt.Apps {
 		r, ok := app.(api.Responder)
 		if !ok {
@@ -43,7 +51,10 @@ func (k *Kernel) buildResponders() error {
 			case s.Sealed && k.opt.Inline != nil && k.opt.Inline.Sealer == nil:
 				return api.Errorf("kernel.new", api.Internal, "app %s: requests %q are to be sealed, and this node has no Sealer", name, s.Kind)
 			}
-			k.responders[s.Kind] = &responder{app: r, host: k.hosts[name], spec: s}
+			h := k.hosts[name]
+			k.responders[s.Kind] = &responder{spec: s, answer: func(ctx context.Context, _ *transport.Peer, q *api.PeerRequest) ([]byte, error) {
+				return r.Respond(ctx, h, q)
+			}}
 		}
 	}
 	return nil
@@ -60,7 +71,12 @@ var strangerRate = api.RateLimit{PerSecond: 1, Burst: 10}
 // judge asks anew whether a peer may ask, and how much.
 func (l *letters) judge(c *correspondent) {
 	rate, err := l.allowance(c.Peer)
-	if c.refused = err; err != nil {
+	if err != nil && fmt.Sprint(c.denied) != err.Error() { // it is asked every other second
+		c.refused = l.n.told(c.Peer, "ask", err)
+	} else if err == nil {
+		c.refused = nil
+	}
+	if c.denied = err; err != nil {
 		rate = strangerRate
 	}
 	l.core.Up(c.Node, rate)
@@ -90,10 +106,7 @@ func (l *letters) allowance(p *transport.Peer) (api.RateLimit, error) {
 		d = strictest(l.k.oracles, d, api.Request{Actor: p.Node, Action: "ask"}, l.k.opt.GuardDomains)
 	}
 	if d.Effect != api.Allow {
-		if d.Reason == nil {
-			return api.RateLimit{}, api.Errorf("ask", api.Refused, "no oracle lets this peer ask")
-		}
-		return api.RateLimit{}, api.Refusal("ask", d.Reason)
+		return api.RateLimit{}, api.Refusal("ask", cmp.Or(d.Reason, &api.Reason{Domain: l.k.opt.RateDomain, Rule: "denied", Text: "no oracle lets this peer ask"}))
 	}
 	if d.Constraints.RateLimit == nil {
 		return api.RateLimit{}, nil
@@ -118,17 +131,19 @@ func (l *letters) may(node, from api.DID) error {
 	return c.refused
 }
 
-// serve hands a request to its app: beside the loop, or inline.
+// serve hands a request to who answers it: beside the loop, or inline.
 func (l *letters) serve(ctx context.Context, r *courier.Request, atWork *sync.WaitGroup) {
 	now, core, to := l.k.opt.Now(), l.core, l.k.responders[r.Kind]
 	q := &api.PeerRequest{From: r.From, Node: r.Peer, Kind: r.Kind, Payload: r.Payload, Sealed: r.Sealed}
+	peer := &transport.Peer{Node: r.Peer} // gone meanwhile
 	if c := l.peers[r.Peer]; c != nil {
-		for _, m := range c.Members {
-			q.Members = append(q.Members, m.DID)
-		}
+		peer = c.Peer
+	}
+	for _, m := range peer.Members {
+		q.Members = append(q.Members, m.DID)
 	}
 	if l.k.inline != nil {
-		body, err := to.app.Respond(ctx, to.host, q)
+		body, err := to.answer(ctx, peer, q)
 		l.k.metrics.answered(r.Kind, err)
 		core.Answer(now, r.ID, body, err)
 		return
@@ -142,7 +157,7 @@ func (l *letters) serve(ctx context.Context, r *courier.Request, atWork *sync.Wa
 	id, within := r.ID, r.Until.Sub(now)
 	atWork.Go(func() {
 		defer func() { <-l.slots }()
-		body, err := l.respond(ctx, within, to, q)
+		body, err := l.respond(ctx, within, to, peer, q)
 		l.k.metrics.answered(q.Kind, err)
 		l.post(ctx, func(now time.Time) {
 			if l.core == core { // else nobody remembers the question
@@ -152,8 +167,8 @@ func (l *letters) serve(ctx context.Context, r *courier.Request, atWork *sync.Wa
 	})
 }
 
-// respond calls the app. A panic ends the request and nothing else.
-func (l *letters) respond(ctx context.Context, within time.Duration, to *responder, q *api.PeerRequest) (body []byte, err error) {
+// respond has a request answered. A panic ends the request and nothing else.
+func (l *letters) respond(ctx context.Context, within time.Duration, to *responder, peer *transport.Peer, q *api.PeerRequest) (body []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			l.k.metrics.restarts.Inc()
@@ -163,7 +178,7 @@ func (l *letters) respond(ctx context.Context, within time.Duration, to *respond
 	}()
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	return to.app.Respond(ctx, to.host, q)
+	return to.answer(ctx, peer, q)
 }
 
 var _ api.Asker = (*host)(nil)

@@ -10,6 +10,7 @@ package fact
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"slices"
 
 	"github.com/intercooperative/icn/codec"
@@ -307,6 +308,14 @@ func Supported(said []Final) (Final, bool) {
 		}
 	}
 	return Final{}, false
+}
+
+// Number reads a row or fact that api.Seq8 wrote, as the look-up gave it; 0 when there is none.
+func Number(b []byte, ok bool) uint64 {
+	if !ok {
+		return 0
+	}
+	return binary.BigEndian.Uint64(b)
 }
 
 func at[T any](tx api.Tx, dep api.Position, name string, key []byte) (T, bool) {

@@ -1,7 +1,6 @@
 package fact
 
 import (
-	"bytes"
 	"cmp"
 	"slices"
 
@@ -167,7 +166,7 @@ func (s *Space) FinalCuts(feed api.Hash) (n uint64, newest api.CutState) {
 func Deps(ps []api.Position) []api.Position {
 	ps = slices.Clone(ps)
 	slices.SortFunc(ps, func(a, b api.Position) int {
-		return cmp.Or(bytes.Compare(a.Feed[:], b.Feed[:]), cmp.Compare(b.Seq, a.Seq))
+		return cmp.Or(a.Feed.Compare(b.Feed), cmp.Compare(b.Seq, a.Seq))
 	})
 	return slices.CompactFunc(ps, func(a, b api.Position) bool { return a.Feed == b.Feed })
 }

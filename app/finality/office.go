@@ -42,7 +42,7 @@ func settleDrafts(ctx context.Context, host api.Host, space api.Hash, feeds []ap
 
 func cutNumber(r api.Reader, s *fact.Space, feed api.Hash) uint64 {
 	b, _, ok := r.Own(s.Cutter(), rowCut(feed))
-	return number(b, ok)
+	return fact.Number(b, ok)
 }
 
 // cutOf builds the cut that a draft announces and what it cites, once enough witnesses have promised.

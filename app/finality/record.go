@@ -1,7 +1,6 @@
 package finality
 
 import (
-	"bytes"
 	"fmt"
 
 	"github.com/intercooperative/icn/app/fact"
@@ -57,7 +56,7 @@ func decode(b []byte) (*statement, error) {
 		for i := range items {
 			it := &items[i]
 			switch {
-			case i > 0 && bytes.Compare(items[i-1].Feed[:], it.Feed[:]) >= 0:
+			case i > 0 && items[i-1].Feed.Compare(it.Feed) >= 0:
 				return nil, fmt.Errorf("item %d: want strictly ascending order of feed", i)
 			case it.Seq == 0 || it.ID.IsZero():
 				return nil, fmt.Errorf("item %d: want a seq from 1 and an id", i)

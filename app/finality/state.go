@@ -1,7 +1,6 @@
 package finality
 
 import (
-	"encoding/binary"
 	"slices"
 	"strconv"
 
@@ -257,13 +256,6 @@ func registrar(tx api.Tx, rec *api.Record) bool {
 	return false
 }
 
-func number(b []byte, ok bool) uint64 {
-	if !ok {
-		return 0
-	}
-	return binary.BigEndian.Uint64(b)
-}
-
 func applyDraft(tx api.Tx, rec *api.Record) api.Outcome {
 	var d draft
 	if err := read(rec.Body, &d); err != nil {
@@ -273,7 +265,7 @@ func applyDraft(tx api.Tx, rec *api.Record) api.Outcome {
 		return notRegistrar
 	}
 	feed := d.Target.feed(rec.Topic.Space)
-	if last := number(tx.Own(rowCut(feed))); d.Number != last+1 {
+	if last := fact.Number(tx.Own(rowCut(feed))); d.Number != last+1 {
 		return withInputs(api.Voided(Domain, "out-of-order", "the cuts of a feed are numbered without gaps"), feed, d.Number, last)
 	}
 	if open := get[draft](tx.Own(rowDraft(feed))); open.Number == d.Number {
@@ -300,7 +292,7 @@ func applyCut(tx api.Tx, rec *api.Record) api.Outcome {
 	}
 	feed := c.Target.feed(rec.Topic.Space)
 	open := get[draft](tx.Own(rowDraft(feed)))
-	if open.Number != c.Number || number(tx.Own(rowCut(feed))) >= c.Number {
+	if open.Number != c.Number || fact.Number(tx.Own(rowCut(feed))) >= c.Number {
 		return withInputs(api.Voided(Domain, "no-draft", "a cut is announced by a draft of its number"), feed, c.Number, open.Number)
 	}
 	voices := map[uint64]int{}

@@ -134,12 +134,13 @@ type Entry struct {
 	Amount       int64     `json:"amount"` // minor units
 	Memo         string    `json:"memo"`
 	Final        bool      `json:"final"`
+	Level        api.Wait  `json:"level"`         // the highest level reached as far as this node knows: local, replicated(k) or final
 	BalanceDelta int64     `json:"balance_delta"` // Amount, negative for the payer
 }
 
 func (a *App) history(_ context.Context, call *api.Call, in *HistoryIn) (*HistoryOut, error) {
 	const op = "ledger.history"
-	_, r, s, err := a.see(op, in.Space)
+	host, r, s, err := a.see(op, in.Space)
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +172,7 @@ func (a *App) history(_ context.Context, call *api.Call, in *HistoryIn) (*Histor
 		if in.Currency != "" && e.Code != in.Currency {
 			continue
 		}
-		if full, ok := complete(r, s, k, e); ok {
+		if full, ok := complete(host, r, s, k, e); ok {
 			out.Entries = append(out.Entries, full)
 		}
 	}
@@ -179,7 +180,7 @@ func (a *App) history(_ context.Context, call *api.Call, in *HistoryIn) (*Histor
 }
 
 // complete reads the rest of a history row from its record.
-func complete(r api.Reader, s *fact.Space, k []byte, e entry) (Entry, bool) {
+func complete(host api.Host, r api.Reader, s *fact.Space, k []byte, e entry) (Entry, bool) {
 	_, pos, ok := splitHistory(k)
 	pos.ID = e.ID
 	rec, v, here := r.Record(pos)
@@ -191,9 +192,13 @@ func complete(r api.Reader, s *fact.Space, k []byte, e entry) (Entry, bool) {
 		return Entry{}, false
 	}
 	c, _ := s.Currency(t.Currency)
+	level := api.LevelOf(v.Final, 0)
+	if h, ok := host.(api.LevelHost); ok && !v.Final {
+		level, _ = h.Level(pos)
+	}
 	return Entry{
 		Time: rec.Time.Time(), ID: rec.ID, From: rec.Author, To: t.To, Currency: t.Currency, Scale: int(c.Scale), Amount: t.Amount, Memo: t.Memo,
-		Final: v.Final, BalanceDelta: e.Delta,
+		Final: v.Final, Level: level, BalanceDelta: e.Delta,
 	}, true
 }
 

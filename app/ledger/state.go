@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"encoding/binary"
 	"math"
 	"slices"
 	"strconv"
@@ -253,7 +252,7 @@ func (f *fold) continues(before api.Key) bool {
 // accept takes the cut of this feed at d into account: the record cites the causes of it, too, so that it knows them.
 func (f *fold) accept(d api.Position) {
 	c, ok := fact.CutAt(f, d, f.rec.Feed)
-	if !ok || c.Number <= number(f.Own(rowCut)) {
+	if !ok || c.Number <= fact.Number(f.Own(rowCut)) {
 		return
 	}
 	for _, why := range c.Causes {
@@ -265,13 +264,6 @@ func (f *fold) accept(d api.Position) {
 		}
 	}
 	f.Put(rowCut, api.Seq8(c.Number))
-}
-
-func number(b []byte, ok bool) uint64 {
-	if !ok {
-		return 0
-	}
-	return binary.BigEndian.Uint64(b)
 }
 
 // currency returns a currency of the space as the genesis has it.

@@ -1,7 +1,6 @@
 package security
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 	"unicode"
@@ -106,7 +105,7 @@ func (r *report) verify(space api.Hash) (*proof, error) {
 		return nil, fmt.Errorf("the records are of two feeds")
 	case a.Seq != b.Seq:
 		return nil, fmt.Errorf("the records stand at two places, %d and %d", a.Seq, b.Seq)
-	case bytes.Compare(a.ID[:], b.ID[:]) >= 0:
+	case a.ID.Compare(b.ID) >= 0:
 		return nil, fmt.Errorf("want two records, in ascending order of id")
 	}
 	key, err := record.ParseAuth(r.Auth)
@@ -132,7 +131,7 @@ func (r *report) prove() (*proof, error) {
 	if err != nil {
 		return nil, fmt.Errorf("second record: %w", err)
 	}
-	if bytes.Compare(a.ID[:], b.ID[:]) > 0 {
+	if a.ID.Compare(b.ID) > 0 {
 		r.A, r.B = r.B, r.A
 	}
 	return r.verify(a.Topic.Space)

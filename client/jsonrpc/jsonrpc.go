@@ -5,7 +5,8 @@
 //
 // Two things are added to the standard, both within it. A stream's items are notifications named "stream" with the request's id, sent in
 // order before its response: {"method":"stream","params":{"id":1,"item":{...}}}. The request "rpc.cancel" {"id":1} ends a request
-// of the same connection. An error's data is {"code","op","reason"}: the stable text code, what was being done, and the rule that said no.
+// of the same connection. An error's data is {"code","op","reason","refusal","receipt"}: the stable text code, what was being done, the rule
+// that said no, the name under which the node remembers that, and what was written all the same.
 //
 // The package exists because the JSON-RPC library at hand hands notifications to goroutines of their own, which loses the order of a
 // stream's items, and queues requests without a bound.
@@ -39,7 +40,7 @@ const (
 // The reserved members of params: they belong to the call and are taken out before an operation decodes its input.
 const (
 	MemberIdempotency = "_idempotency" // at most 64 characters
-	MemberWait        = "_wait"        // "local" or "final"
+	MemberWait        = "_wait"        // "local", "replicated(k)" or "final": api.Wait
 )
 
 // Codes of the standard that no api.Kind has.
@@ -109,12 +110,15 @@ type ErrorData struct {
 	Code   string      `json:"code"`             // api.Kind.Code
 	Op     string      `json:"op,omitempty"`     // what was being done, e.g. an operation's name
 	Reason *api.Reason `json:"reason,omitempty"` // when a rule said no
+
+	Refusal string       `json:"refusal,omitempty"` // for the operation refusal.explain
+	Receipt *api.Receipt `json:"receipt,omitempty"` // of a record that stands, when the level waited for was not reached
 }
 
 // ErrorOf describes err for the other side.
 func ErrorOf(err error) *Error {
 	kind := api.KindOf(err)
-	data := &ErrorData{Code: kind.Code(), Reason: api.ReasonOf(err)}
+	data := &ErrorData{Code: kind.Code(), Reason: api.ReasonOf(err), Refusal: api.RefusalOf(err), Receipt: api.ReceiptOf(err)}
 	var e *api.Error
 	if errors.As(err, &e) {
 		data.Op = e.Op
@@ -129,6 +133,7 @@ func (e *Error) Err() error {
 	switch {
 	case e.Data != nil:
 		out.Kind, out.Op, out.Reason = api.KindOfCode(e.Data.Code), e.Data.Op, e.Data.Reason
+		out.Refusal, out.Receipt = e.Data.Refusal, e.Data.Receipt
 		if out.Op != "" {
 			text = strings.TrimPrefix(text, out.Op+": ")
 		}

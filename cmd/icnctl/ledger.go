@@ -114,11 +114,7 @@ func (c *ctl) ledgerHistory() *cobra.Command {
 				if e.BalanceDelta < 0 {
 					with = e.To
 				}
-				state := "local"
-				if e.Final {
-					state = "final"
-				}
-				rows = append(rows, []string{when(e.Time), formatAmount(e.BalanceDelta, e.Scale), e.Currency, string(with), state, e.ID.String(), e.Memo})
+				rows = append(rows, []string{when(e.Time), formatAmount(e.BalanceDelta, e.Scale), e.Currency, string(with), string(e.Level), e.ID.String(), e.Memo})
 			}
 			c.table("No transfers.", "TIME AMOUNT CURRENCY WITH STATE RECORD MEMO", rows)
 			c.more(o.Cursor)

@@ -54,7 +54,7 @@ func (c *ctl) report(w io.Writer, err error) {
 		reportJSON(w, err)
 		return
 	}
-	reason := api.ReasonOf(err)
+	reason, id := api.ReasonOf(err), api.RefusalOf(err)
 	if reason == nil {
 		fmt.Fprintln(w, "icnctl:", err)
 	} else {
@@ -64,6 +64,9 @@ func (c *ctl) report(w io.Writer, err error) {
 		for _, k := range sortedKeys(reason.Inputs) {
 			fmt.Fprintf(w, "  %-7s %s\n", k, reason.Inputs[k])
 		}
+	}
+	if id != "" {
+		fmt.Fprintf(w, "  refusal %s, for icnctl explain\n", id)
 	}
 	if next := c.next(err, reason); next != "" {
 		fmt.Fprintln(w, "  next   ", next)

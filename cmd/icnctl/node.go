@@ -166,34 +166,6 @@ func flatten(prefix string, m map[string]any) []string {
 	return out
 }
 
-func (c *ctl) explainCmd() *cobra.Command {
-	return &cobra.Command{
-		Use: "explain RECORD", Short: "Say what became of a record and why", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := api.ParseHash(args[0])
-			if err != nil {
-				return err
-			}
-			return read(c, cmd, "record.explain", client.RecordExplainIn{ID: id}, func(o *client.RecordExplainOut) {
-				c.facts("record", o.Position.ID.String(), "verdict", verdict(o.Accepted, o.Held, o.Final), "kind", o.Kind, "topic", o.Topic,
-					"author", string(o.Author), "time", when(o.Time), "feed", o.Position.Feed.String(), "seq", strconv.FormatUint(o.Position.Seq, 10))
-				for _, d := range o.Deps {
-					c.facts("cites", d.ID.String())
-				}
-				if o.Reason != nil {
-					c.facts("why", o.Reason.Text, "rule", string(o.Reason.Domain)+"/"+o.Reason.Rule)
-					for _, k := range sortedKeys(o.Reason.Inputs) {
-						c.facts("  "+k, o.Reason.Inputs[k])
-					}
-					if o.Reason.Remedy != "" {
-						c.facts("next", o.Reason.Remedy)
-					}
-				}
-			})
-		},
-	}
-}
-
 func (c *ctl) stateCmd() *cobra.Command {
 	check := func(use, short, op string) *cobra.Command {
 		return &cobra.Command{

@@ -12,7 +12,7 @@ import (
 )
 
 func (c *ctl) peerCmd() *cobra.Command {
-	return group("peer", "Other nodes", c.peerList(), c.peerDial(), c.peerPing(),
+	return group("peer", "Other nodes", c.peerList(), c.peerDial(), c.peerPing(), c.peerRefusals(),
 		c.peerBan(), c.peerAct("unban NODE", "Take a ban back", "peer.unban"), c.peerCut(), c.peerAct("mend [NODE]", "End a cut and connect again; without a node, all cuts", "peer.mend"))
 }
 

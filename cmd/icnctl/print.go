@@ -156,6 +156,9 @@ func (c *ctl) receipt(r api.Receipt) {
 	if r.Final {
 		state = "final"
 	}
+	if n := len(r.Holders); n > 0 {
+		state += fmt.Sprintf(", with copies on other members' nodes: %d", n)
+	}
 	if r.Repeated {
 		state += ", from an earlier call with the same idempotency key"
 	}

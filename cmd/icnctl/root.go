@@ -28,6 +28,7 @@ type ctl struct {
 	json           bool
 	idempotency    string
 	wait           string
+	copies         int
 	timeout        time.Duration
 	passphraseFile string
 	conn           *client.Client
@@ -41,11 +42,12 @@ func (c *ctl) root() *cobra.Command {
 	f.StringVar(&c.rpc, "rpc", "", "unix:PATH of the node's socket (default icnd.sock in the data directory)")
 	f.BoolVar(&c.json, "json", false, "print what the operation answered, as JSON")
 	f.StringVar(&c.idempotency, "idempotency-key", "", "name for a write, 1 to 64 characters: repeated, it is done once")
-	f.StringVar(&c.wait, "wait", "", "how far a write must have got: local (on this node's disk, the default) or final (stated by the witnesses)")
+	f.StringVar(&c.wait, "wait", "", "how far a write must have got: local (on this node's disk, the default), replicated (on other members' nodes) or final (stated by the witnesses)")
+	f.IntVar(&c.copies, "copies", 0, "for --wait replicated: how many other members' nodes must hold it, 1 to 64 (default 1)")
 	f.DurationVar(&c.timeout, "timeout", 0, "give up after so long, such as 30s; 0 never")
 	root.AddCommand(
 		c.initCmd(), c.statusCmd(), c.versionCmd(), c.idCmd(), c.configCmd(), c.explainCmd(),
-		c.spaceCmd(), c.memberCmd(), c.feedCmd(), c.ledgerCmd(), c.trustCmd(), c.securityCmd(), c.peerCmd(), c.topicCmd(), c.stateCmd(), c.doctorCmd(), c.snapshotCmd(),
+		c.spaceCmd(), c.memberCmd(), c.feedCmd(), c.ledgerCmd(), c.trustCmd(), c.securityCmd(), c.peerCmd(), c.topicCmd(), c.stateCmd(), c.doctorCmd(), c.snapshotCmd(), c.refusalCmd(),
 	)
 	return root
 }
@@ -140,13 +142,32 @@ func (c *ctl) writeOptions() ([]client.CallOption, error) {
 	if c.idempotency != "" {
 		opts = append(opts, client.Idempotency(c.idempotency))
 	}
-	if c.wait != "" {
-		if w := api.Wait(c.wait); w != api.WaitLocal && w != api.WaitFinal {
-			return nil, api.Errorf("--wait", api.Invalid, "got %q, want %s or %s", c.wait, api.WaitLocal, api.WaitFinal)
-		}
-		opts = append(opts, client.Wait(api.Wait(c.wait)))
+	wait, err := c.level()
+	if err != nil {
+		return nil, err
+	}
+	if wait != "" {
+		opts = append(opts, client.Wait(wait))
 	}
 	return opts, nil
+}
+
+// level is what --wait and --copies say.
+func (c *ctl) level() (api.Wait, error) {
+	wait := api.Wait(c.wait)
+	if c.copies != 0 {
+		switch {
+		case c.wait != "replicated":
+			return "", api.Errorf("--copies", api.Invalid, "it says how many copies --wait replicated waits for: give both")
+		case c.copies < 1 || c.copies > api.MaxCopies:
+			return "", api.Errorf("--copies", api.Invalid, "got %d, want 1 to %d", c.copies, api.MaxCopies)
+		}
+		wait = api.WaitReplicated(c.copies)
+	}
+	if err := wait.Validate(); err != nil {
+		return "", api.Errorf("--wait", api.Invalid, "got %q, want %s, replicated or %s", c.wait, api.WaitLocal, api.WaitFinal)
+	}
+	return wait, nil
 }
 
 func call[Out any](c *ctl, cmd *cobra.Command, name string, in any, opts []client.CallOption, show func(*Out)) error {

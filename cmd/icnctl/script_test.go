@@ -85,14 +85,14 @@ func commands(n *nodes) map[string]func(*testscript.TestScript, bool, []string) 
 			}
 			ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
 		},
-		// field NAME WORD: keeps the second column of the line of the last output that begins with WORD.
+		// field NAME WORD: keeps the second column of the line of the last output that begins with WORD, of JSON without what is around it.
 		"field": func(ts *testscript.TestScript, neg bool, args []string) {
 			if neg || len(args) != 2 {
 				ts.Fatalf("usage: field NAME WORD")
 			}
 			for line := range strings.Lines(ts.ReadFile("stdout")) {
 				if f := strings.Fields(line); len(f) > 1 && f[0] == args[1] {
-					ts.Setenv(args[0], f[1])
+					ts.Setenv(args[0], strings.Trim(f[1], `",`))
 					return
 				}
 			}

@@ -57,10 +57,10 @@ func unwrap(params json.RawMessage, op *api.Operation, call *api.Call) (json.Raw
 		return nil, err
 	}
 	if given {
-		if w := api.Wait(wait); w != api.WaitLocal && w != api.WaitFinal {
-			return nil, api.Errorf(op.Name, api.Invalid, "%s: got %q, want %q or %q", jsonrpc.MemberWait, wait, api.WaitLocal, api.WaitFinal)
-		}
 		call.Wait = api.Wait(wait)
+		if err := call.Wait.Validate(); err != nil || wait == "" {
+			return nil, api.Errorf(op.Name, api.Invalid, "%s: got %q, want %q, %q or %q", jsonrpc.MemberWait, wait, api.WaitLocal, api.WaitReplicated(2), api.WaitFinal)
+		}
 	}
 	return json.Marshal(members)
 }

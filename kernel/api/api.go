@@ -15,6 +15,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -33,6 +34,9 @@ func (h Hash) Short() string { return hex.EncodeToString(h[:6]) }
 
 // IsZero reports whether h is all zeroes, which is no digest of anything.
 func (h Hash) IsZero() bool { return h == Hash{} }
+
+// Compare orders hashes by their bytes, as bytes.Compare does.
+func (h Hash) Compare(o Hash) int { return bytes.Compare(h[:], o[:]) }
 
 // MarshalText implements encoding.TextMarshaler.
 func (h Hash) MarshalText() ([]byte, error) { return []byte(h.String()), nil }

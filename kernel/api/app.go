@@ -211,24 +211,6 @@ type Signer interface {
 	Sign(message []byte) ([]byte, error)
 }
 
-// Receipt says where an appended record stands.
-type Receipt struct {
-	Position Position  `json:"position"`
-	Topic    Topic     `json:"topic"`
-	Time     Timestamp `json:"time"`
-	Final    bool      `json:"final"`
-	Repeated bool      `json:"repeated,omitempty"` // the idempotency key had been used: this is the first receipt
-}
-
-// Wait is how far a write must have got before the caller is answered.
-type Wait string
-
-// The levels; the empty Wait is WaitLocal.
-const (
-	WaitLocal Wait = "local" // committed on this node's disk
-	WaitFinal Wait = "final" // stated by the space's witnesses
-)
-
 // Commit is one record as it was committed, for reactors and subscribers.
 type Commit struct {
 	Record   *Record

@@ -81,6 +81,9 @@ type Error struct {
 	Kind   Kind    //
 	Reason *Reason // structured explanation when a rule said no
 	Err    error   // cause
+
+	Refusal string   // under which name the node that refused remembers it, see `icnctl explain`; empty when it does not
+	Receipt *Receipt // of the record that was committed all the same, when the level waited for was not reached
 }
 
 // Error returns `op: detail`; nested errors of the same operation are folded.
@@ -123,15 +126,8 @@ func Refusal(op string, r *Reason) error {
 
 // KindOf returns the kind of the outermost classified error in err's chain; context ends are Timeout and Unavailable.
 func KindOf(err error) Kind {
-	for e := err; e != nil; {
-		var x *Error
-		if !errors.As(e, &x) {
-			break
-		}
-		if x.Kind != Other {
-			return x.Kind
-		}
-		e = x.Err
+	if x := find(err, func(x *Error) bool { return x.Kind != Other }); x != nil {
+		return x.Kind
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
@@ -140,6 +136,36 @@ func KindOf(err error) Kind {
 		return Unavailable
 	}
 	return Other
+}
+
+// RefusalOf returns the name under which a node remembers the refusal in err's chain, or "".
+func RefusalOf(err error) string {
+	x := find(err, func(x *Error) bool { return x.Refusal != "" })
+	if x == nil {
+		return ""
+	}
+	return x.Refusal
+}
+
+// ReceiptOf returns the receipt in err's chain: what was written stands, although the level waited for was not reached. Nil when nothing was.
+func ReceiptOf(err error) *Receipt {
+	x := find(err, func(x *Error) bool { return x.Receipt != nil })
+	if x == nil {
+		return nil
+	}
+	return x.Receipt
+}
+
+// find returns the outermost *Error in err's chain that fits, or nil.
+func find(err error, fits func(*Error) bool) *Error {
+	var x *Error
+	for errors.As(err, &x) {
+		if fits(x) {
+			return x
+		}
+		err = x.Err
+	}
+	return nil
 }
 
 // ReasonOf returns the innermost structured reason in err's chain, or nil.

@@ -215,7 +215,7 @@ func (m *Model) mark(id api.Hash, f *feed) bool {
 		}
 	}
 	slices.SortFunc(all, func(a, b voice) int {
-		return cmp.Or(cmp.Compare(a.n.rec.Seq, b.n.rec.Seq), bytes.Compare(a.n.rec.ID[:], b.n.rec.ID[:]))
+		return cmp.Or(cmp.Compare(a.n.rec.Seq, b.n.rec.Seq), a.n.rec.ID.Compare(b.n.rec.ID))
 	})
 	var fin *node
 	for _, v := range all {
@@ -261,7 +261,7 @@ func (m *Model) cutEnd(id api.Hash, f *feed) *node {
 		}
 	}
 	slices.SortFunc(cuts, func(a, b cut) int {
-		return cmp.Or(bytes.Compare(a.by.rec.Feed[:], b.by.rec.Feed[:]), cmp.Compare(a.by.rec.Seq, b.by.rec.Seq))
+		return cmp.Or(a.by.rec.Feed.Compare(b.by.rec.Feed), cmp.Compare(a.by.rec.Seq, b.by.rec.Seq))
 	})
 	if f.fork != 0 {
 		for i, c := range cuts {

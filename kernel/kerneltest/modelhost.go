@@ -105,7 +105,7 @@ func (h *host) Dial(ctx context.Context, address string, proof []byte) error {
 func (h *host) Follows() []api.Hash {
 	h.m.mu.Lock()
 	defer h.m.mu.Unlock()
-	return slices.SortedFunc(maps.Keys(h.m.follows), func(a, b api.Hash) int { return bytes.Compare(a[:], b[:]) })
+	return slices.SortedFunc(maps.Keys(h.m.follows), api.Hash.Compare)
 }
 
 func (h *host) Heads(t api.Topic) []api.Head {
@@ -121,7 +121,7 @@ func (h *host) Heads(t api.Topic) []api.Head {
 		if a.Topic.Name != b.Topic.Name {
 			return strings.Compare(a.Topic.Name, b.Topic.Name)
 		}
-		return bytes.Compare(a.Tip.Feed[:], b.Tip.Feed[:])
+		return a.Tip.Feed.Compare(b.Tip.Feed)
 	})
 	return hs
 }

@@ -1,7 +1,6 @@
 package record
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"slices"
@@ -135,7 +134,7 @@ func (l *Log) draft(e *Event, k ControlKey) (*signedForm, error) {
 }
 
 func sorted(hs []api.Hash) []api.Hash {
-	return slices.SortedFunc(slices.Values(hs), func(a, b api.Hash) int { return bytes.Compare(a[:], b[:]) })
+	return slices.SortedFunc(slices.Values(hs), api.Hash.Compare)
 }
 
 func (l *Log) encode(device []byte) ([]byte, error) {

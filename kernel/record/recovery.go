@@ -138,7 +138,7 @@ func (r *RecoveryRequest) Complete(approvals ...[]byte) (*Log, error) {
 	for who := range byWho {
 		whos = append(whos, who)
 	}
-	slices.SortFunc(whos, func(a, b api.Hash) int { return bytes.Compare(a[:], b[:]) })
+	slices.SortFunc(whos, api.Hash.Compare)
 	s := r.signed
 	for _, who := range whos[:g.Threshold] {
 		s.Approvals = append(s.Approvals, byWho[who])

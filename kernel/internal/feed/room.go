@@ -68,6 +68,16 @@ func (r *Room[T]) Bytes() int { return r.bytes }
 // Get returns the record at p if it is in the room, or nil. It stays there.
 func (r *Room[T]) Get(p api.Position) *Waiting[T] { return r.all[p] }
 
+// Find returns the record with an id if it is in the room, or nil, by looking at all of them. It stays there.
+func (r *Room[T]) Find(id api.Hash) *Waiting[T] {
+	for p, w := range r.all {
+		if p.ID == id {
+			return w
+		}
+	}
+	return nil
+}
+
 // Needed reports whether a record of another feed waits for p. That p's own successor waits is no need: a feed cannot hurry itself.
 func (r *Room[T]) Needed(p api.Position) bool {
 	return slices.ContainsFunc(r.by[p], func(w *Waiting[T]) bool { return w.Feed != p.Feed })

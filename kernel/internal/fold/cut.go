@@ -333,7 +333,7 @@ func (s *State) cutsFinal(f *Feed, a, b Mark) error {
 		k := it.Key()
 		targets[api.Hash(k[len(k)-32:])] = true
 	}
-	for _, id := range slices.SortedFunc(maps.Keys(targets), func(a, b api.Hash) int { return bytes.Compare(a[:], b[:]) }) {
+	for _, id := range slices.SortedFunc(maps.Keys(targets), api.Hash.Compare) {
 		t, err := s.Feed(id)
 		if err != nil {
 			return err

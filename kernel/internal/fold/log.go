@@ -158,3 +158,12 @@ func (r *Reader) LastOf(t api.Topic, n int) []api.Position {
 	slices.Reverse(ps)
 	return ps
 }
+
+// Number returns the local number of a stored record: those committed before it have lower ones.
+func (r *Reader) Number(p api.Position) (uint64, bool) {
+	b, ok, err := r.r.Get(key(nsID, p.ID[:]))
+	if !r.note(err) || !ok || len(b) != 8 || !r.Stored(p) {
+		return 0, false
+	}
+	return binary.BigEndian.Uint64(b), true
+}

@@ -11,8 +11,8 @@ import (
 	"github.com/intercooperative/icn/kernel/internal/store"
 )
 
-// Reader implements api.Reader over one snapshot for one app. A store error ends an iteration early and is logged: queries have no
-// error to return, and a store that fails takes the node down through its writer.
+// Reader implements api.Reader over one snapshot for one app. Queries have no error to return: an error ends an iteration early and is logged. A read
+// that fails ends the store, whose owner is told before the reader returns, so that nobody is answered with what was left out.
 type Reader struct {
 	view
 	app  string

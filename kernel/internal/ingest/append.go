@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"errors"
 	"slices"
@@ -148,7 +147,7 @@ func (e *Engine) citeCuts(f *fold.Feed, deps []api.Position) ([]api.Position, er
 			deps[i] = c
 		}
 	}
-	slices.SortFunc(deps, func(a, b api.Position) int { return bytes.Compare(a.Feed[:], b.Feed[:]) })
+	slices.SortFunc(deps, func(a, b api.Position) int { return a.Feed.Compare(b.Feed) })
 	return deps, nil
 }
 

@@ -217,7 +217,7 @@ func (e *Engine) accept(now time.Time, first Item) error {
 func (e *Engine) one(now time.Time, it Item) (stored bool, err error) {
 	p := it.Position()
 	if !e.Follows(it.Topic.Space) {
-		e.settle(it, Refused, Foreign, api.Errorf("record.submit", api.Refused, "space %s: this node does not follow it", it.Topic.Space.Short()))
+		e.settle(it, Refused, Foreign, errForeign(it.Topic.Space))
 		return false, nil
 	}
 	has, err := e.State.Has(p)
@@ -259,13 +259,13 @@ func (e *Engine) one(now time.Time, it Item) (stored bool, err error) {
 			return false, err
 		}
 		if n >= maxBranches {
-			e.settle(it, Refused, ForkFlood, api.Errorf("record.submit", api.Refused, "the feed is forked here already; two records prove it"))
+			e.settle(it, Refused, ForkFlood, errForked(p))
 			return false, nil
 		}
 	}
 	if due, why := e.delay(now, it, f, needed); why != "" {
 		if !e.room.Add(now, it.Envelope, e.quiet(it), nil, due) {
-			e.settle(it, Refused, RoomFull, api.Errorf("record.submit", api.RateLimited, "too many records wait already; send it again after %s", due.Sub(now)))
+			e.settle(it, Refused, RoomFull, errRoomFull(due.Sub(now)))
 			return false, nil
 		}
 		e.settle(it, Deferred, why, nil)

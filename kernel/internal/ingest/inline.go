@@ -144,7 +144,7 @@ func (r *Inline) Append(_ context.Context, signer api.Signer, draft api.Draft) (
 	var slow errRate
 	if errors.As(err, &slow) {
 		r.s.e.Count(RateLimit, 1)
-		return receipt, api.Errorf("record.append", api.RateLimited, "this author's rate allows the next record in %s", slow.after)
+		return receipt, errSlow(signer.DID(), slow.after)
 	}
 	return receipt, err
 }

@@ -188,7 +188,7 @@ func (s *Service) inParallel(items []Item) []Item {
 	return slices.Concat(good...)
 }
 
-var errBadSignature = api.Errorf("record.submit", api.Refused, "the device key did not sign these bytes")
+var errBadSignature = refusal("record.submit", api.Refused, "bad-signature", "the device key did not sign these bytes", "sign the record with the key of the device that it names", nil)
 
 // IsBadSignature reports whether a result was refused because its signature does not fit: the sender, not the author, is at fault.
 func IsBadSignature(err error) bool { return errors.Is(err, errBadSignature) }
@@ -439,7 +439,7 @@ func (s *Service) Append(ctx context.Context, signer api.Signer, draft api.Draft
 		case <-s.done:
 			return api.Receipt{}, s.ended()
 		case <-ctx.Done():
-			return api.Receipt{}, api.Errorf("record.append", api.RateLimited, "this author's rate allows the next record in %s: %w", slow.after, ctx.Err())
+			return api.Receipt{}, errSlow(signer.DID(), slow.after)
 		}
 	}
 }

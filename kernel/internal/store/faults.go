@@ -11,19 +11,20 @@ import (
 // errInjected is the error of a fault that was asked for.
 var errInjected = errors.New("injected fault")
 
-// faultyFS is a file system whose writes and syncs fail as Faults say.
+// faultyFS is a file system whose writes, syncs and reads fail as Faults say.
 type faultyFS struct {
 	vfs.FS
 	mu            sync.Mutex
 	faults        Faults
 	syncs, writes int
+	reads         int
 	bytes         int64
 }
 
 func (d *faultyFS) arm(f Faults) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.faults, d.syncs, d.writes, d.bytes = f, 0, 0, 0
+	d.faults, d.syncs, d.writes, d.reads, d.bytes = f, 0, 0, 0, 0
 }
 
 func (d *faultyFS) sync() error {
@@ -50,6 +51,15 @@ func (d *faultyFS) write(n int) error {
 	return nil
 }
 
+func (d *faultyFS) read() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.reads++; d.reads == d.faults.FailRead {
+		return errInjected
+	}
+	return nil
+}
+
 func (d *faultyFS) wrap(f vfs.File, err error) (vfs.File, error) {
 	if err != nil {
 		return nil, err
@@ -67,6 +77,10 @@ func (d *faultyFS) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategor
 
 func (d *faultyFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
 	return d.wrap(d.FS.OpenReadWrite(name, c, opts...))
+}
+
+func (d *faultyFS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	return d.wrap(d.FS.Open(name, opts...))
 }
 
 func (d *faultyFS) OpenDir(name string) (vfs.File, error) { return d.wrap(d.FS.OpenDir(name)) }
@@ -89,6 +103,13 @@ func (f *faultyFile) WriteAt(p []byte, off int64) (int, error) {
 		return 0, err
 	}
 	return f.File.WriteAt(p, off)
+}
+
+func (f *faultyFile) ReadAt(p []byte, off int64) (int, error) {
+	if err := f.d.read(); err != nil {
+		return 0, err
+	}
+	return f.File.ReadAt(p, off)
 }
 
 func (f *faultyFile) Sync() error {

@@ -11,10 +11,11 @@ import (
 // iter is pebble's iterator with the store's errors.
 type iter struct {
 	*pebble.Iterator
+	failed func(error) error // is told of each error that is not nil, and returns it
 	closed bool
 }
 
-func newIter(r pebble.Reader, lower, upper []byte) (Iter, error) {
+func newIter(r pebble.Reader, lower, upper []byte, failed func(error) error) (Iter, error) {
 	if len(lower) == 0 || lower[0] == reserved {
 		lower = []byte{reserved + 1}
 	}
@@ -25,9 +26,9 @@ func newIter(r pebble.Reader, lower, upper []byte) (Iter, error) {
 	}
 	it, err := r.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
-		return nil, api.Errorf("store.iter", api.Internal, "%w", err)
+		return nil, failed(api.Errorf("store.iter", api.Internal, "%w", err))
 	}
-	return &iter{Iterator: it}, nil
+	return &iter{Iterator: it, failed: failed}, nil
 }
 
 func (i *iter) Err() error {
@@ -35,7 +36,7 @@ func (i *iter) Err() error {
 		return nil
 	}
 	if err := i.Error(); err != nil {
-		return api.Errorf("store.iter", api.Internal, "%w", err)
+		return i.failed(api.Errorf("store.iter", api.Internal, "%w", err))
 	}
 	return nil
 }
@@ -46,7 +47,7 @@ func (i *iter) Close() error {
 	}
 	i.closed = true
 	if err := i.Iterator.Close(); err != nil {
-		return api.Errorf("store.iter", api.Internal, "%w", err)
+		return i.failed(api.Errorf("store.iter", api.Internal, "%w", err))
 	}
 	return nil
 }

@@ -24,6 +24,8 @@ type Faults struct {
 	Seed uint64
 	// FailSync fails the n-th sync of a file or directory from now, counted from 1, and FailWrite the n-th write. 0 fails none.
 	FailSync, FailWrite int
+	// FailRead fails the n-th read at a place of a file from now: of a table, for the log is read from its beginning on.
+	FailRead int
 	// DiskBytes is the space left: the write that exceeds it fails with "no space left on device". 0 is no limit.
 	DiskBytes int64
 }

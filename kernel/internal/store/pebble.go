@@ -125,7 +125,16 @@ func (d *db) Get(key []byte) ([]byte, bool, error) {
 		return nil, false, err
 	}
 	defer d.leave()
-	return get(d.p, key)
+	v, ok, err := get(d.p, key)
+	return v, ok, d.readFailed(err)
+}
+
+// readFailed ends the store when a read of the engine failed: what a reader takes for missing may be there. It returns err.
+func (d *db) readFailed(err error) error {
+	if err != nil {
+		d.disk.fail(err)
+	}
+	return err
 }
 
 func (d *db) Iter(lower, upper []byte) (Iter, error) {
@@ -133,7 +142,7 @@ func (d *db) Iter(lower, upper []byte) (Iter, error) {
 		return nil, err
 	}
 	defer d.leave()
-	return newIter(d.p, lower, upper)
+	return newIter(d.p, lower, upper, d.readFailed)
 }
 
 func (d *db) Snapshot() Snapshot {
@@ -241,7 +250,8 @@ func (s *snapshot) Get(key []byte) ([]byte, bool, error) {
 		return nil, false, err
 	}
 	defer s.d.leave()
-	return get(s.p, key)
+	v, ok, err := get(s.p, key)
+	return v, ok, s.d.readFailed(err)
 }
 
 func (s *snapshot) Iter(lower, upper []byte) (Iter, error) {
@@ -249,7 +259,7 @@ func (s *snapshot) Iter(lower, upper []byte) (Iter, error) {
 		return nil, err
 	}
 	defer s.d.leave()
-	return newIter(s.p, lower, upper)
+	return newIter(s.p, lower, upper, s.d.readFailed)
 }
 
 func (s *snapshot) Close() error {

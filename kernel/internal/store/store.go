@@ -12,9 +12,10 @@
 // A batch is applied whole or not at all, also across a crash, and what is on disk after a crash is the result of the first n
 // commits for some n that covers every commit that returned nil with sync set. Readers may see a commit shortly before it is on disk.
 //
-// The first failed write or sync ends the store: from that moment nothing reaches the disk any more, as if the power had gone, and
-// every commit returns the first error. Whether the failing commit took effect shows only on the next open. Reads go on working, so
-// that a node can stop in order.
+// The first failed write, sync or read ends the store: from that moment nothing reaches the disk any more, as if the power had gone, and
+// every commit returns the first error. Whether the failing commit took effect shows only on the next open. Reads go on working as far as they
+// can, so that a node can stop in order; one that fails says so, and whoever does not look at errors is told through OnFail that rows may be missing
+// from what it reads.
 //
 // Every Store is safe for concurrent use; a Batch, an Iter and the keys and values of an Iter are not. Iterators and snapshots are
 // closed before the store is. Keys that begin with a zero byte belong to the store itself, are refused in batches and do not show in

@@ -119,18 +119,22 @@ func (b *Bars) Until(node api.DID) (time.Time, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if x, ok := b.bans[node]; ok {
-		return time.Time{}, api.Errorf("transport.gate", api.Refused, "node %s is banned: %s", node, x.reason)
+		return time.Time{}, barred("banned", "node "+string(node)+" is banned: "+x.reason, "its operator can end that with icnctl peer unban")
 	}
 	for _, who := range []api.DID{"", node} {
 		x, ok := b.cut(who)
 		switch {
 		case ok && x.until.IsZero():
-			return x.until, api.Errorf("transport.gate", api.Refused, "cut off until mended")
+			return x.until, barred("cut-off", "cut off until mended", "its operator can end that with icnctl peer mend")
 		case ok:
-			return x.until, api.Errorf("transport.gate", api.Refused, "cut off until %s", x.until.UTC().Format(time.RFC3339))
+			return x.until, barred("cut-off", "cut off until "+x.until.UTC().Format(time.RFC3339), "wait; its operator can end it earlier with icnctl peer mend")
 		}
 	}
 	return time.Time{}, nil
+}
+
+func barred(rule, text, remedy string) error {
+	return api.Refusal("transport.gate", &api.Reason{Domain: "kernel", Rule: rule, Text: text, Remedy: remedy})
 }
 
 // endBarred ends the sessions that the bars forbid now.

@@ -150,7 +150,7 @@ func (g *Greeting) Shared() []api.Hash {
 			shared = append(shared, s)
 		}
 	}
-	slices.SortFunc(shared, func(a, b api.Hash) int { return bytes.Compare(a[:], b[:]) })
+	slices.SortFunc(shared, api.Hash.Compare)
 	return slices.Compact(shared)
 }
 
