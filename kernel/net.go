@@ -304,8 +304,8 @@ func (n *network) try(fn func(now time.Time)) {
 	}
 }
 
-// committed hands commits to gossip.
-func (n *network) committed(events []ingest.Event) {
+// committed hands commits to gossip, and what has become final.
+func (n *network) committed(events []ingest.Event, finals []api.Position) {
 	items := make([]gossip.Item, 0, len(events))
 	for i := range events {
 		e := &events[i]
@@ -318,6 +318,7 @@ func (n *network) committed(events []ingest.Event) {
 			n.k.oracles.Invalidate(n.k.opt.AccessDomain)
 			n.reshare(now)
 		}
+		n.core.Final(finals)
 		n.core.Committed(now, items)
 	})
 }

@@ -13,7 +13,7 @@
 //
 // First call: New, then Follow and PeerUp; after each batch of inputs take Ready and do what it says, and call Tick every
 // Options.TickEvery. A Core belongs to one goroutine. Everything in it is bounded, by Options and by the constants of this file; only heads
-// (about 130 bytes for each feed) grow with the spaces followed. docs/protocol.md section 5 is normative for the frames.
+// (about 140 bytes for each feed) grow with the spaces followed. docs/protocol.md section 5 is normative for the frames.
 package gossip
 
 import (
@@ -37,16 +37,19 @@ type Log interface {
 	// without gaps from `from`, and whether more of them follow. It returns at least one record when it holds one; beyond that at most
 	// maxRecords and maxBytes. When it does not know at.ID, or does not hold `from`, it returns none.
 	Range(feed api.Hash, from uint64, at api.Position, maxRecords, maxBytes int) (envelopes [][]byte, more bool)
+	// Proof returns the records that make what is final of a feed final, as few as are enough, on whatever branches they lie.
+	Proof(feed api.Hash) []api.Position
 }
 
-// Head is one feed's applied tip. Feed, Seq, ID and Fork must be a function of the records held, in whatever order they came, else two nodes
+// Head is one feed's applied tip. Feed, Seq, ID, Fork and Final must be a function of the records held, in whatever order they came, else two nodes
 // that hold the same records would reconcile for ever (in vain, and no more often than Options.AntiEntropyEvery).
 type Head struct {
-	Feed api.Hash
-	Seq  uint64
-	ID   api.Hash
-	Fork uint64     // lowest forked seq, 0 for none
-	Alt  []api.Hash // two ids held at Fork: any two will do
+	Feed  api.Hash
+	Seq   uint64
+	ID    api.Hash
+	Fork  uint64     // lowest forked seq, 0 for none
+	Alt   []api.Hash // two ids held at Fork: any two will do
+	Final uint64     // highest final seq, 0 for none; of a forked feed whose Seq is not below Fork, that Seq
 }
 
 // Item is a record that the node has just committed.

@@ -65,6 +65,16 @@ func (c *Core) Committed(now time.Time, items []Item) {
 	c.fill(now)
 }
 
+// Final says how far feeds are final now, each with its highest final position. Call it before Committed with what has made them so: of a feed that
+// is not known yet, the Item says it.
+func (c *Core) Final(finals []api.Position) {
+	for _, p := range finals {
+		for _, sp := range c.spaceList {
+			sp.heads.close(p)
+		}
+	}
+}
+
 // flushPush sends what has gathered for an eager peer.
 func (c *Core) flushPush(l *link) {
 	size, from := 0, 0
