@@ -4,6 +4,7 @@ import (
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/kernel/internal/fold"
 	"github.com/intercooperative/icn/kernel/internal/gossip"
+	"github.com/intercooperative/icn/kernel/record"
 )
 
 // logView is what gossip reads of this node's records.
@@ -49,4 +50,12 @@ func (v logView) Proof(feed api.Hash) []api.Position {
 	r := v.reader()
 	defer r.Close()
 	return r.Proof(feed)
+}
+
+// Founded implements gossip.Log.
+func (v logView) Founded(space api.Hash) bool {
+	r := v.reader()
+	defer r.Close()
+	rec, verdict, ok := r.Lookup(space)
+	return ok && verdict.Accepted && record.Founds(rec)
 }

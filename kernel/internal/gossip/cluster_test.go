@@ -90,10 +90,11 @@ type toyLog struct {
 	stated  map[api.Position]api.Position // what is stated final, and by which record
 	limit   int                           // of held
 	count   int
+	open    bool // the space is founded
 }
 
 func newToyLog() *toyLog {
-	return &toyLog{feeds: map[api.Hash]*toyFeed{}, held: map[api.Hash]entry{}, from: map[api.Hash]api.DID{}, waiters: map[api.Hash][]api.Hash{}, stated: map[api.Position]api.Position{}, limit: 4096}
+	return &toyLog{feeds: map[api.Hash]*toyFeed{}, held: map[api.Hash]entry{}, from: map[api.Hash]api.DID{}, waiters: map[api.Hash][]api.Hash{}, stated: map[api.Position]api.Position{}, limit: 4096, open: true}
 }
 
 func (l *toyLog) get(p api.Position) (entry, bool) {
@@ -178,6 +179,8 @@ func (l *toyLog) Proof(feed api.Hash) []api.Position {
 	}
 	return nil
 }
+
+func (l *toyLog) Founded(api.Hash) bool { return l.open }
 
 // lacks returns what must be stored before e.
 func (l *toyLog) lacks(e entry) []api.Position {

@@ -39,6 +39,8 @@ type Log interface {
 	Range(feed api.Hash, from uint64, at api.Position, maxRecords, maxBytes int) (envelopes [][]byte, more bool)
 	// Proof returns the records that make what is final of a feed final, as few as are enough, on whatever branches they lie.
 	Proof(feed api.Hash) []api.Position
+	// Founded reports whether the record that founds a space is held and counts. It is called once when the space is followed.
+	Founded(space api.Hash) bool
 }
 
 // Head is one feed's applied tip. Feed, Seq, ID, Fork and Final must be a function of the records held, in whatever order they came, else two nodes
@@ -117,13 +119,15 @@ func New(o Options, log Log) *Core {
 	return &Core{opt: o, log: log, spaces: map[api.Hash]*space{}, peers: map[api.DID]*peer{}, seen: newSeen()}
 }
 
-// Follow starts replicating a space with the peers that share it. It loads the heads.
+// Follow starts replicating a space with the peers that share it. It loads the heads. Until the space is founded here the node takes its records and
+// gives none of them away: it cannot know yet who may have them.
 func (c *Core) Follow(id api.Hash) {
 	if c.spaces[id] != nil {
 		return
 	}
 	sp := newSpace(id)
 	sp.heads.load(c.log.Heads(id))
+	sp.founded = c.log.Founded(id)
 	c.spaces[id] = sp
 	i, _ := slices.BinarySearchFunc(c.spaceList, id, func(s *space, id api.Hash) int { return compareHash(&s.id, &id) })
 	c.spaceList = slices.Insert(c.spaceList, i, sp)
@@ -131,6 +135,19 @@ func (c *Core) Follow(id api.Hash) {
 		if _, ok := p.shared[id]; ok {
 			c.join(p, sp)
 		}
+	}
+}
+
+// Founded says that the record that founds a space has been committed and counts, and that PeerUp tells who may have the space.
+func (c *Core) Founded(now time.Time, id api.Hash) {
+	c.now = now
+	sp := c.spaces[id]
+	if sp == nil || sp.founded {
+		return
+	}
+	sp.founded = true
+	for _, l := range sp.links {
+		l.soon(now)
 	}
 }
 

@@ -31,7 +31,7 @@ func (c *Core) Committed(now time.Time, items []Item) {
 			}
 		}
 		c.landed(now, sp, it.Position)
-		if !news {
+		if !news || !sp.founded {
 			sp.fetched, sp.progress = true, now
 			continue
 		}

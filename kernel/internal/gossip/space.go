@@ -20,6 +20,7 @@ type space struct {
 	heads    heads
 	links    []*link // ascending by node
 	wants    wants
+	founded  bool      // the node can know who may have it
 	asks     int       // unsettled asks of all peers
 	fetched  bool      // something came in by asking: peers may lack it too
 	spreadAt time.Time // not before
