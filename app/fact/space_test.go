@@ -24,6 +24,7 @@ func (r told) Fact(feed api.Hash, name string, _ []byte) ([]byte, api.Position, 
 	f, ok := r.facts[feed][name]
 	return codec.MustMarshal(&f), api.Position{}, ok
 }
+
 func (r told) Has(p api.Position) bool                  { return p.Seq <= r.head && p == placed(p.Seq) }
 func (r told) Before(a, b api.Position) bool            { return a.Seq <= b.Seq }
 func (r told) Final(api.Hash) (p api.Position, ok bool) { return placed(r.final), r.final > 0 }

@@ -221,7 +221,7 @@ func TestFinalityReachesEverybody(t *testing.T) {
 					c.publishAt(other, feed, 2, p1.ID, "b")
 				}
 				w := c.publishAt(knows, witness, 2, w1.ID, "branch")
-				w = c.publishAt(knows, witness, 3, w.ID, stating(p))
+				c.publishAt(knows, witness, 3, w.ID, stating(p))
 				if lie != "no" {
 					q := c.publishAt(other, witness, 2, w1.ID, "rival")
 					c.publishAt(other, witness, 3, q.ID, "rival")
