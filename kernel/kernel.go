@@ -409,7 +409,7 @@ func (k *Kernel) committed(events []ingest.Event, finals []api.Position) {
 	k.recent.add(events)
 	k.wrongs.committed(events)
 	if k.net != nil {
-		k.net.committed(events)
+		k.net.committed(events, finals)
 	}
 	k.watchers.wake(finals)
 	if in := k.opt.Inline; in != nil && in.Committed != nil {

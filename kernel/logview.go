@@ -4,6 +4,7 @@ import (
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/kernel/internal/fold"
 	"github.com/intercooperative/icn/kernel/internal/gossip"
+	"github.com/intercooperative/icn/kernel/record"
 )
 
 // logView is what gossip reads of this node's records.
@@ -23,7 +24,7 @@ func (v logView) Heads(space api.Hash) []gossip.Head {
 }
 
 func head(a fold.Advertised) gossip.Head {
-	h := gossip.Head{Feed: a.Feed, Seq: a.Seq, ID: a.ID, Fork: a.Fork}
+	h := gossip.Head{Feed: a.Feed, Seq: a.Seq, ID: a.ID, Fork: a.Fork, Final: a.Final}
 	if a.Fork != 0 {
 		h.Alt = a.Alt[:]
 	}
@@ -42,4 +43,19 @@ func (v logView) Range(feed api.Hash, from uint64, at api.Position, maxRecords, 
 	r := v.reader()
 	defer r.Close()
 	return r.Range(feed, from, at, maxRecords, maxBytes)
+}
+
+// Proof implements gossip.Log.
+func (v logView) Proof(feed api.Hash) []api.Position {
+	r := v.reader()
+	defer r.Close()
+	return r.Proof(feed)
+}
+
+// Founded implements gossip.Log.
+func (v logView) Founded(space api.Hash) bool {
+	r := v.reader()
+	defer r.Close()
+	rec, verdict, ok := r.Lookup(space)
+	return ok && verdict.Accepted && record.Founds(rec)
 }

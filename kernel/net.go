@@ -304,20 +304,29 @@ func (n *network) try(fn func(now time.Time)) {
 	}
 }
 
-// committed hands commits to gossip.
-func (n *network) committed(events []ingest.Event) {
+// committed hands commits to gossip, and what has become final.
+func (n *network) committed(events []ingest.Event, finals []api.Position) {
 	items := make([]gossip.Item, 0, len(events))
 	for i := range events {
 		e := &events[i]
 		items = append(items, gossip.Item{Space: e.Record.Topic.Space, Position: e.Record.Position(), Head: head(e.Head), Envelope: e.Raw, From: e.From})
 	}
-	founded := slices.ContainsFunc(events, func(e ingest.Event) bool { return record.Founds(e.Record) })
+	var founded []api.Hash
+	for i := range events {
+		if e := &events[i]; e.Accepted && record.Founds(e.Record) {
+			founded = append(founded, e.Record.Topic.Space)
+		}
+	}
 	n.post(func(now time.Time) {
-		if founded {
-			// Until now this node could not know who may have the space, and everybody might.
+		if len(founded) > 0 {
+			// Until now this node could not know who may have the space, and gave it to nobody.
 			n.k.oracles.Invalidate(n.k.opt.AccessDomain)
 			n.reshare(now)
 		}
+		for _, space := range founded {
+			n.core.Founded(now, space)
+		}
+		n.core.Final(finals)
 		n.core.Committed(now, items)
 	})
 }

@@ -96,21 +96,40 @@ func (s *Space) Locked(witness, feed api.Hash) (Final, bool) {
 	return decode[Final](b, ok)
 }
 
-// Final returns how far feed is final by what the witnesses have stated, and the position to cite for that: the furthest that one of them has
-// stated and this node holds. Views gives the other half of the citation.
+// Final returns how far feed is final by what the witnesses have stated, and the position to cite for that: the furthest that is named by one of
+// those who are needed for it. Views gives the other half of the citation. What one has stated and enough have not locked counts as not said,
+// so that a liar cannot make others stand on what may never become final.
 func (s *Space) Final(feed api.Hash) (f Final, cite api.Position, ok bool) {
 	var said []Final
 	for _, w := range s.finality {
-		f, ok := s.Stated(w, feed)
-		if p := f.Position(feed); ok && s.r.Has(p) {
+		if f, ok := s.Stated(w, feed); ok && s.r.Has(f.Position(feed)) && s.certified(feed, f) {
 			said = append(said, f)
-			if p.Seq > cite.Seq {
-				cite = p
-			}
 		}
 	}
-	f, ok = Supported(said)
-	return f, cite, ok
+	if f, ok = Supported(said); !ok {
+		return f, cite, false
+	}
+	for _, o := range said {
+		if o.Support() == f.Support() && o.Seq > cite.Seq {
+			cite = o.Position(feed)
+		}
+	}
+	return f, cite, true
+}
+
+// certified reports whether a stated position is final already, or locked by enough witnesses, as it must be before an honest one states it.
+func (s *Space) certified(feed api.Hash, f Final) bool {
+	p := f.Position(feed)
+	if m, ok := s.r.Final(feed); f.Need == 1 || ok && s.r.Before(p, m) {
+		return true
+	}
+	n := 0
+	for _, w := range s.finality {
+		if l, ok := s.Locked(w, feed); ok && l.Support() == f.Support() && s.r.Before(p, l.Position(feed)) {
+			n++
+		}
+	}
+	return f.Need > 0 && n >= int(f.Need)
 }
 
 // Views returns where the witnesses' feeds stand, to cite beside positions that are final by them.

@@ -44,7 +44,7 @@ var (
 	_ api.Applier = (*App)(nil)
 	_ api.Reactor = (*App)(nil)
 	_ api.Starter = (*App)(nil)
-	_ api.Runner  = (*App)(nil)
+	_ api.Ticker  = (*App)(nil)
 	_ fact.Cutter = (*App)(nil)
 )
 
@@ -64,7 +64,7 @@ func (*App) Info() api.AppInfo {
 // Watch implements api.Reactor: everything may become final.
 func (*App) Watch() []string { return []string{"*"} }
 
-// Start implements api.Starter: it finds what was committed before a crash and not stated.
+// Start implements api.Starter: it finds what was committed before a crash and not stated or answered.
 func (a *App) Start(_ context.Context, host api.Host) error {
 	a.mu.Lock()
 	a.host = host
@@ -73,13 +73,8 @@ func (a *App) Start(_ context.Context, host api.Host) error {
 	r := host.Read()
 	defer r.Close()
 	for _, id := range host.Follows() {
-		if s, ok := fact.Open(r, id); !ok || !isWitness(s, host.Self()) {
-			continue
-		}
-		for _, h := range host.Heads(api.Topic{Space: id}) {
-			if fin, _ := r.Final(h.Tip.Feed); h.Topic.Name != fact.FinalityTopic && fin.Seq < h.Tip.Seq {
-				a.note(id, h.Tip.Feed)
-			}
+		if s, ok := fact.Open(r, id); ok {
+			a.resume(host, r, s)
 		}
 	}
 	return nil
@@ -158,6 +153,8 @@ func (a *App) Serve(ctx context.Context, host api.Host) error {
 	defer a.setServing(false)
 	pause := time.NewTimer(0)
 	defer pause.Stop()
+	look := time.NewTicker(dueEvery)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -174,10 +171,15 @@ func (a *App) Serve(ctx context.Context, host api.Host) error {
 			return err
 		}
 		pause.Reset(interval * time.Duration(min(feeds, many)) / many)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-a.kick:
+		for waits := true; waits; {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-a.kick:
+				waits = false
+			case <-look.C:
+				waits = !a.noteDue(host.Now())
+			}
 		}
 	}
 }

@@ -30,6 +30,7 @@ type desk struct {
 	open   map[api.Hash][]queued // by feed, the records that are applied and not locked, oldest first
 	locked map[api.Hash]item     // own locks, as far as this desk has looked
 	cuts   map[api.Hash]bool     // feeds with a cut that is not final yet
+	due    time.Time             // when the first of open that is dated ahead becomes due, zero for never
 }
 
 type queued struct {
@@ -229,6 +230,7 @@ func (d *desk) lock(v *view, feeds []api.Hash) []item {
 			delete(d.open, feed)
 		}
 	}
+	d.due = d.nextDue(v.now)
 	return locks
 }
 

@@ -33,7 +33,7 @@ func (o *oracle) Evaluate(q api.Request) api.Decision {
 	defer r.Close()
 	s, ok := fact.Open(r, q.Topic.Space)
 	if !ok {
-		return api.Allowed(api.ConstraintSet{}) // nothing to protect here yet
+		return api.Allowed(api.ConstraintSet{}) // to bring its records, who else could; the kernel gives none away before the space is founded here
 	}
 	if belongs(s, q.Actor) || q.Action == "write" && q.Topic.Name == fact.JoinTopic {
 		return api.Allowed(api.ConstraintSet{})

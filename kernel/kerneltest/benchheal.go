@@ -183,6 +183,12 @@ func (n *healNode) Has(p api.Position) bool {
 	return p.Seq > 0 && p.Seq <= n.tips[p.Feed] && p.ID == healID(p.Feed, p.Seq)
 }
 
+// Proof implements gossip.Log: nothing is final here.
+func (n *healNode) Proof(api.Hash) []api.Position { return nil }
+
+// Founded implements gossip.Log.
+func (n *healNode) Founded(api.Hash) bool { return true }
+
 // Range implements gossip.Log.
 func (n *healNode) Range(feed api.Hash, from uint64, at api.Position, maxRecords, maxBytes int) ([][]byte, bool) {
 	end := min(at.Seq, n.tips[feed])

@@ -334,13 +334,14 @@ func (r *Reader) Heads(t api.Topic) []api.Head {
 type Advertised struct {
 	Feed api.Hash
 	Mark
-	Fork uint64
-	Alt  [2]api.Hash
+	Fork  uint64
+	Alt   [2]api.Hash
+	Final uint64 // seq of the highest final position, 0 for none
 }
 
 func (v *view) advertise(f *Feed) (Advertised, error) {
 	m, err := v.activeMark(f)
-	return Advertised{Feed: f.ID, Mark: m, Fork: f.Fork, Alt: f.Alt}, err
+	return Advertised{Feed: f.ID, Mark: m, Fork: f.Fork, Alt: f.Alt, Final: f.Final.Seq}, err
 }
 
 // Advertise lists what to advertise of a space, feed by feed.

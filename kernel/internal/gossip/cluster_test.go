@@ -28,10 +28,24 @@ type toy struct {
 }
 
 type entry struct {
-	pos  api.Position
-	prev api.Hash
-	deps []api.Position
-	env  []byte
+	pos    api.Position
+	prev   api.Hash
+	deps   []api.Position
+	env    []byte
+	states api.Position // what it states final, zero for nothing
+}
+
+// stating is the body of a record that states p final, on its own word.
+func stating(p api.Position) string { return fmt.Sprintf("final %s %d %s", p.Feed, p.Seq, p.ID) }
+
+func stated(body []byte) (p api.Position) {
+	var feed, id string
+	if n, _ := fmt.Sscanf(string(body), "final %s %d %s", &feed, &p.Seq, &id); n < 3 {
+		return api.Position{}
+	}
+	p.Feed, _ = api.ParseHash(feed)
+	p.ID, _ = api.ParseHash(id)
+	return p
 }
 
 func makeEntry(feed api.Hash, seq uint64, prev api.Hash, deps []api.Position, body string) entry {
@@ -40,7 +54,7 @@ func makeEntry(feed api.Hash, seq uint64, prev api.Hash, deps []api.Position, bo
 		t.Deps = append(t.Deps, wire.FromPosition(d))
 	}
 	env := codec.MustMarshal(&t)
-	return entry{api.Position{Feed: feed, Seq: seq, ID: sha256.Sum256(env)}, prev, deps, env}
+	return entry{api.Position{Feed: feed, Seq: seq, ID: sha256.Sum256(env)}, prev, deps, env, stated(t.Body)}
 }
 
 func readEntry(env []byte) (entry, bool) {
@@ -48,7 +62,7 @@ func readEntry(env []byte) (entry, bool) {
 	if codec.Unmarshal(env, &t) != nil || len(t.Feed) != 32 || len(t.Prev) != 32 || t.Seq == 0 {
 		return entry{}, false
 	}
-	e := entry{api.Position{Feed: api.Hash(t.Feed), Seq: t.Seq, ID: sha256.Sum256(env)}, api.Hash(t.Prev), nil, env}
+	e := entry{api.Position{Feed: api.Hash(t.Feed), Seq: t.Seq, ID: sha256.Sum256(env)}, api.Hash(t.Prev), nil, env, stated(t.Body)}
 	for _, d := range t.Deps {
 		e.deps = append(e.deps, d.API())
 	}
@@ -61,6 +75,8 @@ type toyFeed struct {
 	at    map[uint64][]entry // in order of arrival
 	tip   api.Position
 	fork  uint64
+	final api.Position // the highest that is stored and stated final
+	proof api.Position // by this record
 }
 
 // toyLog is ingest and store reduced to chains, deps and forks. It follows the same rules: a record is stored after its predecessor and its
@@ -71,12 +87,14 @@ type toyLog struct {
 	order   []api.Hash              // of held, oldest first
 	waiters map[api.Hash][]api.Hash // held records by what they wait for
 	from    map[api.Hash]api.DID
-	limit   int // of held
+	stated  map[api.Position]api.Position // what is stated final, and by which record
+	limit   int                           // of held
 	count   int
+	open    bool // the space is founded
 }
 
 func newToyLog() *toyLog {
-	return &toyLog{feeds: map[api.Hash]*toyFeed{}, held: map[api.Hash]entry{}, from: map[api.Hash]api.DID{}, waiters: map[api.Hash][]api.Hash{}, limit: 4096}
+	return &toyLog{feeds: map[api.Hash]*toyFeed{}, held: map[api.Hash]entry{}, from: map[api.Hash]api.DID{}, waiters: map[api.Hash][]api.Hash{}, stated: map[api.Position]api.Position{}, limit: 4096, open: true}
 }
 
 func (l *toyLog) get(p api.Position) (entry, bool) {
@@ -104,7 +122,7 @@ func (l *toyLog) Heads(space api.Hash) []gossip.Head {
 
 func (l *toyLog) head(feed api.Hash) gossip.Head {
 	f := l.feeds[feed]
-	h := gossip.Head{Feed: feed, Seq: f.tip.Seq, ID: f.tip.ID}
+	h := gossip.Head{Feed: feed, Seq: f.tip.Seq, ID: f.tip.ID, Final: f.final.Seq}
 	if f.fork != 0 {
 		h.Fork, h.Seq, h.ID = f.fork, f.fork-1, api.Hash{}
 		if h.Seq > 0 {
@@ -112,6 +130,9 @@ func (l *toyLog) head(feed api.Hash) gossip.Head {
 		}
 		for _, e := range f.at[f.fork][:2] {
 			h.Alt = append(h.Alt, e.pos.ID)
+		}
+		if f.final.Seq >= f.fork {
+			h.Seq, h.ID = f.final.Seq, f.final.ID
 		}
 	}
 	return h
@@ -151,6 +172,15 @@ func (l *toyLog) Range(feed api.Hash, from uint64, at api.Position, maxRecords, 
 	}
 	return out, false
 }
+
+func (l *toyLog) Proof(feed api.Hash) []api.Position {
+	if f := l.feeds[feed]; f != nil && f.proof.Seq != 0 {
+		return []api.Position{f.proof}
+	}
+	return nil
+}
+
+func (l *toyLog) Founded(api.Hash) bool { return l.open }
 
 // lacks returns what must be stored before e.
 func (l *toyLog) lacks(e entry) []api.Position {
@@ -212,6 +242,14 @@ func (l *toyLog) store(space api.Hash, e entry, from api.DID) gossip.Item {
 	if e.prev == f.tip.ID || e.pos.Seq == 1 && f.tip.Seq == 0 {
 		f.tip = e.pos
 	}
+	if !e.states.IsZero() {
+		l.stated[e.states] = e.pos
+	}
+	for p, by := range l.stated {
+		if f := l.feeds[p.Feed]; f != nil && l.Has(p) && p.Seq > f.final.Seq {
+			f.final, f.proof = p, by
+		}
+	}
 	return gossip.Item{Space: space, Position: e.pos, Head: l.head(e.pos.Feed), Envelope: e.env, From: from}
 }
 
@@ -244,7 +282,7 @@ func (l *toyLog) state() string {
 	var lines []string
 	for feed := range l.feeds {
 		h := l.head(feed)
-		lines = append(lines, fmt.Sprintf("%s %d %s %d", feed, h.Seq, h.ID, h.Fork))
+		lines = append(lines, fmt.Sprintf("%s %d %s %d %d", feed, h.Seq, h.ID, h.Fork, h.Final))
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
@@ -452,7 +490,7 @@ func (c *cluster) deliver(x *node, d gossip.Delivery) {
 		items = append(items, x.log.apply(d.Space, e, d.From)...)
 	}
 	if len(items) > 0 {
-		x.core.Committed(c.now, items)
+		c.commit(x, items)
 	}
 	x.missing = x.missing || len(x.log.held) > 0
 }
@@ -468,9 +506,22 @@ func (c *cluster) publish(x *node, feed api.Hash, body string, deps ...api.Posit
 
 func (c *cluster) publishAt(x *node, feed api.Hash, seq uint64, prev api.Hash, body string, deps ...api.Position) api.Position {
 	e := makeEntry(feed, seq, prev, deps, body)
-	x.core.Committed(c.now, x.log.apply(testSpace, e, ""))
+	c.commit(x, x.log.apply(testSpace, e, ""))
 	c.drain(x)
 	return e.pos
+}
+
+// commit tells a node's core what its log has taken and what is final by it.
+func (c *cluster) commit(x *node, items []gossip.Item) {
+	for _, f := range x.log.feeds {
+		if f.final.Seq > 0 {
+			x.core.Final([]api.Position{f.final})
+		}
+	}
+	for i := range items {
+		items[i].Head = x.log.head(items[i].Position.Feed) // after the whole commit
+	}
+	x.core.Committed(c.now, items)
 }
 
 // run lets time pass.

@@ -13,7 +13,7 @@
 //
 // First call: New, then Follow and PeerUp; after each batch of inputs take Ready and do what it says, and call Tick every
 // Options.TickEvery. A Core belongs to one goroutine. Everything in it is bounded, by Options and by the constants of this file; only heads
-// (about 130 bytes for each feed) grow with the spaces followed. docs/protocol.md section 5 is normative for the frames.
+// (about 140 bytes for each feed) grow with the spaces followed. docs/protocol.md section 5 is normative for the frames.
 package gossip
 
 import (
@@ -37,16 +37,21 @@ type Log interface {
 	// without gaps from `from`, and whether more of them follow. It returns at least one record when it holds one; beyond that at most
 	// maxRecords and maxBytes. When it does not know at.ID, or does not hold `from`, it returns none.
 	Range(feed api.Hash, from uint64, at api.Position, maxRecords, maxBytes int) (envelopes [][]byte, more bool)
+	// Proof returns the records that make what is final of a feed final, as few as are enough, on whatever branches they lie.
+	Proof(feed api.Hash) []api.Position
+	// Founded reports whether the record that founds a space is held and counts. It is called once when the space is followed.
+	Founded(space api.Hash) bool
 }
 
-// Head is one feed's applied tip. Feed, Seq, ID and Fork must be a function of the records held, in whatever order they came, else two nodes
+// Head is one feed's applied tip. Feed, Seq, ID, Fork and Final must be a function of the records held, in whatever order they came, else two nodes
 // that hold the same records would reconcile for ever (in vain, and no more often than Options.AntiEntropyEvery).
 type Head struct {
-	Feed api.Hash
-	Seq  uint64
-	ID   api.Hash
-	Fork uint64     // lowest forked seq, 0 for none
-	Alt  []api.Hash // two ids held at Fork: any two will do
+	Feed  api.Hash
+	Seq   uint64
+	ID    api.Hash
+	Fork  uint64     // lowest forked seq, 0 for none
+	Alt   []api.Hash // two ids held at Fork: any two will do
+	Final uint64     // highest final seq, 0 for none; of a forked feed whose Seq is not below Fork, that Seq
 }
 
 // Item is a record that the node has just committed.
@@ -114,13 +119,15 @@ func New(o Options, log Log) *Core {
 	return &Core{opt: o, log: log, spaces: map[api.Hash]*space{}, peers: map[api.DID]*peer{}, seen: newSeen()}
 }
 
-// Follow starts replicating a space with the peers that share it. It loads the heads.
+// Follow starts replicating a space with the peers that share it. It loads the heads. Until the space is founded here the node takes its records and
+// gives none of them away: it cannot know yet who may have them.
 func (c *Core) Follow(id api.Hash) {
 	if c.spaces[id] != nil {
 		return
 	}
 	sp := newSpace(id)
 	sp.heads.load(c.log.Heads(id))
+	sp.founded = c.log.Founded(id)
 	c.spaces[id] = sp
 	i, _ := slices.BinarySearchFunc(c.spaceList, id, func(s *space, id api.Hash) int { return compareHash(&s.id, &id) })
 	c.spaceList = slices.Insert(c.spaceList, i, sp)
@@ -128,6 +135,19 @@ func (c *Core) Follow(id api.Hash) {
 		if _, ok := p.shared[id]; ok {
 			c.join(p, sp)
 		}
+	}
+}
+
+// Founded says that the record that founds a space has been committed and counts, and that PeerUp tells who may have the space.
+func (c *Core) Founded(now time.Time, id api.Hash) {
+	c.now = now
+	sp := c.spaces[id]
+	if sp == nil || sp.founded {
+		return
+	}
+	sp.founded = true
+	for _, l := range sp.links {
+		l.soon(now)
 	}
 }
 

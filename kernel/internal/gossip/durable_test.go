@@ -18,7 +18,9 @@ type ahead struct {
 func (l *ahead) Heads(api.Hash) []gossip.Head {
 	return []gossip.Head{{Feed: l.feed, Seq: 3, ID: api.Hash{3}}}
 }
-func (*ahead) Has(api.Position) bool { return true }
+func (*ahead) Has(api.Position) bool         { return true }
+func (*ahead) Proof(api.Hash) []api.Position { return nil }
+func (*ahead) Founded(api.Hash) bool         { return true }
 func (l *ahead) Range(_ api.Hash, _ uint64, at api.Position, _, _ int) ([][]byte, bool) {
 	l.asked = append(l.asked, at)
 	return nil, false

@@ -71,10 +71,11 @@ func TestMarkCoversTheHead(t *testing.T) {
 	base := Head{Feed: hashOf(1), Seq: 2, ID: hashOf(3)}
 	marks := map[api.Hash]string{newHead(&base).mark: "base"}
 	for name, change := range map[string]func(*Head){
-		"feed": func(h *Head) { h.Feed[31]++ },
-		"seq":  func(h *Head) { h.Seq++ },
-		"id":   func(h *Head) { h.ID[31]++ },
-		"fork": func(h *Head) { h.Fork = 3; h.Alt = []api.Hash{{1}, {2}} },
+		"feed":  func(h *Head) { h.Feed[31]++ },
+		"seq":   func(h *Head) { h.Seq++ },
+		"id":    func(h *Head) { h.ID[31]++ },
+		"final": func(h *Head) { h.Final++ },
+		"fork":  func(h *Head) { h.Fork = 3; h.Alt = []api.Hash{{1}, {2}} },
 		"place of the fork": func(h *Head) {
 			h.Fork = 4
 			h.Alt = []api.Hash{{1}, {2}}

@@ -125,6 +125,34 @@ func TestServingIsBoundedAndFair(t *testing.T) {
 	}
 }
 
+// TestGivesNothingAwayBeforeTheFounding: who has not got the record that founds a space cannot know who may have its records. It takes them, from whom
+// it may, and gives none away, neither asked nor by itself; once the space is founded it does.
+func TestGivesNothingAwayBeforeTheFounding(t *testing.T) {
+	c := newCluster(t, 2, gossip.Options{})
+	joiner, outsider := c.nodes[0], c.nodes[1]
+	joiner.log.open = false
+	c.restart(joiner)
+	c.mesh()
+	for i := range 3 {
+		c.publish(joiner, feedOf("early"), fmt.Sprint(i))
+	}
+	got := c.publish(outsider, feedOf("late"), "x")
+	c.run(time.Minute)
+	if n := outsider.log.count; n != 1 {
+		t.Errorf("a node that the space is not founded on has given away %d records", n-1)
+	}
+	if c.frames["Push"] > 1 || c.frames["Have"] > 0 {
+		t.Errorf("it has pushed or announced something: %v", c.frames)
+	}
+	if !joiner.log.Has(got) {
+		t.Error("it has not got what was pushed to it")
+	}
+	joiner.core.Founded(c.now, testSpace)
+	if !c.settle(time.Minute) {
+		t.Errorf("founded, and not equal:\n%s", c.describe())
+	}
+}
+
 // A space's peers get the feeds of that space only.
 func TestFeedsOfOtherSpacesAreNotServed(t *testing.T) {
 	c, x := alone(t, gossip.Options{}, 1, 1)

@@ -18,6 +18,7 @@ const (
 	maxClaims     = 4                      // peers remembered as having the tip of a feed
 	maxOffer      = 2 * wire.MaxHeads      // heads told in one reconciliation; the rest are found in the next
 	maxDirect     = 256                    // heads sketched without buckets first: their prints are smaller than the sums of the buckets
+	maxProofs     = 32                     // feeds looked up in one reconciliation for what makes them final
 	maxBucket     = 1024                   // heads sketched in one bucket; larger ones are divided
 	saltedEvery   = 16                     // each such digest to a peer is salted, so that sets built to collide are found out
 	newsFor       = 5 * time.Second        // how long what came by push is pushed on

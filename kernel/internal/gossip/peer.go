@@ -41,7 +41,8 @@ type link struct {
 	salted    time.Time // last salted digest served
 	offer     []offer   // heads it seems to lack, until it answered a Probe
 	offered   time.Time
-	spent     int // see spend
+	proved    time.Time // last told what makes something final
+	spent     int       // see spend
 	spentAt   time.Time
 }
 

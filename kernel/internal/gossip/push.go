@@ -31,7 +31,7 @@ func (c *Core) Committed(now time.Time, items []Item) {
 			}
 		}
 		c.landed(now, sp, it.Position)
-		if !news {
+		if !news || !sp.founded {
 			sp.fetched, sp.progress = true, now
 			continue
 		}
@@ -63,6 +63,16 @@ func (c *Core) Committed(now time.Time, items []Item) {
 		}
 	}
 	c.fill(now)
+}
+
+// Final says how far feeds are final now, each with its highest final position. Call it before Committed with what has made them so: of a feed that
+// is not known yet, the Item says it.
+func (c *Core) Final(finals []api.Position) {
+	for _, p := range finals {
+		for _, sp := range c.spaceList {
+			sp.heads.close(p)
+		}
+	}
 }
 
 // flushPush sends what has gathered for an eager peer.

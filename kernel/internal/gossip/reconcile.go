@@ -257,6 +257,7 @@ func (c *Core) headsFrom(now time.Time, l *link, f *wire.Heads) {
 	for i := range f.Heads {
 		found[api.Hash(f.Heads[i].Feed)] = c.compare(now, l, &f.Heads[i])
 	}
+	c.prove(now, l, f.Heads)
 	for i := range l.offer {
 		l.offer[i].id = l.offer[i].id || found[l.offer[i].feed] == beside
 	}
@@ -278,7 +279,7 @@ type standing uint8
 
 const (
 	behind standing = iota // or unknown
-	beside                 // as far, and not the same
+	beside                 // as far, and not the same or not known to be
 	ahead                  // has all that we have
 )
 
@@ -325,6 +326,8 @@ func (c *Core) compare(now time.Time, l *link, w *wire.Head) standing {
 	}
 	proved := forked == 0 || w.Fork != 0 && w.Fork <= forked
 	switch {
+	case forked != 0 && w.Fork == forked:
+		return beside // as far as this shows: each side has to see how far the feed stands on the other
 	case mine == nil || proved && (w.Seq > seq || w.Seq == seq && tip.ID == mine.id):
 		return ahead
 	case w.Seq >= seq:

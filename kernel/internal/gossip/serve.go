@@ -86,5 +86,6 @@ func (c *Core) answer(j *job) (f *wire.Records, cost int) {
 	return f, cost
 }
 
-// servable reports whether a feed may be asked for in a space. Feeds of other spaces may not: the asker need not have access to those.
-func (sp *space) servable(feed api.Hash) bool { return sp.heads.get(feed) != nil }
+// servable reports whether a feed may be asked for in a space. Feeds of other spaces may not, nor those of one that is not founded here: the
+// asker need not have access to them.
+func (sp *space) servable(feed api.Hash) bool { return sp.founded && sp.heads.get(feed) != nil }

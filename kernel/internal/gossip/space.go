@@ -20,6 +20,7 @@ type space struct {
 	heads    heads
 	links    []*link // ascending by node
 	wants    wants
+	founded  bool      // the node can know who may have it
 	asks     int       // unsettled asks of all peers
 	fetched  bool      // something came in by asking: peers may lack it too
 	spreadAt time.Time // not before
@@ -44,10 +45,10 @@ func (sp *space) eager() int {
 func compareHash(a, b *api.Hash) int { return bytes.Compare(a[:], b[:]) }
 
 // head is a Head with its mark: the hash of what two nodes that know the same of the feed agree on. That a feed is forked, and from where on, is
-// part of it; which two records prove it is not, else whoever signs three for one place would keep everybody reconciling for ever.
+// part of it, and how far it is final; which two records prove it is not, else whoever signs three for one place would keep everybody reconciling for ever.
 type head struct {
 	feed, id, mark api.Hash
-	seq            uint64
+	seq, final     uint64
 	fork           *fork
 }
 
@@ -57,20 +58,28 @@ type fork struct {
 }
 
 func newHead(h *Head) head {
-	x := head{feed: h.Feed, id: h.ID, seq: h.Seq}
+	x := head{feed: h.Feed, id: h.ID, seq: h.Seq, final: h.Final}
 	if h.Fork != 0 {
 		x.fork = &fork{seq: h.Fork, alt: slices.Clone(h.Alt)}
 	}
-	b := make([]byte, 0, 96)
-	b = append(b, "icn-head"...)
-	b = append(b, x.feed[:]...)
-	b = binary.BigEndian.AppendUint64(b, x.seq)
-	b = append(b, x.id[:]...)
-	if x.fork != nil {
-		b = binary.BigEndian.AppendUint64(b, x.fork.seq)
-	}
-	x.mark = sha256.Sum256(b)
+	x.remark()
 	return x
+}
+
+// remark computes the mark.
+func (h *head) remark() {
+	b := make([]byte, 0, 101)
+	b = append(b, "icn-head"...)
+	b = append(b, h.feed[:]...)
+	b = binary.BigEndian.AppendUint64(b, h.seq)
+	b = append(b, h.id[:]...)
+	if h.fork != nil {
+		b = binary.BigEndian.AppendUint64(b, h.fork.seq)
+	}
+	if h.final != 0 {
+		b = binary.BigEndian.AppendUint64(append(b, "final"...), h.final)
+	}
+	h.mark = sha256.Sum256(b)
 }
 
 // wire returns the form that is sent, with the id if it is of use. It shares nothing with the table.
@@ -174,6 +183,20 @@ func (t *heads) set(h *Head) {
 		(*s)[i] = x
 	}
 	t.sum.add(&x.mark)
+}
+
+// close records how far a feed is final; of a forked one so much stands. A feed without a head has nothing final.
+func (t *heads) close(p api.Position) {
+	h := t.get(p.Feed)
+	if h == nil || h.final == p.Seq {
+		return
+	}
+	t.sum.sub(&h.mark)
+	if h.final = p.Seq; h.fork != nil && p.Seq >= h.fork.seq {
+		h.seq, h.id = p.Seq, p.ID
+	}
+	h.remark()
+	t.sum.add(&h.mark)
 }
 
 // under iterates over the heads of the feeds that start with prefix, ascending.

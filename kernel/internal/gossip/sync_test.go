@@ -199,6 +199,56 @@ func TestForksReachEverybody(t *testing.T) {
 	}
 }
 
+// TestFinalityReachesEverybody: what is final on one node becomes so on all, though the feed is forked, and though the statement lies beyond a fork of
+// the feed that made it, where no head shows it.
+func TestFinalityReachesEverybody(t *testing.T) {
+	for _, forked := range []bool{false, true} {
+		for _, lie := range []string{"no", "known", "unknown"} {
+			t.Run(fmt.Sprintf("forked %t, the witness's fork %s", forked, lie), func(t *testing.T) {
+				c := newCluster(t, 3, gossip.Options{})
+				knows, other := c.nodes[0], c.nodes[1]
+				feed, witness := feedOf("payments"), feedOf("witness")
+				var p1, w1 api.Position
+				for _, x := range c.nodes {
+					p1 = c.publishAt(x, feed, 1, api.Hash{}, "1")
+					w1 = c.publishAt(x, witness, 1, api.Hash{}, "1")
+				}
+				p := p1
+				for i := range 3 {
+					p = c.publishAt(knows, feed, p.Seq+1, p.ID, fmt.Sprint("a", i))
+				}
+				if forked {
+					c.publishAt(other, feed, 2, p1.ID, "b")
+				}
+				w := c.publishAt(knows, witness, 2, w1.ID, "branch")
+				c.publishAt(knows, witness, 3, w.ID, stating(p))
+				if lie != "no" {
+					q := c.publishAt(other, witness, 2, w1.ID, "rival")
+					c.publishAt(other, witness, 3, q.ID, "rival")
+					if lie == "known" {
+						c.publishAt(knows, witness, 2, w1.ID, "rival")
+					}
+				}
+				c.mesh()
+				if !c.settle(time.Minute) {
+					t.Fatalf("not equal:\n%s", c.describe())
+				}
+				for _, x := range c.nodes {
+					if h := x.log.head(feed); h.Final != p.Seq || h.ID != p.ID {
+						t.Errorf("%s: final to %d, head %d; want 4", x.did, h.Final, h.Seq)
+					}
+				}
+				c.run(time.Minute)
+				clear(c.frames)
+				c.run(time.Minute)
+				if c.frames["Sketch"]+c.frames["Have"] > 0 {
+					t.Errorf("nodes that know the same keep reconciling: %v", c.frames)
+				}
+			})
+		}
+	}
+}
+
 // The same seed gives the same bytes at the same times.
 func TestDeterminism(t *testing.T) {
 	run := func(seed uint64) string {

@@ -21,8 +21,8 @@ import (
 )
 
 // toy is an app whose every effect shows in the digest: amounts add up per feed, what was cited is remembered, odd ones are void, and records
-// of topic "say" state positions final.
-type toy struct{}
+// of topic "say" state positions final, on the word of so many feeds, 0 for one.
+type toy struct{ need uint16 }
 
 func (toy) Info() api.AppInfo {
 	return api.AppInfo{Name: "toy", Topics: []api.TopicSpec{
@@ -32,7 +32,7 @@ func (toy) Info() api.AppInfo {
 	}}
 }
 
-func (toy) Apply(tx api.Tx, r *api.Record) api.Outcome {
+func (t toy) Apply(tx api.Tx, r *api.Record) api.Outcome {
 	switch r.Kind {
 	case "found":
 		tx.Publish("founder", []byte("did"), []byte(r.Author))
@@ -44,7 +44,7 @@ func (toy) Apply(tx api.Tx, r *api.Record) api.Outcome {
 		}
 		for _, it := range items {
 			p := api.Position{Feed: api.Hash(it.Feed), Seq: it.Seq, ID: api.Hash(it.ID)}
-			tx.Final(p, api.Alone)
+			tx.Final(p, api.Support{Need: max(1, t.need)})
 			tx.Publish("final", p.Feed[:], api.Seq8(p.Seq))
 		}
 		return api.Accepted
@@ -127,6 +127,7 @@ type node struct {
 	e     *ingest.Engine
 	now   time.Time
 	why   map[ingest.Why]int
+	need  uint16 // of toy
 }
 
 func newNode(t testing.TB) *node {
@@ -139,7 +140,7 @@ func newNode(t testing.TB) *node {
 func (n *node) open(t testing.TB) {
 	t.Helper()
 	var err error
-	if n.apps, err = fold.NewApps([]api.App{toy{}}); err != nil {
+	if n.apps, err = fold.NewApps([]api.App{toy{n.need}}); err != nil {
 		t.Fatal(err)
 	}
 	if n.state, err = fold.Open(n.st, n.apps, slog.New(slog.DiscardHandler)); err != nil {
