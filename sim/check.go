@@ -14,7 +14,7 @@ import (
 // more than the highest limit that was ever granted to him.
 type books struct {
 	w    *World
-	seen map[*kerneltest.Node]uint64 // how many records a node held when it was last looked at
+	seen map[*kerneltest.Node]uint64 // the node's turns when it was last looked at
 }
 
 func (w *World) books() books { return books{w, map[*kerneltest.Node]uint64{}} }
@@ -22,8 +22,8 @@ func (w *World) books() books { return books{w, map[*kerneltest.Node]uint64{}} }
 // Step implements kerneltest.Checker.
 func (b books) Step(*kerneltest.Cluster) error {
 	for _, n := range b.w.Nodes() {
-		if end := n.LogEnd(); end != b.seen[n] {
-			b.seen[n] = end
+		if turns := n.Turns(); turns != b.seen[n] {
+			b.seen[n] = turns
 			if err := b.balanced(n); err != nil {
 				return err
 			}
@@ -105,6 +105,9 @@ func verify(n *kerneltest.Node) error {
 
 // Check makes all checks of a run's end; the nodes must have settled.
 func (w *World) Check() error { return w.CheckEnd(w.books(), w.protocol()) }
+
+// CheckWords checks what is final against the words of the witnesses, as each node has them now.
+func (w *World) CheckWords() error { return w.protocol().Step(w.Cluster) }
 
 // Rebuild throws a node's state away and makes it anew.
 func Rebuild(n *kerneltest.Node) error {

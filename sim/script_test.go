@@ -115,6 +115,7 @@ type script struct {
 //	books                              balances and payment feeds as the running honest nodes see them
 //	dated                              how far ahead of the true time the newest payment of each is dated
 //	room                               records that wait on each honest node
+//	words                              check what is final against what the witnesses have said
 //	check                              all checks of a run's end
 func (s *script) do(words []string) (string, error) {
 	verb, args := words[0], words[1:]
@@ -185,6 +186,8 @@ func (s *script) do(words []string) (string, error) {
 		return "", w.Freeze(w.Node(args[0]), verb == "lift")
 	case "check":
 		return "", w.Check()
+	case "words":
+		return "", w.CheckWords()
 	case "join":
 		n, err := w.Add(args[0])
 		if err != nil {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/app/finality"
@@ -31,6 +32,8 @@ type item struct {
 	Accepted bool
 	Cut      uint64
 }
+
+func (it item) at() api.Position { return api.Position{Feed: it.Feed, Seq: it.Seq, ID: it.ID} }
 
 type promise struct {
 	_      struct{} `cbor:",toarray"`
@@ -121,15 +124,13 @@ func (w *World) Promise(z, m *kerneltest.Node, topic string, at, cite api.Positi
 	return err
 }
 
-// Witness reports whether the node's member is a witness of the space.
-func (w *World) Witness(n *kerneltest.Node) bool {
-	for i, m := range w.members {
-		if m == n {
-			return i < max(1, w.opt.Witnesses)
-		}
-	}
-	return false
+// witnesses are the members who are witnesses of the space.
+func (w *World) witnesses() []*kerneltest.Node {
+	return w.members[:min(len(w.members), max(1, w.opt.Witnesses))]
 }
+
+// Witness reports whether the node's member is a witness of the space.
+func (w *World) Witness(n *kerneltest.Node) bool { return slices.Contains(w.witnesses(), n) }
 
 // Cut lets the registrar announce a cut of a member's feed. The error is the refusal.
 func (w *World) Cut(m *kerneltest.Node, topic string, adopt api.Hash) error {

@@ -26,7 +26,9 @@ type Options struct {
 	Witnesses int
 	// Outsider adds a node that follows the space and belongs to nobody in it.
 	Outsider bool
-	Plant    kerneltest.Plant
+	// SlowDisks makes all disks sync a step late, until their node crashes.
+	SlowDisks bool
+	Plant     kerneltest.Plant
 	// Wrap changes the apps of a node before it starts, nil for nothing: how a test plants faults.
 	Wrap   func(node string, apps []api.App) []api.App
 	Trace  io.Writer    // what happens, for people; nil for nowhere
@@ -35,7 +37,7 @@ type Options struct {
 
 // Draw returns the options that belong to a seed of a randomised run: half of them have several witnesses, one in eight a dishonest one.
 func Draw(seed uint64) Options {
-	o := Options{Seed: seed, Nodes: 3 + int(seed%3), Liars: int(seed / 3 % 2), Outsider: seed/6%2 == 1}
+	o := Options{Seed: seed, Nodes: 3 + int(seed%3), Liars: int(seed / 3 % 2), Outsider: seed/6%2 == 1, SlowDisks: seed/5%2 == 1}
 	again := int(seed / 8 % 2)
 	switch seed % 8 {
 	case 1: // a liar is no witness
@@ -89,7 +91,7 @@ func New(o Options) (*World, error) {
 	}
 	w := &World{opt: o, granted: map[*kerneltest.Node]int64{}}
 	w.Cluster = kerneltest.NewCluster(kerneltest.ClusterOptions{
-		Seed: o.Seed, AccessDomain: membership.Domain, RateDomain: trust.Domain, Plant: o.Plant, Trace: o.Trace, Logger: o.Logger,
+		Seed: o.Seed, AccessDomain: membership.Domain, RateDomain: trust.Domain, SlowDisks: o.SlowDisks, Plant: o.Plant, Trace: o.Trace, Logger: o.Logger,
 		Apps: func(node string, random io.Reader) []api.App {
 			apps := app.Standard(app.Options{Random: random})
 			if o.Wrap != nil {

@@ -40,6 +40,7 @@ func (c *Cluster) fail(format string, args ...any) {
 
 // committed checks what a node says is on its disk.
 func (c *Cluster) committed(n *Node, commits []api.Commit, finals []api.Position) {
+	n.turns++
 	for _, x := range commits {
 		id := x.Record.ID
 		if was, known := c.book.verdicts[id]; !known {
@@ -176,10 +177,8 @@ func (c *Cluster) CheckModel(n *Node) error {
 	var s [32]byte
 	apps := c.opt.Apps("model", rand.NewChaCha8(s))
 	m := NewModel(apps...)
-	for _, r := range shuffled(c.Rand, n.Records()) {
-		if _, err := m.Deliver(r); err != nil {
-			return fmt.Errorf("the model refuses record %s of %s: %w", r.ID.Short(), n.Name, err)
-		}
+	if err := m.DeliverAll(shuffled(c.Rand, n.Records())); err != nil {
+		return fmt.Errorf("the model refuses what %s holds: %w", n.Name, err)
 	}
 	_, digests := n.Digest()
 	for _, a := range apps {

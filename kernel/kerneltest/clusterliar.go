@@ -152,7 +152,7 @@ func (l *liar) poison(e *record.Envelope, from api.DID) {
 
 // own returns the records of the liar's own member.
 func (l *liar) own() []*api.Record {
-	return slices.DeleteFunc(l.n.Records(), func(r *api.Record) bool { return r.Device != l.n.member.Device() || record.Founds(r) })
+	return slices.DeleteFunc(slices.Clone(l.n.Records()), func(r *api.Record) bool { return r.Device != l.n.member.Device() || record.Founds(r) })
 }
 
 // Equivocate signs another record for a place of the node's own feeds that is taken, and up to two that follow it, and shows them to some.
