@@ -77,6 +77,9 @@ func (b books) End(c *kerneltest.Cluster) error {
 		if err := verify(n); err != nil {
 			return err
 		}
+		if err := b.w.unproven(n); err != nil {
+			return err
+		}
 		for _, m := range b.w.members {
 			if n.Up() && !n.Outsider {
 				if err := b.debt(n, m); err != nil {
@@ -163,8 +166,11 @@ func (w *World) goOn() error {
 	return nil
 }
 
-// goOnMost is within how long what honest members write becomes final when all is well.
-const goOnMost = time.Minute
+// goOnMost is within how long what honest members write becomes final when all is well, and settleMost cuts and all the rest of it.
+const (
+	goOnMost   = time.Minute
+	settleMost = 5 * time.Minute
+)
 
 // stuck describes what of a feed is not final and what it waits for.
 func stuck(r api.Reader, at api.Position) (text string) {

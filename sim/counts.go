@@ -15,9 +15,10 @@ func Kinds() []string {
 		"frame-lost", "frame-late", "frame-repeated", "frame-reordered", "frame-walled", "frame-slow",
 		"partition", "block", "clock", "stop",
 		"crash-power", "crash-kill", "crash-torn", "unsynced-lost", "log-torn", "disk-error", "disk-full",
-		"lie-equivocate", "lie-replay", "lie-withheld", "lie-flood", "lie-heads", "lie-keys",
+		"lie-equivocate", "lie-evidence", "lie-fork-claim", "lie-device", "lie-witness", "lie-replay", "lie-withheld",
+		"lie-flood", "lie-heads", "lie-keys",
 		"lie-poison", "lie-postdate", "lie-repeat", "lie-digest", "lie-muted",
-		"cut",
+		"cut", "device",
 	}
 }
 

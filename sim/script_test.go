@@ -110,6 +110,9 @@ type script struct {
 //	cite <who> <record> to <name>...   repeat its newest payment, standing on the record and the witnesses' newest words
 //	after <who> <record> to <name>...  repeat this payment of its own right after it
 //	cut <who> [<record>]               of its payments; the record is on the branch to choose
+//	device <who>                       the registrar gives it its next device; prints refusals; again, for what was left out
+//	take <who>                         takes it into use
+//	haunt <who>                        a dishonest one goes on with the device before
 //	grant <who> <limit>; freeze <who>; lift <who>
 //	show <who>[.<topic>]:<seq>         what the running nodes make of the records at one place
 //	books                              balances and payment feeds as the running honest nodes see them
@@ -256,6 +259,14 @@ func (s *script) act(verb string, n *kerneltest.Node, args []string) (string, er
 		return "", s.w.Attest(n, s.w.Node(args[0]), score)
 	case "block":
 		s.w.Net.Block(n.DID(), s.w.Node(args[0]).DID())
+	case "device":
+		if err := s.w.GiveDevice(n); err != nil {
+			return fmt.Sprintf("device of %s: %s\n", n.Name, why(err)), nil
+		}
+	case "take":
+		return "", s.w.TakeDevice(n)
+	case "haunt":
+		n.Haunt("transfer")
 	case "crash":
 		n.Crash(kerneltest.Crash(slices.Index([]string{"power", "kill", "torn"}, args[0])))
 	case "stop":

@@ -206,7 +206,7 @@ func Faults() []Action {
 		}
 	}
 	return []Action{
-		{"crash", 6, on(up, func(c *Cluster, n *Node) error {
+		{"crash", 8, on(up, func(c *Cluster, n *Node) error {
 			n.SlowDisk(c.Rand.IntN(4) > 0)
 			kind := [...]Crash{PowerLoss, PowerLoss, Killed, TornTail}[c.Rand.IntN(4)]
 			if c.Rand.IntN(4) == 0 {
@@ -217,7 +217,7 @@ func Faults() []Action {
 			return nil
 		})},
 		{"stop", 1, on(up, func(_ *Cluster, n *Node) error { n.Stop(); return nil })},
-		{"disk", 3, on(up, func(c *Cluster, n *Node) error { n.BreakDisk(c.Rand.IntN(2) == 0); return nil })},
+		{"disk", 4, on(up, func(c *Cluster, n *Node) error { n.BreakDisk(c.Rand.IntN(2) == 0); return nil })},
 		{"start", 8, on(func(n *Node) bool { return n.k == nil }, func(_ *Cluster, n *Node) error { return n.restart() })},
 		{"clock", 2, on(up, func(c *Cluster, n *Node) error { n.SetSkew(drawSkew(c.Rand)); return nil })},
 		{"clock-right", 2, on(func(n *Node) bool { return n.skew != 0 }, func(_ *Cluster, n *Node) error { n.SetSkew(0); return nil })},

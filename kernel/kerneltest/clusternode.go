@@ -14,7 +14,6 @@ import (
 
 	"github.com/intercooperative/icn/kernel"
 	"github.com/intercooperative/icn/kernel/api"
-	"github.com/intercooperative/icn/kernel/identity"
 	"github.com/intercooperative/icn/kernel/internal/fold"
 	"github.com/intercooperative/icn/kernel/internal/ingest"
 	"github.com/intercooperative/icn/kernel/internal/store"
@@ -28,6 +27,7 @@ type Node struct {
 
 	c      *Cluster
 	member api.Signer
+	former []api.Signer // its devices before
 	key    ed25519.PrivateKey
 	skew   time.Duration
 	ahead  bool // its clock was ahead in this life: it may date records so still
@@ -59,7 +59,7 @@ var _ kernel.Identity = identities{}
 
 // Add adds a node that knows the addresses of those before it, and starts it.
 func (c *Cluster) Add(name string) (*Node, error) {
-	n := &Node{Name: name, c: c, slow: c.opt.SlowDisks, marks: map[api.Hash]api.Position{}, member: identity.Derive(fmt.Sprintf("cluster-%d", c.opt.Seed), name), key: NodeKey(fmt.Sprintf("%d-%s", c.opt.Seed, name))}
+	n := &Node{Name: name, c: c, slow: c.opt.SlowDisks, marks: map[api.Hash]api.Position{}, member: c.device(name, 1), key: NodeKey(fmt.Sprintf("%d-%s", c.opt.Seed, name))}
 	n.disk = store.OpenMem(store.Faults{LoseUnsynced: true})
 	for _, o := range c.nodes {
 		n.boot = append(n.boot, o.Address())
