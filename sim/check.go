@@ -112,17 +112,25 @@ func (w *World) Check() error { return w.CheckEnd(w.books(), w.protocol()) }
 // CheckWords checks what is final against the words of the witnesses, as each node has them now.
 func (w *World) CheckWords() error { return w.protocol().Step(w.Cluster) }
 
-// Rebuild throws a node's state away and makes it anew.
+// Rebuild throws a node's state away and makes it anew: the same, by the same build.
 func Rebuild(n *kerneltest.Node) error {
 	if !n.Up() {
 		return nil
 	}
 	before, _ := n.Digest()
-	out, err := n.Ask("state.rebuild", kernel.None{})
-	if v, ok := out.(*kernel.VerifyOut); ok && err == nil && v.Digest != before {
+	if after, err := Upgraded(n); err == nil && after != before {
 		return fmt.Errorf("%s: the rebuilt state differs", n.Name)
 	}
 	return nil // an error is a broken disk, which stops the node with its next step
+}
+
+// Upgraded makes a node's state anew by the apps that it has now, and returns the digest.
+func Upgraded(n *kerneltest.Node) (api.Hash, error) {
+	out, err := n.Ask("state.rebuild", kernel.None{})
+	if err != nil {
+		return api.Hash{}, err
+	}
+	return out.(*kernel.VerifyOut).Digest, nil
 }
 
 // goOn checks that all honest members can write something that becomes final, now that all is well: whatever liars have made of the network, and

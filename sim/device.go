@@ -24,6 +24,12 @@ func (w *World) GiveDevice(m *kerneltest.Node) error {
 	return err
 }
 
+// GiveUsed is GiveDevice for a device that the member uses already, as after a loss of its disk.
+func (w *World) GiveUsed(m *kerneltest.Node) error {
+	_, err := w.giveDevice(m, m.Member())
+	return err
+}
+
 func (w *World) giveDevice(m *kerneltest.Node, s api.Signer) (cuts int, err error) {
 	out, err := call(w.members[0], "member.device", membership.DeviceIn{Space: w.Space, DID: s.DID(), Device: s.Device()})
 	if err != nil {
@@ -41,6 +47,11 @@ func (w *World) TakeDevice(m *kerneltest.Node) error {
 	delete(w.moves, m)
 	w.moved[m] = true
 	return m.Switch()
+}
+
+// Restored says that a node was restored with its member's next device, which is to be given to it.
+func (w *World) Restored(m *kerneltest.Node) {
+	w.moved[m] = true
 }
 
 // fresh reports whether a member has a device, or is about to, of which nothing is final yet. Such a device's payments must not be cut: a cut at

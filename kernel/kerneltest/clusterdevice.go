@@ -140,6 +140,14 @@ func (c *Cluster) lies(device api.Key) bool {
 	return slices.ContainsFunc(c.nodes, func(n *Node) bool { return n.liar != nil && n.Owns(device) })
 }
 
+// Device returns the public key of one of the devices of the node's member, from 1; 0 is the one in use.
+func (n *Node) Device(number int) api.Key {
+	if number == 0 || number > len(n.former) {
+		return n.member.Device()
+	}
+	return n.former[number-1].Device()
+}
+
 // Owns reports whether a device is, or was, that of the node's member.
 func (n *Node) Owns(device api.Key) bool {
 	return n.member.Device() == device || slices.ContainsFunc(n.former, func(s api.Signer) bool { return s.Device() == device })

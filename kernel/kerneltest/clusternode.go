@@ -39,6 +39,7 @@ type Node struct {
 	apps   []api.App
 	liar   *liar // nil for an honest node
 	filter *filter
+	backup []byte // what Restore boots on
 	slow   bool   // its disk syncs a step late
 	doom   *Crash // how it ends right after its next write, nil for not yet
 	err    error
