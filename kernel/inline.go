@@ -3,12 +3,16 @@ package kernel
 import (
 	"context"
 	"errors"
+	"io"
+	"log/slog"
 	"math"
 	"slices"
 	"time"
 
 	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/internal/fold"
 	"github.com/intercooperative/icn/kernel/internal/ingest"
+	"github.com/intercooperative/icn/kernel/internal/snapshot"
 	"github.com/intercooperative/icn/kernel/internal/store"
 	"github.com/intercooperative/icn/kernel/internal/transport"
 )
@@ -181,4 +185,36 @@ func (k *Kernel) Load() (l Load, err error) {
 		l.Inbox = len(k.net.todo) + len(k.net.letters.todo)
 	}
 	return l, err
+}
+
+// Archive writes, not encrypted, what a snapshot of an inline kernel holds, after bringing it to the disk.
+func (k *Kernel) Archive(w io.Writer) error {
+	snap := k.st.Snapshot()
+	defer snap.Close()
+	barrier := k.st.NewBatch()
+	defer barrier.Close()
+	if err := k.st.Commit(barrier, true); err != nil {
+		return err
+	}
+	h, err := k.snapshotHeader(snap)
+	if err != nil {
+		return err
+	}
+	_, err = k.writeSnapshot(snap, w, h, func(uint64) error { return nil })
+	return api.Wrap("kernel.archive", err)
+}
+
+// RestoreInto is RestoreSnapshot into an empty store that the caller has, for an inline kernel.
+func RestoreInto(ctx context.Context, st store.Store, plain io.Reader, apps []api.App) (*Restored, error) {
+	const op = "kernel.restore"
+	known, err := fold.NewApps(apps)
+	if err != nil {
+		return nil, err
+	}
+	r, err := snapshot.NewReader(plain)
+	if err != nil {
+		return nil, api.Wrap(op, err)
+	}
+	out, err := restoreInto(ctx, st, known, r, RestoreOptions{Apps: apps, Logger: slog.New(slog.DiscardHandler)})
+	return out, api.Wrap(op, err)
 }

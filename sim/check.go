@@ -14,7 +14,7 @@ import (
 // more than the highest limit that was ever granted to him.
 type books struct {
 	w    *World
-	seen map[*kerneltest.Node]uint64 // how many records a node held when it was last looked at
+	seen map[*kerneltest.Node]uint64 // the node's turns when it was last looked at
 }
 
 func (w *World) books() books { return books{w, map[*kerneltest.Node]uint64{}} }
@@ -22,8 +22,8 @@ func (w *World) books() books { return books{w, map[*kerneltest.Node]uint64{}} }
 // Step implements kerneltest.Checker.
 func (b books) Step(*kerneltest.Cluster) error {
 	for _, n := range b.w.Nodes() {
-		if end := n.LogEnd(); end != b.seen[n] {
-			b.seen[n] = end
+		if turns := n.Turns(); turns != b.seen[n] {
+			b.seen[n] = turns
 			if err := b.balanced(n); err != nil {
 				return err
 			}
@@ -77,6 +77,9 @@ func (b books) End(c *kerneltest.Cluster) error {
 		if err := verify(n); err != nil {
 			return err
 		}
+		if err := b.w.unproven(n); err != nil {
+			return err
+		}
 		for _, m := range b.w.members {
 			if n.Up() && !n.Outsider {
 				if err := b.debt(n, m); err != nil {
@@ -106,17 +109,28 @@ func verify(n *kerneltest.Node) error {
 // Check makes all checks of a run's end; the nodes must have settled.
 func (w *World) Check() error { return w.CheckEnd(w.books(), w.protocol()) }
 
-// Rebuild throws a node's state away and makes it anew.
+// CheckWords checks what is final against the words of the witnesses, as each node has them now.
+func (w *World) CheckWords() error { return w.protocol().Step(w.Cluster) }
+
+// Rebuild throws a node's state away and makes it anew: the same, by the same build.
 func Rebuild(n *kerneltest.Node) error {
 	if !n.Up() {
 		return nil
 	}
 	before, _ := n.Digest()
-	out, err := n.Ask("state.rebuild", kernel.None{})
-	if v, ok := out.(*kernel.VerifyOut); ok && err == nil && v.Digest != before {
+	if after, err := Upgraded(n); err == nil && after != before {
 		return fmt.Errorf("%s: the rebuilt state differs", n.Name)
 	}
 	return nil // an error is a broken disk, which stops the node with its next step
+}
+
+// Upgraded makes a node's state anew by the apps that it has now, and returns the digest.
+func Upgraded(n *kerneltest.Node) (api.Hash, error) {
+	out, err := n.Ask("state.rebuild", kernel.None{})
+	if err != nil {
+		return api.Hash{}, err
+	}
+	return out.(*kernel.VerifyOut).Digest, nil
 }
 
 // goOn checks that all honest members can write something that becomes final, now that all is well: whatever liars have made of the network, and
@@ -160,8 +174,11 @@ func (w *World) goOn() error {
 	return nil
 }
 
-// goOnMost is within how long what honest members write becomes final when all is well.
-const goOnMost = time.Minute
+// goOnMost is within how long what honest members write becomes final when all is well, and settleMost cuts and all the rest of it.
+const (
+	goOnMost   = time.Minute
+	settleMost = 5 * time.Minute
+)
 
 // stuck describes what of a feed is not final and what it waits for.
 func stuck(r api.Reader, at api.Position) (text string) {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/codec"
@@ -12,26 +13,47 @@ import (
 // protocol checks what several witnesses have made final against their own words, which it reads by itself: not by what app finality makes of them.
 type protocol struct {
 	w    *World
-	seen map[*kerneltest.Node]uint64 // how many records a node held when it was last looked at
+	seen map[*kerneltest.Node]*heard
 }
 
-func (w *World) protocol() protocol { return protocol{w, map[*kerneltest.Node]uint64{}} }
+func (w *World) protocol() protocol { return protocol{w, map[*kerneltest.Node]*heard{}} }
+
+// heard is what the checker has read and found right on a node.
+type heard struct {
+	turns   uint64 // those of the node when it was last looked at
+	records int
+	words   map[api.Hash][]word // what the witnesses have said of each feed
+	right   map[api.Hash]closed // where each feed was final when that was found right
+}
+
+type closed struct {
+	at   api.Position
+	cuts uint64
+}
+
+// word is what a witness has held final in one record.
+type word struct {
+	item
+	by *kerneltest.Node
+	in api.Position
+}
 
 // Step implements kerneltest.Checker, on the nodes that have got something.
-func (p protocol) Step(c *kerneltest.Cluster) error {
+func (p protocol) Step(*kerneltest.Cluster) error {
 	for _, n := range p.w.Nodes() {
-		if end := n.LogEnd(); end != p.seen[n] && !n.Outsider && c.Rand.IntN(4) == 0 {
-			p.seen[n] = end
-			if err := p.feeds(n, false); err != nil {
-				return err
-			}
+		if n.Outsider || p.seen[n] != nil && p.seen[n].turns == n.Turns() {
+			continue
+		}
+		if err := p.feeds(n, false); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// End implements kerneltest.Checker.
+// End implements kerneltest.Checker. It looks at everything anew.
 func (p protocol) End(*kerneltest.Cluster) error {
+	clear(p.seen)
 	for _, n := range p.w.Honest() {
 		if !n.Outsider {
 			if err := p.feeds(n, true); err != nil {
@@ -42,77 +64,91 @@ func (p protocol) End(*kerneltest.Cluster) error {
 	return nil
 }
 
-// word is what a witness has held final in one record.
-type word struct {
-	item
-	by *kerneltest.Node
-}
-
-// words lists what the witnesses have held final of each feed, as n has it.
-func (p protocol) words(n *kerneltest.Node, r api.Reader) map[api.Hash][]word {
+// listen reads what a node has got since it was last asked; a disk that has lost something is read anew.
+func (p protocol) listen(n *kerneltest.Node) *heard {
+	h, recs := p.seen[n], n.Records()
+	if h == nil || h.records > len(recs) || n.Turns() < h.turns {
+		h = &heard{words: map[api.Hash][]word{}, right: map[api.Hash]closed{}}
+		p.seen[n] = h
+	}
 	witnesses := map[api.Key]*kerneltest.Node{}
-	for _, m := range p.w.members[:min(len(p.w.members), max(1, p.w.opt.Witnesses))] {
+	for _, m := range p.w.witnesses() {
 		witnesses[m.Member().Device()] = m
 	}
-	words := map[api.Hash][]word{}
-	for _, rec := range n.Records() {
+	for _, rec := range recs[h.records:] {
 		by := witnesses[rec.Device]
 		var s statement
 		if by == nil || rec.Topic.Name != fact.FinalityTopic || rec.Kind != kindStatement || codec.Unmarshal(rec.Body, &s) != nil {
 			continue
 		}
-		if _, v, _ := r.Record(rec.Position()); v.Accepted {
-			for _, it := range s.Final {
-				words[it.Feed] = append(words[it.Feed], word{it, by})
-			}
+		for _, it := range s.Final {
+			h.words[it.Feed] = append(h.words[it.Feed], word{it, by, rec.Position()})
 		}
 	}
-	return words
+	h.turns, h.records = n.Turns(), len(recs)
+	return h
 }
 
 func (p protocol) feeds(n *kerneltest.Node, end bool) error {
 	r := n.Read("")
 	defer r.Close()
-	words := p.words(n, r)
-	need := p.w.need()
+	heard := p.listen(n)
 	for _, h := range n.Heads(api.Topic{Space: p.w.Space}) {
-		feed := h.Tip.Feed
-		mark, ok := r.Final(feed)
+		mark, ok := r.Final(h.Tip.Feed)
 		if !ok {
 			continue
 		}
-		voices := map[uint64]map[*kerneltest.Node]bool{}
-		enough := false
-		for _, x := range words[feed] {
-			if r.Before(mark, api.Position{Feed: feed, Seq: x.Seq, ID: x.ID}) {
-				if voices[x.Cut] == nil {
-					voices[x.Cut] = map[*kerneltest.Node]bool{}
-				}
-				voices[x.Cut][x.by] = true
-				enough = enough || len(voices[x.Cut]) >= need
+		var cuts []api.CutState
+		for _, c := range r.Cuts(h.Tip.Feed) {
+			if c.Final {
+				cuts = append(cuts, c)
 			}
 		}
-		if !enough {
-			return fmt.Errorf("%s: feed %s of %s is final to %d, which not %d witnesses hold with one number of cuts in account: %v", n.Name, feed.Short(), h.Topic.Name, mark.Seq, need, voices)
-		}
-		cuts := uint64(0)
-		for _, c := range r.Cuts(feed) {
-			if !c.Final {
-				continue
+		now, words := closed{mark, uint64(len(cuts))}, heard.words[h.Tip.Feed]
+		if heard.right[h.Tip.Feed] != now {
+			if err := p.feed(n, r, h, mark, words, cuts); err != nil {
+				return err
 			}
-			cuts++
-			if c.At.Seq > 0 && !r.Before(c.At, mark) && !r.Before(mark, c.At) {
-				return fmt.Errorf("%s: feed %s is cut at %v, on another branch than what is final, %v", n.Name, feed.Short(), c.At, mark)
-			}
+			heard.right[h.Tip.Feed] = now
 		}
 		if end {
-			if err := p.held(n, r, words[feed], cuts); err != nil {
+			if err := p.held(n, r, words, now.cuts); err != nil {
 				return err
 			}
 		}
 	}
 	if end && p.w.opt.Liars+p.w.opt.Witnesses <= p.w.opt.Nodes {
 		return p.deps(n, r)
+	}
+	return nil
+}
+
+// feed checks that enough witnesses hold what is final of a feed, and that no final cut says otherwise.
+func (p protocol) feed(n *kerneltest.Node, r api.Reader, h api.Head, mark api.Position, words []word, cuts []api.CutState) error {
+	voices := map[uint64]map[*kerneltest.Node]bool{}
+	enough := false
+	for _, x := range slices.Backward(words) {
+		if x.Seq < mark.Seq || voices[x.Cut][x.by] {
+			continue
+		}
+		if _, v, _ := r.Record(x.in); !v.Accepted || !r.Before(mark, x.at()) {
+			continue
+		}
+		if voices[x.Cut] == nil {
+			voices[x.Cut] = map[*kerneltest.Node]bool{}
+		}
+		voices[x.Cut][x.by] = true
+		if enough = len(voices[x.Cut]) >= p.w.need(); enough {
+			break
+		}
+	}
+	if !enough {
+		return fmt.Errorf("%s: feed %s of %s is final to %d, which not %d witnesses hold with one number of cuts in account: %v", n.Name, mark.Feed.Short(), h.Topic.Name, mark.Seq, p.w.need(), voices)
+	}
+	for _, c := range cuts {
+		if c.At.Seq > 0 && !r.Before(c.At, mark) && !r.Before(mark, c.At) {
+			return fmt.Errorf("%s: feed %s is cut at %v, on another branch than what is final, %v", n.Name, mark.Feed.Short(), c.At, mark)
+		}
 	}
 	return nil
 }
@@ -126,8 +162,11 @@ func (w *World) need() int {
 // held checks that what honest witnesses have held with the newest cuts in account is what it is, once it is final.
 func (p protocol) held(n *kerneltest.Node, r api.Reader, words []word, cuts uint64) error {
 	for _, x := range words {
-		at := api.Position{Feed: x.Feed, Seq: x.Seq, ID: x.ID}
-		if _, v, ok := r.Record(at); ok && !x.by.Liar() && x.Cut == cuts && v.Final && v.Accepted != x.Accepted {
+		if x.by.Liar() || x.Cut != cuts {
+			continue
+		}
+		at := x.at()
+		if _, v, ok := r.Record(at); ok && v.Final && v.Accepted != x.Accepted {
 			return fmt.Errorf("%s: %s holds %v accepted %t after %d cuts, and it is accepted %t", n.Name, x.by.Name, at, x.Accepted, cuts, v.Accepted)
 		}
 	}

@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"context"
+	"slices"
 
 	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/app/finality"
@@ -201,4 +202,25 @@ func (t withinBySeq) Within(p api.Position) bool {
 		}
 	}
 	return false
+}
+
+// oldBuild are the apps of a build from before there were grants.
+func oldBuild(apps []api.App) []api.App {
+	for i, a := range apps {
+		if x, ok := a.(*ledger.App); ok {
+			apps[i] = &oldLedger{x}
+		}
+	}
+	return apps
+}
+
+type oldLedger struct{ *ledger.App }
+
+func (a *oldLedger) Info() api.AppInfo {
+	info := a.App.Info()
+	info.Topics = slices.Clone(info.Topics)
+	for i := range info.Topics {
+		info.Topics[i].Kinds = slices.DeleteFunc(slices.Clone(info.Topics[i].Kinds), func(k string) bool { return k == "grant" })
+	}
+	return info
 }

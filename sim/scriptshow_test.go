@@ -14,10 +14,12 @@ import (
 	"github.com/intercooperative/icn/kernel/kerneltest"
 )
 
-// place reads <who>[.<topic>]:<seq>[<letter>].
-func (s *script) place(text string) (feed api.Topic, who *kerneltest.Node, seq uint64, letter byte, err error) {
+// place reads <who>[/<device>][.<topic>]:<seq>[<letter>].
+func (s *script) place(text string) (feed api.Topic, device api.Key, seq uint64, letter byte, err error) {
 	name, number, _ := strings.Cut(text, ":")
 	name, topic, _ := strings.Cut(name, ".")
+	name, nth, _ := strings.Cut(name, "/")
+	which, _ := strconv.Atoi(nth)
 	if topic == "" {
 		topic = fact.LedgerTopic
 	}
@@ -25,23 +27,23 @@ func (s *script) place(text string) (feed api.Topic, who *kerneltest.Node, seq u
 		letter, number = last[0], number[:len(number)-1]
 	}
 	seq, err = strconv.ParseUint(number, 10, 64)
-	return api.Topic{Space: s.w.Space, Name: topic}, s.w.Node(name), seq, letter, err
+	return api.Topic{Space: s.w.Space, Name: topic}, s.w.Node(name).Device(which), seq, letter, err
 }
 
 // meet gives the records at a place their letters: those that a node holds, dishonest ones included, in the order of its log, node by node.
 func (s *script) meet(text string) (byLetter map[byte]api.Position, key string, err error) {
-	topic, who, seq, _, err := s.place(text)
+	topic, device, seq, _, err := s.place(text)
 	if err != nil {
 		return nil, "", err
 	}
-	key = fmt.Sprint(topic, who.Name, seq)
+	key = fmt.Sprint(topic, device, seq)
 	if s.labels[key] == nil {
 		s.labels[key] = map[api.Hash]byte{}
 	}
 	byLetter = map[byte]api.Position{}
 	for _, n := range s.w.Nodes() {
 		for _, r := range n.Records() {
-			if r.Topic != topic || r.Device != who.Member().Device() || r.Seq != seq {
+			if r.Topic != topic || r.Device != device || r.Seq != seq {
 				continue
 			}
 			if _, known := s.labels[key][r.ID]; !known {
@@ -89,7 +91,9 @@ func (s *script) show(text string) (string, error) {
 				continue
 			}
 			part := fmt.Sprintf("%c accepted", letter)
-			if !v.Accepted {
+			if v.Reason != nil && v.Reason.Rule == "unknown-kind" {
+				part = fmt.Sprintf("%c stored, not folded", letter)
+			} else if !v.Accepted {
 				part = fmt.Sprintf("%c void by %s", letter, v.Reason.Rule)
 			}
 			if v.Held {

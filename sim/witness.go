@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/app/finality"
@@ -31,6 +32,8 @@ type item struct {
 	Accepted bool
 	Cut      uint64
 }
+
+func (it item) at() api.Position { return api.Position{Feed: it.Feed, Seq: it.Seq, ID: it.ID} }
 
 type promise struct {
 	_      struct{} `cbor:",toarray"`
@@ -121,15 +124,13 @@ func (w *World) Promise(z, m *kerneltest.Node, topic string, at, cite api.Positi
 	return err
 }
 
-// Witness reports whether the node's member is a witness of the space.
-func (w *World) Witness(n *kerneltest.Node) bool {
-	for i, m := range w.members {
-		if m == n {
-			return i < max(1, w.opt.Witnesses)
-		}
-	}
-	return false
+// witnesses are the members who are witnesses of the space.
+func (w *World) witnesses() []*kerneltest.Node {
+	return w.members[:min(len(w.members), max(1, w.opt.Witnesses))]
 }
+
+// Witness reports whether the node's member is a witness of the space.
+func (w *World) Witness(n *kerneltest.Node) bool { return slices.Contains(w.witnesses(), n) }
 
 // Cut lets the registrar announce a cut of a member's feed. The error is the refusal.
 func (w *World) Cut(m *kerneltest.Node, topic string, adopt api.Hash) error {
@@ -143,6 +144,9 @@ func (w *World) Cut(m *kerneltest.Node, topic string, adopt api.Hash) error {
 // cut lets the registrar cut somebody's feed, and if it is forked perhaps choose a branch.
 func (w *World) cut() error {
 	m := w.members[w.Rand.IntN(len(w.members))]
+	if w.fresh(m) {
+		return nil
+	}
 	topic := fact.LedgerTopic
 	if w.Rand.IntN(6) == 0 {
 		topic = trust.Topic
@@ -213,6 +217,9 @@ func (w *World) betray() error {
 			rivals = append(rivals, before)
 		}
 	}
+	if len(any) > 0 {
+		w.Count("lie-witness", "%s", z.Name)
+	}
 	if len(rivals) > 0 && w.Rand.IntN(4) > 0 {
 		for _, p := range at[rivals[w.Rand.IntN(len(rivals))]] {
 			_ = w.State(z, p, w.counted(z, p), w.some()...)
@@ -236,10 +243,15 @@ func (w *World) counted(z *kerneltest.Node, p api.Position) (n uint64) {
 	return n
 }
 
-// lies are those of dishonest witnesses.
+// lies are those of dishonest members that know apps, and of dishonest witnesses.
 func (w *World) lies() []kerneltest.Action {
+	slander := kerneltest.Action{Name: "slander", Weight: 4, Do: func(*kerneltest.Cluster) error { return w.slander() }}
+	if w.opt.Witnesses < 2 {
+		return []kerneltest.Action{slander}
+	}
 	return []kerneltest.Action{
-		{Name: "betray", Weight: 4, Do: func(*kerneltest.Cluster) error { return w.betray() }},
+		slander,
+		{Name: "betray", Weight: 14, Do: func(*kerneltest.Cluster) error { return w.betray() }},
 		{Name: "mute", Weight: 2, Do: func(*kerneltest.Cluster) error {
 			if z := w.liar(true); z != nil {
 				z.Mute([]string{"", fact.FinalityTopic}[w.Rand.IntN(2)])

@@ -26,7 +26,9 @@ type Options struct {
 	Witnesses int
 	// Outsider adds a node that follows the space and belongs to nobody in it.
 	Outsider bool
-	Plant    kerneltest.Plant
+	// SlowDisks makes all disks sync a step late, until their node crashes.
+	SlowDisks bool
+	Plant     kerneltest.Plant
 	// Wrap changes the apps of a node before it starts, nil for nothing: how a test plants faults.
 	Wrap   func(node string, apps []api.App) []api.App
 	Trace  io.Writer    // what happens, for people; nil for nowhere
@@ -35,7 +37,7 @@ type Options struct {
 
 // Draw returns the options that belong to a seed of a randomised run: half of them have several witnesses, one in eight a dishonest one.
 func Draw(seed uint64) Options {
-	o := Options{Seed: seed, Nodes: 3 + int(seed%3), Liars: int(seed / 3 % 2), Outsider: seed/6%2 == 1}
+	o := Options{Seed: seed, Nodes: 3 + int(seed%3), Liars: int(seed / 3 % 2), Outsider: seed/6%2 == 1, SlowDisks: seed/5%2 == 1}
 	again := int(seed / 8 % 2)
 	switch seed % 8 {
 	case 1: // a liar is no witness
@@ -65,9 +67,11 @@ type World struct {
 	Space api.Hash
 
 	opt     Options
-	members []*kerneltest.Node         // in the order in which they joined
-	granted map[*kerneltest.Node]int64 // the highest limit that each was ever granted
-	guest   *guest                     // who is about to join, nil for nobody
+	members []*kerneltest.Node          // in the order in which they joined
+	granted map[*kerneltest.Node]int64  // the highest limit that each was ever granted
+	guest   *guest                      // who is about to join, nil for nobody
+	moves   map[*kerneltest.Node]moving // who changes devices
+	moved   map[*kerneltest.Node]bool   // who has changed devices
 }
 
 // guest is a node whose member has an invitation and is not a member yet.
@@ -87,9 +91,9 @@ func New(o Options) (*World, error) {
 	if lying := o.Liars + o.Witnesses - o.Nodes; o.Witnesses < 0 || o.Witnesses > o.Nodes || lying > max(0, o.Witnesses-1)/3 {
 		return nil, fmt.Errorf("sim: %d witnesses among %d members, %d of them liars: at most one of three further witnesses may lie", o.Witnesses, o.Nodes, o.Liars)
 	}
-	w := &World{opt: o, granted: map[*kerneltest.Node]int64{}}
+	w := &World{opt: o, granted: map[*kerneltest.Node]int64{}, moves: map[*kerneltest.Node]moving{}, moved: map[*kerneltest.Node]bool{}}
 	w.Cluster = kerneltest.NewCluster(kerneltest.ClusterOptions{
-		Seed: o.Seed, AccessDomain: membership.Domain, RateDomain: trust.Domain, Plant: o.Plant, Trace: o.Trace, Logger: o.Logger,
+		Seed: o.Seed, AccessDomain: membership.Domain, RateDomain: trust.Domain, SlowDisks: o.SlowDisks, Plant: o.Plant, Trace: o.Trace, Logger: o.Logger,
 		Apps: func(node string, random io.Reader) []api.App {
 			apps := app.Standard(app.Options{Random: random})
 			if o.Wrap != nil {
@@ -226,9 +230,7 @@ func (w *World) Run(steps int) error {
 	actions := append(w.workload(), kerneltest.Faults()...)
 	if w.opt.Liars > 0 {
 		actions = append(actions, kerneltest.Lies(w.Topic, "transfer")...)
-		if w.opt.Witnesses > 1 {
-			actions = append(actions, w.lies()...)
-		}
+		actions = append(actions, w.lies()...)
 	}
 	books, protocol := w.books(), w.protocol()
 	if err := w.Cluster.Run(steps, actions, books, protocol); err != nil {
@@ -241,6 +243,9 @@ func (w *World) Run(steps int) error {
 		return err
 	}
 	if err := w.Settle(); err != nil {
+		return err
+	}
+	if err := w.endMoves(); err != nil {
 		return err
 	}
 	if err := w.goOn(); err != nil {

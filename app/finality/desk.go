@@ -195,7 +195,7 @@ func (v *view) newest(feed api.Hash) (item, bool) {
 		return item{}, false
 	}
 	rec, vd, ok := v.Record(head)
-	if !ok || vd.Held || rec.Topic.Name == fact.FinalityTopic || rec.Topic.Space != v.ID {
+	if !ok || vd.Held || unfolded(vd) || rec.Topic.Name == fact.FinalityTopic || rec.Topic.Space != v.ID {
 		return item{}, false
 	}
 	cuts, _ := v.FinalCuts(feed)
@@ -244,6 +244,9 @@ func (d *desk) recut(v *view, feed api.Hash) bool {
 	it := item{Feed: feed, Seq: c.At.Seq, ID: c.At.ID, Cut: n}
 	if c.At.Seq > 0 {
 		_, vd, ok := v.Record(c.At)
+		if unfolded(vd) {
+			return false
+		}
 		it.Accepted = ok && vd.Accepted
 	}
 	d.locked[feed] = it
@@ -266,6 +269,10 @@ func (d *desk) fill(v *view, feed api.Hash) {
 		rec, vd, ok := v.Record(at)
 		if !ok || vd.Held || rec.Topic.Name == fact.FinalityTopic || rec.Topic.Space != v.ID || len(newer) > maxWalk {
 			return
+		}
+		if unfolded(vd) { // so is all that follows: an upgrade will say what it is
+			newer, at = nil, api.Position{Feed: feed, Seq: at.Seq - 1, ID: rec.Prev}
+			continue
 		}
 		q := queued{item: item{Feed: feed, Seq: at.Seq, ID: at.ID, Accepted: vd.Accepted, Cut: last.Cut}}
 		if vd.Reason == nil || vd.Reason.Rule != "cut" { // what is cut off waits for nothing
@@ -327,11 +334,16 @@ func (d *desk) hold(v *view, feeds []api.Hash) []item {
 		if !ok || !v.mayHold(&it) {
 			continue
 		}
-		if _, vd, ok := v.Record(it.position()); ok && vd.Accepted == it.Accepted {
+		if _, vd, ok := v.Record(it.position()); ok && vd.Accepted == it.Accepted && !unfolded(vd) {
 			items = append(items, it)
 		}
 	}
 	return items
+}
+
+// unfolded reports whether this build does not know what a record says, or what it stands on: it is stored, and has no verdict.
+func unfolded(vd api.Verdict) bool {
+	return vd.Reason != nil && vd.Reason.Domain == "kernel" && vd.Reason.Rule == "unknown-kind"
 }
 
 // say writes statements, as many as the items need.

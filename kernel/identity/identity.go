@@ -208,9 +208,14 @@ func (s *signer) Sign(message []byte) ([]byte, error) {
 
 // Derive returns the signer that belongs to (seed, label): always the same keys for the same words. Whoever knows the words holds the
 // keys, so it is for tests, simulations and test spaces only, never for people.
-func Derive(seed, label string) api.Signer {
+func Derive(seed, label string) api.Signer { return derive(seed, label, "device") }
+
+// DeriveDevice is Derive for a further device of the same DID, by its name.
+func DeriveDevice(seed, label, name string) api.Signer { return derive(seed, label, "device/"+name) }
+
+func derive(seed, label, purpose string) api.Signer {
 	root := ed25519.NewKeyFromSeed(deriveSeed("root", seed, label))
-	device := ed25519.NewKeyFromSeed(deriveSeed("device", seed, label))
+	device := ed25519.NewKeyFromSeed(deriveSeed(purpose, seed, label))
 	auth, err := record.SignKeyEvent(root, public(device))
 	if err != nil {
 		panic(err) // fixed types: they always encode

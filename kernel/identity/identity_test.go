@@ -97,6 +97,20 @@ func TestCloseEndsSigning(t *testing.T) {
 	}
 }
 
+func TestDeriveDevice(t *testing.T) {
+	first, second, third := identity.Derive("demo", "alice"), identity.DeriveDevice("demo", "alice", "2"), identity.DeriveDevice("demo", "alice", "3")
+	if second.DID() != first.DID() || third.DID() != first.DID() {
+		t.Errorf("devices of %s are those of %s and %s", first.DID(), second.DID(), third.DID())
+	}
+	if second.Device() == first.Device() || third.Device() == first.Device() || third.Device() == second.Device() {
+		t.Error("two devices share a key")
+	}
+	ke, err := record.ParseKeyEvent(second.Auth())
+	if err != nil || ke.DID != second.DID() || ke.Device != second.Device() {
+		t.Errorf("key event %+v, %v", ke, err)
+	}
+}
+
 func TestDeriveIsFixedAndSeparated(t *testing.T) {
 	// Golden: simulations and imported data name people by these.
 	const want = "did:icn:V6HuP6nQnaSn2pwaTTFuULY1WHpqyi9cm83he3LxQhu"

@@ -46,6 +46,7 @@ type ClusterOptions struct {
 	// AccessDomain and RateDomain are those of kernel.Options.
 	AccessDomain, RateDomain api.Domain
 	Link                     Link // of all nodes, to begin with
+	SlowDisks                bool // all disks sync a step late to begin with
 	Plant                    Plant
 	Trace                    io.Writer    // what happens, one line for each event; nil for nowhere
 	Logger                   *slog.Logger // of the nodes; nil for nobody
@@ -164,6 +165,7 @@ func (c *Cluster) FaultCounts() []Count {
 	n := c.Net.Counts()
 	out := []Count{
 		{"frame-arrived", n.Arrived}, {"frame-lost", n.Lost}, {"frame-repeated", n.Repeated}, {"frame-reordered", n.Reordered}, {"frame-walled", n.Walled},
+		{"frame-late", n.Late}, {"frame-slow", n.Slow},
 	}
 	for _, k := range slices.Sorted(maps.Keys(c.faults)) {
 		out = append(out, Count{k, uint64(c.faults[k])})

@@ -34,6 +34,7 @@ func (n *Node) Crash(kind Crash) {
 	if n.k != nil {
 		n.down(nil)
 	}
+	had := n.LogEnd()
 	f := store.Faults{LoseUnsynced: true}
 	switch kind {
 	case Killed:
@@ -45,10 +46,22 @@ func (n *Node) Crash(kind Crash) {
 	case TornTail:
 		n.disk.Arm(f)
 		n.disk = n.disk.CrashTorn(n.c.Rand.Uint32())
+		if torn := n.disk.Torn(); torn > 0 {
+			n.c.fault("log-torn", "%s by %d bytes", n.Name, torn)
+		}
 	default:
 		n.disk.Arm(f)
 		n.disk = n.disk.Crash()
 	}
+	if has := n.LogEnd(); has < had {
+		n.c.fault("unsynced-lost", "%s, %d records", n.Name, had-has)
+	}
+}
+
+// Doom lets the node crash right after its next write, which is on disk by then unless the disk is slow.
+func (n *Node) Doom(kind Crash) {
+	n.c.Note("%s is to end: %s", n.Name, kind)
+	n.doom = &kind
 }
 
 // Stop ends the node in order, as an operator does.
@@ -68,11 +81,10 @@ func (n *Node) Stop() {
 // BreakDisk makes the node's next sync fail, or its next write when full is set, as on a disk that is full. The node stops by itself then.
 func (n *Node) BreakDisk(full bool) {
 	f := store.Faults{LoseUnsynced: true, FailSync: 1}
-	kind := "disk-error"
 	if full {
-		f, kind = store.Faults{LoseUnsynced: true, DiskBytes: 1}, "disk-full"
+		f = store.Faults{LoseUnsynced: true, DiskBytes: 1}
 	}
-	n.c.fault(kind, "%s", n.Name)
+	n.c.Note("the disk of %s breaks, full %t", n.Name, full)
 	n.disk.Arm(f)
 }
 
@@ -106,7 +118,7 @@ func (c *Cluster) EndFaults() error {
 	c.Net.Heal()
 	for _, a := range c.nodes {
 		c.sees(a.Now())
-		a.skew, a.slow = 0, false
+		a.skew, a.slow, a.doom = 0, false, nil
 		if a.liar != nil {
 			a.liar.modes = modes{}
 		}
@@ -141,8 +153,7 @@ func (n *Node) probe() {
 	b := n.disk.NewBatch()
 	defer b.Close()
 	if err := n.disk.Commit(b, true); err != nil {
-		n.c.fault("disk-failed", "%s", n.Name)
-		n.down(err)
+		n.broke(err)
 	}
 }
 
@@ -195,13 +206,18 @@ func Faults() []Action {
 		}
 	}
 	return []Action{
-		{"crash", 4, on(up, func(c *Cluster, n *Node) error {
-			n.SlowDisk(c.Rand.IntN(2) == 0)
-			n.Crash(Crash(c.Rand.IntN(3)))
+		{"crash", 8, on(up, func(c *Cluster, n *Node) error {
+			n.SlowDisk(c.Rand.IntN(4) > 0)
+			kind := [...]Crash{PowerLoss, PowerLoss, Killed, TornTail}[c.Rand.IntN(4)]
+			if c.Rand.IntN(4) == 0 {
+				n.Crash(kind)
+			} else {
+				n.Doom(kind)
+			}
 			return nil
 		})},
 		{"stop", 1, on(up, func(_ *Cluster, n *Node) error { n.Stop(); return nil })},
-		{"disk", 1, on(up, func(c *Cluster, n *Node) error { n.BreakDisk(c.Rand.IntN(2) == 0); return nil })},
+		{"disk", 4, on(up, func(c *Cluster, n *Node) error { n.BreakDisk(c.Rand.IntN(2) == 0); return nil })},
 		{"start", 8, on(func(n *Node) bool { return n.k == nil }, func(_ *Cluster, n *Node) error { return n.restart() })},
 		{"clock", 2, on(up, func(c *Cluster, n *Node) error { n.SetSkew(drawSkew(c.Rand)); return nil })},
 		{"clock-right", 2, on(func(n *Node) bool { return n.skew != 0 }, func(_ *Cluster, n *Node) error { n.SetSkew(0); return nil })},

@@ -75,15 +75,30 @@ func (n *Node) checkMarks() error {
 	return nil
 }
 
-// checkContested checks all final records of the feeds that are forked or cut as the node has them: only there can what is final be lost.
+// looked is up to where the final records of contested feeds have been looked at on a node.
+type looked struct {
+	turns  uint64
+	stated int
+}
+
+// checkContested checks the final records of the feeds that are forked or cut as the node has them, for only there can what is final be lost: all if
+// the node has changed since it was last looked at, else those that others have made final meanwhile.
 func (n *Node) checkContested() error {
+	from, book := n.looked.stated, &n.c.book
+	if n.looked.turns != n.turns {
+		from = 0
+	}
+	n.looked = looked{n.turns, len(book.stated)}
+	if from == len(book.stated) {
+		return nil
+	}
 	r := n.Read("")
 	defer r.Close()
 	contested := map[api.Hash]bool{}
-	for _, p := range n.c.book.stated {
+	for _, p := range book.stated[from:] {
 		is, known := contested[p.Feed]
 		if !known {
-			is = len(r.Cuts(p.Feed)) > 0 || n.c.book.forked[p.Feed]
+			is = book.forked[p.Feed] || len(r.Cuts(p.Feed)) > 0
 			contested[p.Feed] = is
 		}
 		if is {

@@ -95,6 +95,9 @@ func (l *liar) say(f wire.Frame) wire.Frame {
 				c.Heads[i].Seq += 1 + r.Uint64N(1000)
 				c.Heads[i].ID = l.bytes(32)
 			}
+			if r.IntN(4) == 0 {
+				l.claimFork(&c.Heads[i])
+			}
 		}
 		l.n.c.faults["lie-heads"]++
 		return &c
@@ -152,7 +155,7 @@ func (l *liar) poison(e *record.Envelope, from api.DID) {
 
 // own returns the records of the liar's own member.
 func (l *liar) own() []*api.Record {
-	return slices.DeleteFunc(l.n.Records(), func(r *api.Record) bool { return r.Device != l.n.member.Device() || record.Founds(r) })
+	return slices.DeleteFunc(slices.Clone(l.n.Records()), func(r *api.Record) bool { return r.Device != l.n.member.Device() || record.Founds(r) })
 }
 
 // Equivocate signs another record for a place of the node's own feeds that is taken, and up to two that follow it, and shows them to some.
@@ -171,25 +174,10 @@ func (n *Node) Equivocate(topic string) bool {
 			twin.Body = r.Body
 		}
 	}
-	raws := n.chain(twin, 1+n.c.Rand.IntN(3))
+	raws := chain(twin, n.member, 1+n.c.Rand.IntN(3))
 	n.c.fault("lie-equivocate", "%s at %d of %s, %d records", n.Name, at.Seq, at.Topic.Name, len(raws))
 	l.push(at.Topic.Space, raws, nil)
 	return true
-}
-
-// chain signs r and records after it with the same body, so many in all.
-func (n *Node) chain(r api.Record, length int) (raws [][]byte) {
-	for range length {
-		e, err := record.Sign(&r, n.member)
-		if err != nil {
-			panic(err) // a copy of a record that was signed before
-		}
-		raws = append(raws, e.Raw)
-		next := r
-		next.Seq, next.Prev, next.Time, next.Auth = r.Seq+1, r.ID, r.Time+1, nil
-		r = next
-	}
-	return raws
 }
 
 // Fork signs other records for a place of the node's own feed in a topic, each with the body of the record at seq like, and shows them to the given
@@ -212,7 +200,7 @@ func (n *Node) Fork(topic string, seq, like uint64, branches int, to ...*Node) e
 		twin := *at
 		twin.Body = body.Body
 		twin.Time += api.Timestamp(i + 1)
-		raws = append(raws, n.chain(twin, 1)...)
+		raws = append(raws, chain(twin, n.member, 1)...)
 	}
 	n.c.fault("lie-fork", "%s at %d of %s, %d branches", n.Name, seq, topic, branches)
 	for some := range slices.Chunk(raws, 64) {
@@ -232,12 +220,11 @@ func (n *Node) Repeat(kind string, times int) bool {
 	if len(own) == 0 {
 		return false
 	}
-	r := *own[len(own)-1]
+	r := follow(own[len(own)-1])
 	var in struct {
 		Records []string `json:"records"`
 	}
-	r.Seq, r.Prev, r.Time, r.Auth = r.Seq+1, r.ID, r.Time+1, nil
-	for _, raw := range n.chain(r, times) {
+	for _, raw := range chain(r, n.member, times) {
 		in.Records = append(in.Records, base64.StdEncoding.EncodeToString(raw))
 	}
 	n.c.fault("lie-repeat", "%s %s %d times", n.Name, kind, times)
@@ -329,7 +316,7 @@ func (n *Node) Postdate(ahead time.Duration) bool {
 	r.Time = api.MakeTimestamp(n.Now().Add(ahead).UnixMilli(), 0)
 	n.c.sees(n.Now().Add(ahead))
 	n.c.fault("lie-postdate", "%s by %v", n.Name, ahead)
-	n.liar.push(r.Topic.Space, n.chain(r, 1), nil)
+	n.liar.push(r.Topic.Space, chain(r, n.member, 1), nil)
 	return true
 }
 
@@ -357,14 +344,15 @@ func Lies(topic func() api.Topic, kind string) []Action {
 	}
 	flip := func(r *rand.Rand) bool { return r.IntN(2) == 0 }
 	return []Action{
-		{"equivocate", 1, on(func(_ *rand.Rand, n *Node) { n.Equivocate("") })},
-		{"repeat", 2, on(func(r *rand.Rand, n *Node) { n.Repeat(kind, 1+r.IntN(8)) })},
-		{"replay", 2, on(func(_ *rand.Rand, n *Node) { n.Replay() })},
-		{"flood", 1, on(func(_ *rand.Rand, n *Node) { n.Flood(topic(), kind) })},
-		{"keys", 1, on(func(_ *rand.Rand, n *Node) { n.SpellKeys() })},
-		{"poison", 2, on(func(r *rand.Rand, n *Node) { n.Poison(flip(r)) })},
-		{"postdate", 1, on(func(r *rand.Rand, n *Node) { n.Postdate(time.Duration(r.Int64N(int64(2 * time.Minute)))) })},
-		{"withhold", 1, on(func(r *rand.Rand, n *Node) { n.Withhold(flip(r)) })},
-		{"boast", 1, on(func(r *rand.Rand, n *Node) { n.Boast(flip(r)) })},
+		{"equivocate", 4, on(func(_ *rand.Rand, n *Node) { n.Equivocate("") })},
+		{"repeat", 6, on(func(r *rand.Rand, n *Node) { n.Repeat(kind, 1+r.IntN(8)) })},
+		{"replay", 4, on(func(_ *rand.Rand, n *Node) { n.Replay() })},
+		{"flood", 4, on(func(_ *rand.Rand, n *Node) { n.Flood(topic(), kind) })},
+		{"keys", 4, on(func(_ *rand.Rand, n *Node) { n.SpellKeys() })},
+		{"poison", 3, on(func(r *rand.Rand, n *Node) { n.Poison(flip(r)) })},
+		{"postdate", 4, on(func(r *rand.Rand, n *Node) { n.Postdate(time.Duration(r.Int64N(int64(2 * time.Minute)))) })},
+		{"withhold", 2, on(func(r *rand.Rand, n *Node) { n.Withhold(flip(r)) })},
+		{"boast", 4, on(func(r *rand.Rand, n *Node) { n.Boast(r.IntN(3) > 0) })},
+		{"haunt", 20, on(func(_ *rand.Rand, n *Node) { n.Haunt(kind) })},
 	}
 }

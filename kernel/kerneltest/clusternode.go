@@ -4,14 +4,16 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/intercooperative/icn/kernel"
 	"github.com/intercooperative/icn/kernel/api"
-	"github.com/intercooperative/icn/kernel/identity"
 	"github.com/intercooperative/icn/kernel/internal/fold"
 	"github.com/intercooperative/icn/kernel/internal/ingest"
 	"github.com/intercooperative/icn/kernel/internal/store"
@@ -25,6 +27,7 @@ type Node struct {
 
 	c      *Cluster
 	member api.Signer
+	former []api.Signer // its devices before
 	key    ed25519.PrivateKey
 	skew   time.Duration
 	ahead  bool // its clock was ahead in this life: it may date records so still
@@ -36,8 +39,13 @@ type Node struct {
 	apps   []api.App
 	liar   *liar // nil for an honest node
 	filter *filter
-	slow   bool // its disk syncs a step late
+	backup []byte // what Restore boots on
+	slow   bool   // its disk syncs a step late
+	doom   *Crash // how it ends right after its next write, nil for not yet
 	err    error
+	heard  log                       // what it has on this disk
+	turns  uint64                    // how often it has committed or begun
+	looked looked                    // what the checks of a step have looked at
 	kept   []api.Position            // what it has announced, in order: never to be lost
 	marks  map[api.Hash]api.Position // the newest final position of each feed that it has announced: never to be left
 }
@@ -52,7 +60,7 @@ var _ kernel.Identity = identities{}
 
 // Add adds a node that knows the addresses of those before it, and starts it.
 func (c *Cluster) Add(name string) (*Node, error) {
-	n := &Node{Name: name, c: c, marks: map[api.Hash]api.Position{}, member: identity.Derive(fmt.Sprintf("cluster-%d", c.opt.Seed), name), key: NodeKey(fmt.Sprintf("%d-%s", c.opt.Seed, name))}
+	n := &Node{Name: name, c: c, slow: c.opt.SlowDisks, marks: map[api.Hash]api.Position{}, member: c.device(name, 1), key: NodeKey(fmt.Sprintf("%d-%s", c.opt.Seed, name))}
 	n.disk = store.OpenMem(store.Faults{LoseUnsynced: true})
 	for _, o := range c.nodes {
 		n.boot = append(n.boot, o.Address())
@@ -67,6 +75,7 @@ func (n *Node) Start() error {
 		return nil
 	}
 	n.lives++
+	n.turns++
 	n.ahead = n.skew > 0
 	var s [32]byte
 	copy(s[:], fmt.Sprintf("%d/%d/%s", n.c.opt.Seed, n.lives, n.Name))
@@ -154,14 +163,29 @@ func (n *Node) step() {
 	if n.k == nil {
 		return
 	}
+	had := uint64(0)
+	if n.doom != nil {
+		had = n.LogEnd()
+	}
 	if err := n.k.Step(context.Background()); err != nil {
-		n.c.fault("disk-failed", "%s", n.Name)
-		n.down(err)
+		n.broke(err)
+	} else if n.doom != nil && n.LogEnd() > had {
+		n.Crash(*n.doom)
 	}
 }
 
+// broke stops a node whose disk has failed.
+func (n *Node) broke(err error) {
+	kind := "disk-error"
+	if errors.Is(err, syscall.ENOSPC) {
+		kind = "disk-full"
+	}
+	n.c.fault(kind, "%s", n.Name)
+	n.down(err)
+}
+
 func (n *Node) down(err error) {
-	n.k, n.err = nil, err
+	n.k, n.err, n.doom = nil, err, nil
 	n.net.Crash()
 }
 
@@ -254,21 +278,34 @@ func (n *Node) Digest() (api.Hash, map[string]api.Hash) {
 	return d, m
 }
 
-// Records returns all records that the node holds, in the order in which it committed them, which is a causal one.
+// Turns counts the node's commits and starts: while it stays, there is nothing new to look at.
+func (n *Node) Turns() uint64 { return n.turns }
+
+// log is what has been read of a disk's records. What lies there under a number stays.
+type log struct {
+	disk *store.Mem
+	last uint64
+	recs []*api.Record
+}
+
+// Records returns all records that the node holds, in the order in which it committed them, which is a causal one. They must not be modified, and
+// nothing may be put in their list.
 func (n *Node) Records() []*api.Record {
+	if n.heard.disk != n.disk {
+		n.heard = log{disk: n.disk}
+	}
 	r := fold.NewReader(n.disk, "", slog.New(slog.DiscardHandler))
 	defer r.Close()
-	var out []*api.Record
-	for from := uint64(0); ; {
-		ps, last := r.Log(from, 256)
+	for l := &n.heard; ; {
+		ps, last := r.Log(l.last, 256)
 		for _, p := range ps {
 			if rec, _, ok := r.Record(p); ok {
-				out = append(out, rec)
+				l.recs = append(l.recs, rec)
 			}
 		}
-		if last == from {
-			return out
+		if last == l.last {
+			return slices.Clip(l.recs)
 		}
-		from = last
+		l.last = last
 	}
 }

@@ -44,6 +44,7 @@ type Model struct {
 	index  map[string]map[string]indexRow // app -> key
 	count  map[string]map[string]int64    // app -> key
 	forked bool                           // some feed is, or is cut
+	busy   bool                           // more records come: what has effect is worked out after the last
 	users  map[string]api.Position        // app and index key -> the one place in a feed that may write it
 }
 
@@ -266,6 +267,26 @@ func (m *Model) Deliver(r *api.Record) (api.Outcome, error) {
 	m.put(n)
 	m.last = max(m.last, r.Time)
 	return n.out, nil
+}
+
+// DeliverAll delivers records in their order, and works out only at the end what has effect: no verdict depends on that.
+func (m *Model) DeliverAll(rs []*api.Record) error {
+	m.setBusy(true)
+	defer m.setBusy(false)
+	for _, r := range rs {
+		if _, err := m.Deliver(r); err != nil {
+			return api.Wrap("record "+r.ID.Short(), err)
+		}
+	}
+	return nil
+}
+
+func (m *Model) setBusy(busy bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.busy = busy; !busy && m.forked {
+		m.settle()
+	}
 }
 
 // Records returns all records in the order of their arrival, which is a causal order.

@@ -139,7 +139,9 @@ func (m *Model) put(n *node) {
 	}
 	m.forked = m.forked || f.fork != 0 || len(n.effects.cuts)+len(n.rebases) > 0
 	if m.forked {
-		m.settle()
+		if !m.busy {
+			m.settle()
+		}
 		return
 	}
 	// The one short cut: without forks everything accepted has effect, and only final marks can move.

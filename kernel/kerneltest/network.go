@@ -56,7 +56,11 @@ type Link struct {
 // NetCounts counts what became of frames.
 type NetCounts struct {
 	Arrived, Lost, Repeated, Reordered, Walled uint64
+	Late, Slow                                 uint64 // took more than lateBy; waited for a link with a Rate
 }
+
+// lateBy is what a frame takes that counts as late.
+const lateBy = 100 * time.Millisecond
 
 // Counts returns the counters since NewNetwork.
 func (n *Network) Counts() NetCounts {

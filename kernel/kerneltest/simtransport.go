@@ -285,7 +285,11 @@ func (t *SimTransport) Send(node api.DID, f wire.Frame) error {
 		return nil
 	}
 	due := n.arrival(l)
+	if due.Sub(n.now) > lateBy {
+		n.counts.Late++
+	}
 	if l.Rate > 0 {
+		n.counts.Slow++
 		due = latest(due, s.last).Add(time.Duration(len(b)) * time.Second / time.Duration(l.Rate))
 	}
 	if n.chance(l.Reorder) {

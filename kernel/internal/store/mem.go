@@ -37,6 +37,7 @@ type Mem struct {
 	fs     *vfs.MemFS
 	disk   *faultyFS
 	faults Faults
+	torn   int
 }
 
 var _ Store = (*Mem)(nil)
@@ -66,8 +67,8 @@ func OpenMem(f Faults) *Mem {
 }
 
 func openMem(fs *vfs.MemFS, f Faults) (*Mem, error) {
-	// Small, for a simulation has many: 50 nodes in a process are common.
-	o := Options{Dir: memDir, CacheBytes: 1 << 20, MemTableBytes: 1 << 20, Logger: slog.New(slog.DiscardHandler)}
+	// Small, for a simulation has many: 50 nodes in a process are common. The engine takes the memory tables out of the cache.
+	o := Options{Dir: memDir, CacheBytes: 8 << 20, MemTableBytes: 1 << 20, Logger: slog.New(slog.DiscardHandler)}
 	o.EnsureDefaults()
 	m := &Mem{fs: fs, disk: &faultyFS{FS: fs}}
 	var err error
@@ -112,21 +113,30 @@ func (m *Mem) crashTorn(cut uint32) (*Mem, error) {
 	b := m.NewBatch()
 	failed := m.Commit(b, true) != nil
 	b.Close()
+	torn := 0
 	if !failed {
-		if err := tear(kept, m.fs.CrashClone(vfs.CrashCloneCfg{}), cut); err != nil {
+		var err error
+		if torn, err = tear(kept, m.fs.CrashClone(vfs.CrashCloneCfg{}), cut); err != nil {
 			return nil, err
 		}
 	}
 	f := m.faults
 	_ = m.Close() // the disk it would complain about is gone
-	return openMem(kept, Faults{LoseUnsynced: f.LoseUnsynced, KeepPercent: f.KeepPercent, Seed: f.Seed + 1})
+	n, err := openMem(kept, Faults{LoseUnsynced: f.LoseUnsynced, KeepPercent: f.KeepPercent, Seed: f.Seed + 1})
+	if err == nil {
+		n.torn = torn
+	}
+	return n, err
 }
 
-// tear appends to the newest log in kept a part of what the same log has more in whole.
-func tear(kept, whole *vfs.MemFS, cut uint32) error {
+// Torn returns how many bytes of the log CrashTorn has left on this disk behind what was synced: of a write that began.
+func (m *Mem) Torn() int { return m.torn }
+
+// tear appends to the newest log in kept a part of what the same log has more in whole, and returns how many bytes.
+func tear(kept, whole *vfs.MemFS, cut uint32) (int, error) {
 	names, err := kept.List(memDir)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	slices.Sort(names)
 	for _, name := range slices.Backward(names) {
@@ -136,20 +146,21 @@ func tear(kept, whole *vfs.MemFS, cut uint32) error {
 		name = kept.PathJoin(memDir, name)
 		was, err := read(kept, name)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		is, err := read(whole, name)
 		if err != nil || len(is) <= len(was) {
-			return nil // a newer log was begun meanwhile, or nothing was written
+			return 0, nil // a newer log was begun meanwhile, or nothing was written
 		}
 		f, err := kept.Create(name, vfs.WriteCategoryUnspecified)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		_, err = f.Write(is[:len(was)+int(cut)%(len(is)-len(was))])
-		return errors.Join(err, f.Sync(), f.Close())
+		n := int(cut) % (len(is) - len(was))
+		_, err = f.Write(is[:len(was)+n])
+		return n, errors.Join(err, f.Sync(), f.Close())
 	}
-	return nil
+	return 0, nil
 }
 
 func read(fs vfs.FS, name string) ([]byte, error) {
