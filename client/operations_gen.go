@@ -74,6 +74,11 @@ func (c *Client) MemberList(ctx context.Context, in MemberListIn) (*MemberListOu
 	return call[MemberListOut](ctx, c, "member.list", in, nil)
 }
 
+// MemberRemove is the operation member.remove: Remove a member: nothing of theirs counts from then on, and what they owe stays.
+func (c *Client) MemberRemove(ctx context.Context, in MemberRemoveIn, opts ...CallOption) (*MemberRemoveOut, error) {
+	return call[MemberRemoveOut](ctx, c, "member.remove", in, opts)
+}
+
 // NodeConfig is the operation node.config: Show the configuration in force, without secrets.
 func (c *Client) NodeConfig(ctx context.Context) (*NodeConfigOut, error) {
 	return call[NodeConfigOut](ctx, c, "node.config", nil, nil)
@@ -285,6 +290,7 @@ type LedgerBalanceIn struct {
 type LedgerBalanceOut struct {
 	DID      api.DID         `json:"did"`
 	Balances []LedgerBalance `json:"balances"`
+	Removed  string          `json:"removed,omitempty"` // why the account's owner is no member any more; the balance stays and is owed
 }
 
 // LedgerFreezeIn is the input of ledger.freeze.
@@ -410,6 +416,19 @@ type MemberListIn struct {
 type MemberListOut struct {
 	Members []MembershipMember `json:"members"`
 	Cursor  string             `json:"cursor,omitempty"`
+}
+
+// MemberRemoveIn is the input of member.remove.
+type MemberRemoveIn struct {
+	Space  api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	DID    api.DID  `json:"did"`            // DID of the member
+	Reason string   `json:"reason"`         // Why, 1 to 256 bytes on one line; all members can read it
+}
+
+// MemberRemoveOut is what member.remove answers.
+type MemberRemoveOut struct {
+	Receipt api.Receipt           `json:"receipt"`
+	Cuts    []MembershipDeviceCut `json:"cuts"` // feeds of the member that are being cut: nothing counts that comes later
 }
 
 // NodeConfigOut is what node.config answers.

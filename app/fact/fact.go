@@ -23,7 +23,13 @@ const (
 	FinalityTopic = "finality" // what witnesses state
 	CutTopic      = "cuts"     // where an office ends or corrects other feeds
 	LedgerTopic   = "ledger"   // transfers, grants, acknowledgements
+	TrustTopic    = "trust"    // attestations
+	SecurityTopic = "security" // reports, appeals, pardons
 )
+
+// MemberTopics lists the topics in which members write as members: those in which a feed ends when its device is replaced or its member removed,
+// also where nothing is known of it yet. Requests to be admitted are not among them: whoever makes one is no member.
+func MemberTopics() []string { return []string{LedgerTopic, SecurityTopic, TrustTopic} }
 
 // Offices that the genesis of a space fills.
 const (
@@ -36,6 +42,7 @@ const (
 const (
 	nameGenesis  = "genesis"  // no key
 	nameMember   = "member"   // DID
+	nameRemoval  = "removal"  // DID
 	nameCurrency = "currency" // code
 	nameOffice   = "office"   // office name
 	nameWitness  = "witness"  // device key
@@ -67,13 +74,19 @@ type Founder struct {
 	Device api.Key
 }
 
-// Member says that a DID is a member and which of its devices acts and spends for it.
+// Member says that a DID is a member and which of its devices acts and spends for it; or, without a device, that it was one.
 type Member struct {
 	_       struct{} `cbor:",toarray"`
-	Device  api.Key
-	Number  uint64 // in the order of admission, from 1
+	Device  api.Key // zero: removed
+	Number  uint64  // in the order of admission, from 1; who is admitted again has a new one
 	Founder bool
-	Before  api.Key // the device that acted before this one, whose feeds it continues; zero: none
+	Before  api.Key // the device that acted before this one, whose feeds it continues, or the last one of who was removed; zero: none
+}
+
+// Removal says why a member was removed.
+type Removal struct {
+	_      struct{} `cbor:",toarray"`
+	Reason string
 }
 
 // Currency is a unit of account. Amounts are integers of minor units; Scale is the number of decimals for people.
@@ -152,7 +165,7 @@ type Cut struct {
 	_      struct{} `cbor:",toarray"`
 	Number uint64
 	At     Place
-	Next   api.Key // the device that goes on, zero: the feed's own
+	Next   api.Key // the device that goes on, zero: the feed's own; the feed's own device: nobody does
 	Causes []Cause
 }
 
@@ -172,7 +185,7 @@ type CutRequest struct {
 	Topic  string
 	Device api.Key
 	Adopt  api.Position   // of a forked feed the branch to choose; zero for none
-	Next   api.Key        // who goes on; zero: the feed itself
+	Next   api.Key        // who goes on; zero: the feed itself; Device: nobody
 	Causes []api.Position // records for the sake of which it is cut
 }
 
@@ -196,7 +209,12 @@ func PutMember(tx api.Tx, did api.DID, m Member) {
 	tx.Publish(nameMember, []byte(did), codec.MustMarshal(&m))
 }
 
-// MemberAt reads whether did was a member at dep, a position of a feed that admits members.
+// PutRemoval publishes why did is no member any more.
+func PutRemoval(tx api.Tx, did api.DID, r Removal) {
+	tx.Publish(nameRemoval, []byte(did), codec.MustMarshal(&r))
+}
+
+// MemberAt reads what did was at dep, a position of a feed that admits members: a member if it had a device.
 func MemberAt(tx api.Tx, dep api.Position, did api.DID) (Member, bool) {
 	return at[Member](tx, dep, nameMember, []byte(did))
 }

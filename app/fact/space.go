@@ -56,6 +56,25 @@ func (s *Space) Need() int { return max(1, int(s.Genesis.Threshold)) }
 
 // Member returns whether did is a member, and the record that says so.
 func (s *Space) Member(did api.DID) (Member, api.Position, bool) {
+	m, pos, ok := s.Known(did)
+	if !ok || m.Device == (api.Key{}) {
+		return Member{}, api.Position{}, false
+	}
+	return m, pos, true
+}
+
+// Removal returns why did, who was a member, is none any more.
+func (s *Space) Removal(did api.DID) (Removal, bool) {
+	m, at, ok := s.Known(did)
+	if !ok || m.Device != (api.Key{}) {
+		return Removal{}, false
+	}
+	b, _, ok := s.r.Fact(at.Feed, nameRemoval, []byte(did))
+	return decode[Removal](b, ok)
+}
+
+// Known returns what did is or was, a member or a removed one, and the record that says so.
+func (s *Space) Known(did api.DID) (Member, api.Position, bool) {
 	for _, feed := range [...]api.Hash{s.registrar, s.Founded.Feed} {
 		b, pos, ok := s.r.Fact(feed, nameMember, []byte(did))
 		if m, ok := decode[Member](b, ok); ok {

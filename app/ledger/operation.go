@@ -112,6 +112,9 @@ func (a *App) transfer(ctx context.Context, call *api.Call, in *TransferIn) (*Tr
 	}
 	if _, _, ok := s.Member(in.To); !ok {
 		why := stranger(s, in.To)
+		if why.Rule == "removed" {
+			return nil, api.Refusal(op, why)
+		}
 		why.Rule, why.Remedy = "unknown-recipient", "check the DID for a typing error (icnctl member list); who is not a member yet can be invited"
 		return nil, api.Refusal(op, why)
 	}

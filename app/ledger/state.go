@@ -211,7 +211,7 @@ func (f *fold) enter() {
 			break
 		}
 		if m, ok := fact.MemberAt(f, d, f.rec.Author); ok && m.Device == f.rec.Device {
-			if f.self.Member = m.Before == (api.Key{}) || f.continues(m.Before); !f.self.Member {
+			if f.self.Member = m.Before == (api.Key{}) || m.Before == m.Device || f.continues(m.Before); !f.self.Member {
 				out := api.Voided(Domain, "not-continued", "a member's new device goes on from where the one before was cut, and its first record cites that cut")
 				f.refused = &out
 			}

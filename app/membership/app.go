@@ -19,7 +19,8 @@ type App struct {
 
 	mu      sync.Mutex
 	host    api.Host
-	changed chan struct{} // closed and replaced when records of this app's topics have been committed
+	changed chan struct{}  // closed and replaced when records of this app's topics have been committed
+	owed    map[owing]bool // for whom feeds are to be cut still, on the registrar's node
 }
 
 var (
@@ -32,12 +33,12 @@ var (
 
 // New returns the app. Invitation keys and the nonces of new spaces are read from entropy, which must be safe for concurrent use; crypto/rand's
 // Reader in production.
-func New(entropy io.Reader) *App { return &App{entropy: entropy, changed: make(chan struct{})} }
+func New(entropy io.Reader) *App { return &App{entropy: entropy, changed: make(chan struct{}), owed: map[owing]bool{}} }
 
 // Info implements api.App.
 func (*App) Info() api.AppInfo {
 	return api.AppInfo{Name: "membership", Topics: []api.TopicSpec{
-		{Name: fact.SpaceTopic, Retention: api.Log, Kinds: []string{kindGenesis, kindInvite, kindAdmit, kindDevice}, Founding: kindGenesis},
+		{Name: fact.SpaceTopic, Retention: api.Log, Kinds: []string{kindGenesis, kindInvite, kindAdmit, kindDevice, kindRemove}, Founding: kindGenesis},
 		{Name: fact.JoinTopic, Retention: api.Log, Kinds: []string{kindJoin}},
 	}}
 }
@@ -45,8 +46,9 @@ func (*App) Info() api.AppInfo {
 // Start implements api.Starter.
 func (a *App) Start(_ context.Context, host api.Host) error {
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.host = host
+	a.mu.Unlock()
+	a.findOwed(host)
 	return nil
 }
 

@@ -20,6 +20,7 @@ const (
 	kindAdmit   = "admit"
 	kindJoin    = "join"
 	kindDevice  = "device"
+	kindRemove  = "remove"
 )
 
 // Bounds of a genesis and of invitations. Lengths are bytes.
@@ -33,6 +34,7 @@ const (
 	maxScale      = 6
 	maxUses       = 10000
 	maxWitnesses  = 16
+	maxReason     = 256
 )
 
 // Kinds are the kinds of spaces.
@@ -98,6 +100,13 @@ type device struct {
 	_      struct{} `cbor:",toarray"`
 	DID    api.DID
 	Device api.Key
+}
+
+// remove ends a membership.
+type remove struct {
+	_      struct{} `cbor:",toarray"`
+	DID    api.DID
+	Reason string
 }
 
 func decode[T interface{ check() error }](b []byte, v T) error {
@@ -173,6 +182,14 @@ func (g *genesis) check() error {
 		}
 	}
 	return nil
+}
+
+func (rm *remove) check() error {
+	if !text(rm.Reason, maxReason) {
+		return fmt.Errorf("reason: want 1 to %d bytes of printable text, not starting or ending in space", maxReason)
+	}
+	_, err := record.ParseDID(string(rm.DID))
+	return err
 }
 
 func (i *invite) check() error {

@@ -86,6 +86,9 @@ func (c *ctl) ledgerBalance() *cobra.Command {
 				rows = append(rows, []string{b.Currency, f(b.Balance), f(b.FinalCredits), f(b.Unacknowledged), f(b.Limit), available})
 			}
 			c.table("No currency.", "CURRENCY BALANCE FINAL-CREDITS UNACKNOWLEDGED LIMIT AVAILABLE", rows)
+			if o.Removed != "" {
+				c.note("%s is no member any more (%s); the balance stays, and what is owed is owed.", o.DID, clean(o.Removed))
+			}
 		})
 	}
 	return cmd

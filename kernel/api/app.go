@@ -128,7 +128,7 @@ type Tx interface {
 type Cut struct {
 	Feed Hash
 	At   Position // of Feed; a zero Seq: nothing of it stands
-	Next Key      // the device whose feed in the same topic goes on from At; zero: Feed itself
+	Next Key      // the device whose feed in the same topic goes on from At; zero: Feed itself; Feed's own device: nobody, until a later cut says otherwise
 }
 
 // Support says when statements make a position final: when Need feeds have stated it, or later positions of its branch, alike in Epoch and

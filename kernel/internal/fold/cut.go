@@ -22,7 +22,8 @@ import (
 // what its own past says, cut or not: nothing here changes a third party's verdict.
 //
 // A cut may name a device that goes on from P in a feed of its own (Next): that feed's first record to cite K stands on F's rows at P, and F itself
-// has ended: a record of it that cites K is void, else there would be two who go on.
+// has ended: a record of it that cites K is void, else there would be two who go on. With F's own device as Next nobody goes on: F has ended until a
+// later cut says otherwise.
 
 // cut is a cut of a feed, as it lies under that feed.
 type cut struct {
@@ -366,7 +367,7 @@ func (s *State) rebase(r *api.Record) (rbs []rebase, why *api.Reason, err error)
 			continue
 		}
 		if api.Hash(val[:32]) == r.Feed && val[72] == 1 {
-			return nil, kernelReason("feed-ended", "this feed has ended: another device goes on from there"), nil
+			return nil, kernelReason("feed-ended", "this feed has ended: another device goes on from there, or nobody does"), nil
 		}
 		if f == nil {
 			if f, err = s.Feed(r.Feed); err != nil {

@@ -218,7 +218,9 @@ func (t *tx) Cut(c api.Cut) {
 	if c.Next != (api.Key{}) && c.At.Seq > 0 {
 		f, err := t.s.Feed(c.Feed)
 		t.check(err)
-		t.rows = append(t.rows, named{cutName(record.FeedID(f.Topic, c.Next)), val})
+		if c.Next != f.Device {
+			t.rows = append(t.rows, named{cutName(record.FeedID(f.Topic, c.Next)), val})
+		}
 	}
 }
 
