@@ -305,7 +305,7 @@ type LedgerFreezeIn struct {
 type LedgerFreezeOut struct {
 	Receipt api.Receipt `json:"receipt"`
 	Number  uint64      `json:"number"`
-	Cut     string      `json:"cut,omitempty"` // for what lessens: under-way when the account's feed is being cut, so that it binds even who does not look; needs-registrar when this node cannot do that
+	Cut     string      `json:"cut,omitempty"` // for what lessens: under-way when the account's feed is being cut, so that it binds even who does not look; by-registrar when the registrar's node will do that; waits when an earlier cut of the feed has to be made first
 }
 
 // LedgerGrantIn is the input of ledger.grant.
@@ -320,7 +320,7 @@ type LedgerGrantIn struct {
 type LedgerGrantOut struct {
 	Receipt api.Receipt `json:"receipt"`
 	Number  uint64      `json:"number"`
-	Cut     string      `json:"cut,omitempty"` // for what lessens: under-way when the account's feed is being cut, so that it binds even who does not look; needs-registrar when this node cannot do that
+	Cut     string      `json:"cut,omitempty"` // for what lessens: under-way when the account's feed is being cut, so that it binds even who does not look; by-registrar when the registrar's node will do that; waits when an earlier cut of the feed has to be made first
 }
 
 // LedgerHistoryIn is the input of ledger.history.

@@ -77,8 +77,8 @@ type Founder struct {
 // Member says that a DID is a member and which of its devices acts and spends for it; or, without a device, that it was one.
 type Member struct {
 	_       struct{} `cbor:",toarray"`
-	Device  api.Key // zero: removed
-	Number  uint64  // in the order of admission, from 1; who is admitted again has a new one
+	Device  api.Key  // zero: removed
+	Number  uint64   // in the order of admission, from 1; who is admitted again has a new one
 	Founder bool
 	Before  api.Key // the device that acted before this one, whose feeds it continues, or the last one of who was removed; zero: none
 }
@@ -190,8 +190,9 @@ type CutRequest struct {
 }
 
 // Cutter makes cuts, found among api.Services. Cut announces one; witnesses' promises and the cut follow by themselves. It returns the feed that will
-// be cut and the number of the cut. It is Refused unless signer is the space's registrar on this node, and a Conflict while another cut of the feed
-// is under way.
+// be cut and the number of the cut. The cut names the causes of those before it, too: whoever cites only the newest has to know them all. It is
+// Refused unless signer is the space's registrar on this node, and a Conflict while another cut of the feed is under way; one that names the same
+// causes, or more, is an answer.
 type Cutter interface {
 	Cut(ctx context.Context, signer api.Signer, space api.Hash, q CutRequest, wait api.Wait) (feed api.Hash, number uint64, rc api.Receipt, err error)
 }

@@ -106,12 +106,16 @@ func (a *App) Cut(ctx context.Context, signer api.Signer, space api.Hash, q fact
 	d := &draft{Target: target{Topic: q.Topic, Device: q.Device}, Adopt: fact.Place{Seq: q.Adopt.Seq, ID: q.Adopt.ID}, Next: q.Next}
 	feed = d.Target.feed(space)
 	d.Number = cutNumber(r, s, feed) + 1
-	b, _, ok := r.Own(s.Cutter(), rowDraft(feed))
+	b, at, ok := r.Own(s.Cutter(), rowDraft(feed))
 	if open := get[draft](b, ok); open.Number == d.Number {
+		if rec, v, here := r.Record(at); here && len(q.Causes) > 0 && open.Next == q.Next && !slices.ContainsFunc(q.Causes, func(c api.Position) bool { return !fact.Names(open.Causes, c) }) {
+			return feed, d.Number, api.Receipt{Position: at, Topic: rec.Topic, Time: rec.Time, Final: v.Final, Repeated: true}, nil
+		}
 		return feed, d.Number, rc, api.Errorf(op, api.Conflict, "cut %d of feed %s is under way: it waits for the witnesses' promises", d.Number, feed)
 	}
-	deps := slices.Clone(q.Causes)
-	for _, c := range q.Causes {
+	var deps []api.Position
+	for _, c := range causes(s, feed, q.Causes) {
+		deps = append(deps, c)
 		d.Causes = append(d.Causes, fact.Cause{Feed: c.Feed, Seq: c.Seq, ID: c.ID})
 	}
 	if err := d.check(); err != nil {
@@ -122,4 +126,18 @@ func (a *App) Cut(ctx context.Context, signer api.Signer, space api.Hash, q fact
 	}
 	rc, err = host.Append(ctx, signer, api.Draft{Topic: api.Topic{Space: space, Name: fact.CutTopic}, Deps: fact.Deps(deps), Kind: kindDraft, Body: codec.MustMarshal(d)}, wait)
 	return feed, d.Number, rc, api.Wrap(op, err)
+}
+
+// causes are those of a cut of feed and of the cut before it, of each feed the newest; when they are too many, the ones that are asked for.
+func causes(s *fact.Space, feed api.Hash, asked []api.Position) []api.Position {
+	all := slices.Clone(asked)
+	if c, _, ok := s.Cut(feed); ok {
+		for _, why := range c.Causes {
+			all = append(all, why.Position())
+		}
+	}
+	if all = fact.Deps(all); len(all) > maxCauses {
+		return fact.Deps(asked)
+	}
+	return all
 }

@@ -98,21 +98,27 @@ func prepare(r api.Reader, s *fact.Space, did api.DID, code string, amount int64
 // the device before, if this one has not begun yet; and each cut with its causes that the feed has not taken into account.
 func standing(r api.Reader, s *fact.Space, feed api.Hash, m fact.Member) (from api.Hash, cites []api.Position) {
 	from = feed
+	cite := func(c fact.Cut, by api.Position) {
+		cites = append(cites, by)
+		for _, why := range c.Causes {
+			cites = append(cites, why.Position())
+		}
+	}
 	if _, begun := r.Head(feed); !begun && m.Before != (api.Key{}) {
 		old := s.Feed(fact.LedgerTopic, m.Before)
 		if c, by, ok := s.Cut(old); ok && c.Next == m.Device {
-			return old, append(cites, by)
+			from = old
+			cite(c, by)
 		}
 	}
 	for _, st := range r.Cuts(feed) {
 		if st.Cited {
 			continue
 		}
-		cites = append(cites, st.By)
 		if c, by, ok := s.Cut(feed); ok && by == st.By {
-			for _, why := range c.Causes {
-				cites = append(cites, why.Position())
-			}
+			cite(c, by)
+		} else {
+			cites = append(cites, st.By)
 		}
 	}
 	return from, cites

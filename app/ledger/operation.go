@@ -220,7 +220,7 @@ func (in *GrantIn) Validate() error {
 type GrantOut struct {
 	Receipt api.Receipt `json:"receipt"`
 	Number  uint64      `json:"number"`
-	Cut     string      `json:"cut,omitempty" doc:"for what lessens: under-way when the account's feed is being cut, so that it binds even who does not look; needs-registrar when this node cannot do that"`
+	Cut     string      `json:"cut,omitempty" doc:"for what lessens: under-way when the account's feed is being cut, so that it binds even who does not look; by-registrar when the registrar's node will do that; waits when an earlier cut of the feed has to be made first"`
 }
 
 // FreezeIn is the input of ledger.freeze.
@@ -269,8 +269,7 @@ func (a *App) regrant(ctx context.Context, call *api.Call, op string, space api.
 			Inputs: map[string]string{"clerk": string(o.DID)}, Remedy: "ask " + string(o.DID),
 		})
 	}
-	m, _, ok := s.Member(to)
-	if !ok {
+	if _, _, ok := s.Member(to); !ok {
 		return nil, api.Refusal(op, stranger(s, to))
 	}
 	c, _ := s.Currency(currency)
@@ -302,29 +301,10 @@ func (a *App) regrant(ctx context.Context, call *api.Call, op string, space api.
 		return nil, api.Wrap(op, err)
 	}
 	out := &GrantOut{Receipt: rc, Number: body.Number}
-	if (next.Limit < last.Limit || next.Frozen && !last.Frozen) && to != signer.DID() {
-		out.Cut, err = cutFor(ctx, host, signer, s, m.Device, rc.Position)
+	if next.lessens(last) && to != signer.DID() {
+		out.Cut, err = a.bind(ctx, host, signer, s.ID, to)
 	}
 	return out, api.Wrap(op, err)
-}
-
-// cutFor has the account's feed cut because of a record. Without the registrar's hand that waits for the registrar.
-func cutFor(ctx context.Context, host api.Host, signer api.Signer, s *fact.Space, device api.Key, why api.Position) (string, error) {
-	cutter, ok := api.Lookup[fact.Cutter](host.Services())
-	if !ok {
-		return "needs-registrar", nil
-	}
-	_, _, _, err := cutter.Cut(ctx, signer, s.ID, fact.CutRequest{Topic: fact.LedgerTopic, Device: device, Causes: []api.Position{why}}, api.WaitLocal)
-	switch api.KindOf(err) {
-	case api.Refused:
-		return "needs-registrar", nil
-	case api.Conflict:
-		return "under-way", nil // an earlier one; the account cites the newest grant when it takes that into account
-	}
-	if err != nil {
-		return "", err
-	}
-	return "under-way", nil
 }
 
 var errCursor = errors.New("cursor: not one that this operation gave")

@@ -21,10 +21,12 @@ import (
 //	paid/<feed><to>  sums: all this feed has paid to that account; half of the feed's own id keeps it apart from what a device before has paid
 //	seen/<feed>      sums: how much of what that feed has paid is counted
 //	grant/<account>  []limits: the newest grant per currency (clerk)
+//	less/<account>   nothing: written by each grant that lessens what the account may do (clerk)
 //	cut              number of the newest cut of this feed that it has cited, 8 bytes
 var (
-	rowSelf = []byte("self")
-	rowCut  = []byte("cut")
+	rowSelf  = []byte("self")
+	rowCut   = []byte("cut")
+	rowsLess = []byte("less/")
 )
 
 func rowCurrency(code string) []byte { return []byte("cur/" + code) }
@@ -35,6 +37,7 @@ func rowPaid(by api.Hash, to api.DID) []byte {
 }
 func rowSeen(feed api.Hash) []byte     { return append([]byte("seen/"), feed[:]...) }
 func rowGrants(account api.DID) []byte { return []byte("grant/" + account) }
+func rowLess(account api.DID) []byte   { return append(bytes.Clone(rowsLess), account...) }
 
 type self struct {
 	_      struct{} `cbor:",toarray"`
@@ -56,6 +59,11 @@ type limits struct {
 	Limit  int64
 	P      int64
 	Frozen bool // nothing may be spent
+}
+
+// lessens reports whether an account may do less by l than by the limits before.
+func (l limits) lessens(before limits) bool {
+	return l.Limit < before.Limit || l.P < before.P || l.Frozen && !before.Frozen
 }
 
 // sum is an amount of one currency; a list of sums is ascending by code.

@@ -135,7 +135,8 @@ func (f *fold) grant(g *grant) api.Outcome {
 	if !f.self.Clerk {
 		return api.Voided(Domain, "not-clerk", "only the clerk's device grants limits, and its first record cites the genesis")
 	}
-	if _, ok := f.currency(g.Currency); !ok {
+	cur, ok := f.currency(g.Currency)
+	if !ok {
 		return unknownCurrency(g.Currency)
 	}
 	row, known := f.Own(rowGrants(g.Account))
@@ -148,14 +149,18 @@ func (f *fold) grant(g *grant) api.Outcome {
 	i := slices.IndexFunc(all, func(l limits) bool { return l.Code == g.Currency })
 	if i < 0 {
 		i = len(all)
-		all = append(all, limits{Code: g.Currency})
+		all = append(all, limits{Code: g.Currency, Limit: cur.Limit, P: cur.P})
 	}
 	if g.Number != all[i].Number+1 {
 		out := api.Voided(Domain, "out-of-order", "grants for one account and currency are numbered without gaps")
 		out.Void.Inputs = map[string]string{"number": strconv.FormatUint(g.Number, 10), "last": strconv.FormatUint(all[i].Number, 10)}
 		return out
 	}
-	all[i] = limits{Code: g.Currency, Number: g.Number, Limit: g.Limit, P: g.P, Frozen: g.Frozen}
+	next := limits{Code: g.Currency, Number: g.Number, Limit: g.Limit, P: g.P, Frozen: g.Frozen}
+	if next.lessens(all[i]) {
+		f.Put(rowLess(g.Account), nil)
+	}
+	all[i] = next
 	f.Put(rowGrants(g.Account), codec.MustMarshal(all))
 	if f.self.Member {
 		if f.cite(); f.refused != nil {
@@ -211,7 +216,7 @@ func (f *fold) enter() {
 			break
 		}
 		if m, ok := fact.MemberAt(f, d, f.rec.Author); ok && m.Device == f.rec.Device {
-			if f.self.Member = m.Before == (api.Key{}) || m.Before == m.Device || f.continues(m.Before); !f.self.Member {
+			if f.self.Member = m.Before == (api.Key{}) || m.Before == m.Device || f.continues(m.Before); !f.self.Member && f.refused == nil {
 				out := api.Voided(Domain, "not-continued", "a member's new device goes on from where the one before was cut, and its first record cites that cut")
 				f.refused = &out
 			}
@@ -244,10 +249,23 @@ func (f *fold) continues(before api.Key) bool {
 	old := record.FeedID(f.rec.Topic, before)
 	for _, d := range f.rec.Deps {
 		if c, ok := fact.CutAt(f, d, old); ok && c.Next == f.rec.Device {
-			return true
+			return f.knows(&c)
 		}
 	}
 	return false
+}
+
+// knows reports whether the record cites the causes of a cut; if not it is refused.
+func (f *fold) knows(c *fact.Cut) bool {
+	for _, why := range c.Causes {
+		if !f.Within(why.Position()) {
+			out := api.Voided(Domain, "cause-not-cited", "a record that takes a cut of its feed into account cites the causes of the cut, too")
+			out.Void.Inputs = map[string]string{"cause": why.Position().String()}
+			f.refused = &out
+			return false
+		}
+	}
+	return true
 }
 
 // accept takes the cut of this feed at d into account: the record cites the causes of it, too, so that it knows them.
@@ -256,13 +274,8 @@ func (f *fold) accept(d api.Position) {
 	if !ok || c.Number <= number(f.Own(rowCut)) {
 		return
 	}
-	for _, why := range c.Causes {
-		if !f.Within(why.Position()) {
-			out := api.Voided(Domain, "cause-not-cited", "a record that takes a cut of its feed into account cites the causes of the cut, too")
-			out.Void.Inputs = map[string]string{"cause": why.Position().String()}
-			f.refused = &out
-			return
-		}
+	if !f.knows(&c) {
+		return
 	}
 	f.Put(rowCut, api.Seq8(c.Number))
 }

@@ -16,11 +16,11 @@ const Domain api.Domain = "membership"
 type App struct {
 	entropy io.Reader
 	admit   sync.Mutex // one admission at a time: they are numbered
+	owed    fact.Owed  // cuts, on the registrar's node
 
 	mu      sync.Mutex
 	host    api.Host
-	changed chan struct{}  // closed and replaced when records of this app's topics have been committed
-	owed    map[owing]bool // for whom feeds are to be cut still, on the registrar's node
+	changed chan struct{} // closed and replaced when records of this app's topics have been committed
 }
 
 var (
@@ -33,7 +33,7 @@ var (
 
 // New returns the app. Invitation keys and the nonces of new spaces are read from entropy, which must be safe for concurrent use; crypto/rand's
 // Reader in production.
-func New(entropy io.Reader) *App { return &App{entropy: entropy, changed: make(chan struct{}), owed: map[owing]bool{}} }
+func New(entropy io.Reader) *App { return &App{entropy: entropy, changed: make(chan struct{})} }
 
 // Info implements api.App.
 func (*App) Info() api.AppInfo {

@@ -34,7 +34,7 @@ func (a *App) React(ctx context.Context, host api.Host, commits []api.Commit) er
 			}
 		case host.Self() != nil && c.Record.Device == host.Self().Device():
 			if did := concerns(c.Record); did != "" {
-				a.owe(c.Record.Topic.Space, did, true)
+				a.owed.Note(c.Record.Topic.Space, did, true)
 				spaces[c.Record.Topic.Space] = true
 			}
 		}

@@ -113,7 +113,7 @@ func (a *App) cutOwed(ctx context.Context, host api.Host, signer api.Signer, spa
 		return cuts, nil
 	}
 	owed := owedBy(host, s, did)
-	a.owe(space, did, len(owed) > 0)
+	a.owed.Note(space, did, len(owed) > 0)
 	if len(owed) == 0 {
 		return cuts, nil
 	}
@@ -153,7 +153,7 @@ func owedBy(host api.Host, s *fact.Space, did api.DID) []fact.CutRequest {
 	var owed []fact.CutRequest
 	for _, topic := range topics {
 		c, _, cut := s.Cut(s.Feed(topic, old))
-		if cut && slices.ContainsFunc(c.Causes, func(why fact.Cause) bool { return why.Position() == at }) {
+		if cut && c.Names(at) {
 			continue
 		}
 		if next == (api.Key{}) && (!cut || c.Next != old) {
@@ -162,24 +162,6 @@ func owedBy(host api.Host, s *fact.Space, did api.DID) []fact.CutRequest {
 		owed = append(owed, fact.CutRequest{Topic: topic, Device: old, Next: next, Causes: []api.Position{at}})
 	}
 	return owed
-}
-
-// owe notes whether cuts are owed for a DID.
-func (a *App) owe(space api.Hash, did api.DID, on bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	k := owing{space, did}
-	if on {
-		a.owed[k] = true
-	} else {
-		delete(a.owed, k)
-	}
-}
-
-// owing is a DID of a space for which feeds are to be cut still.
-type owing struct {
-	space api.Hash
-	did   api.DID
 }
 
 // findOwed notes, when the node starts, for whom cuts are owed.
@@ -199,7 +181,7 @@ func (a *App) findOwed(host api.Host) {
 			}
 			last = m.DID
 			if len(owedBy(host, s, m.DID)) > 0 {
-				a.owe(id, m.DID, true)
+				a.owed.Note(id, m.DID, true)
 			}
 		}
 	}
@@ -208,16 +190,7 @@ func (a *App) findOwed(host api.Host) {
 // settle announces, on the registrar's node, the cuts that are owed in a space: for whom a record has just said something, and for whom an earlier
 // cut was in the way.
 func (a *App) settle(ctx context.Context, host api.Host, space api.Hash) error {
-	a.mu.Lock()
-	var dids []api.DID
-	for k := range a.owed {
-		if k.space == space {
-			dids = append(dids, k.did)
-		}
-	}
-	a.mu.Unlock()
-	slices.Sort(dids)
-	for _, did := range dids {
+	for _, did := range a.owed.In(space) {
 		if _, err := a.cutOwed(ctx, host, host.Self(), space, did); err != nil {
 			if kind := api.KindOf(err); kind == api.Refused || kind == api.Unavailable { // the next cut, or the next start, tries again
 				host.Log().Warn("the feeds of a member are not cut", "did", did, "err", err)
