@@ -94,6 +94,11 @@ func (c *Client) NodeStatus(ctx context.Context) (*NodeStatusOut, error) {
 	return call[NodeStatusOut](ctx, c, "node.status", nil, nil)
 }
 
+// OfficeHand is the operation office.hand: Give an office of the space to another holder.
+func (c *Client) OfficeHand(ctx context.Context, in OfficeHandIn, opts ...CallOption) (*OfficeHandOut, error) {
+	return call[OfficeHandOut](ctx, c, "office.hand", in, opts)
+}
+
 // PeerBan is the operation peer.ban: Refuse a node until it is unbanned.
 func (c *Client) PeerBan(ctx context.Context, in PeerBanIn, opts ...CallOption) error {
 	return c.Call(ctx, "peer.ban", in, nil, opts...)
@@ -460,6 +465,21 @@ type NodeStatusOut struct {
 	Waiting   int               `json:"waiting"`
 	Feeds     int               `json:"feeds"`
 	Store     KernelStoreStatus `json:"store"`
+}
+
+// OfficeHandIn is the input of office.hand.
+type OfficeHandIn struct {
+	Space  api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	Office string   `json:"office"`         // Name of the office: registrar, clerk or treasury
+	DID    api.DID  `json:"did"`            // DID of the new holder
+	Device api.Key  `json:"device"`         // Public key of the device that will write for the office, 64 hexadecimal digits
+}
+
+// OfficeHandOut is what office.hand answers.
+type OfficeHandOut struct {
+	Receipt api.Receipt `json:"receipt"`
+	Number  uint64      `json:"number"` // how many have held the office so far, the new holder among them
+	Before  api.DID     `json:"before"` // who held it
 }
 
 // PeerBanIn is the input of peer.ban.

@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strconv"
 
 	"github.com/intercooperative/icn/codec"
 	"github.com/intercooperative/icn/kernel/api"
@@ -44,7 +45,7 @@ const (
 	nameMember   = "member"   // DID
 	nameRemoval  = "removal"  // DID
 	nameCurrency = "currency" // code
-	nameOffice   = "office"   // office name
+	nameOffice   = "office"   // office name; also with a slash and the number
 	nameWitness  = "witness"  // device key
 	nameFinal    = "final"    // feed
 	nameLock     = "lock"     // feed
@@ -97,7 +98,7 @@ type Currency struct {
 	P     int64    // how much credit that is not final may be spent again, minor units, >= 0
 }
 
-// Office says who acts for the space in a role. Number grows with every change of holder.
+// Office says who acts for the space in a role, from the Number-th on: Number grows by one with every change of holder, from 1.
 type Office struct {
 	_      struct{} `cbor:",toarray"`
 	DID    api.DID
@@ -195,6 +196,8 @@ type CutRequest struct {
 // causes, or more, is an answer.
 type Cutter interface {
 	Cut(ctx context.Context, signer api.Signer, space api.Hash, q CutRequest, wait api.Wait) (feed api.Hash, number uint64, rc api.Receipt, err error)
+	// Hand closes the registrar's feed of cuts; the next registrar's goes on from there. Asked again for the same holder it does nothing.
+	Hand(ctx context.Context, signer api.Signer, space api.Hash, next Office) error
 }
 
 // PutGenesis publishes what the space is.
@@ -232,10 +235,17 @@ func CurrencyAt(tx api.Tx, dep api.Position, code string) (Currency, bool) {
 
 // PutOffice publishes who holds an office.
 func PutOffice(tx api.Tx, name string, o Office) {
-	tx.Publish(nameOffice, []byte(name), codec.MustMarshal(&o))
+	b := codec.MustMarshal(&o)
+	tx.Publish(nameOffice, []byte(name), b)
+	tx.Publish(nameOffice, officeKey(name, o.Number), b)
 }
 
-// OfficeAt reads who holds an office from the feed that founded the space.
+// officeKey is the key of the Number-th holder of an office.
+func officeKey(name string, number uint64) []byte {
+	return strconv.AppendUint(append([]byte(name), '/'), number, 10)
+}
+
+// OfficeAt reads who held an office at dep, a position of the feed that founded the space or of one in which the office was handed over.
 func OfficeAt(tx api.Tx, dep api.Position, name string) (Office, bool) {
 	return at[Office](tx, dep, nameOffice, []byte(name))
 }

@@ -27,6 +27,7 @@ func settleDrafts(ctx context.Context, host api.Host, space api.Hash, feeds []ap
 		if !ok {
 			continue
 		}
+		deps = append(deps, s.Entries(fact.CutTopic)...)
 		draft := api.Draft{Topic: api.Topic{Space: space, Name: fact.CutTopic}, Deps: fact.Deps(deps), Kind: kindCut, Body: codec.MustMarshal(c)}
 		_, err := host.Append(ctx, host.Self(), draft, api.WaitLocal)
 		if api.KindOf(err) == api.Refused {
@@ -124,6 +125,7 @@ func (a *App) Cut(ctx context.Context, signer api.Signer, space api.Hash, q fact
 	if _, _, known := r.Own(s.Cutter(), rowRegistrar); !known {
 		deps = append(deps, s.Founded)
 	}
+	deps = append(deps, s.Entries(fact.CutTopic)...)
 	rc, err = host.Append(ctx, signer, api.Draft{Topic: api.Topic{Space: space, Name: fact.CutTopic}, Deps: fact.Deps(deps), Kind: kindDraft, Body: codec.MustMarshal(d)}, wait)
 	return feed, d.Number, rc, api.Wrap(op, err)
 }

@@ -1,6 +1,7 @@
 package finality
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 	"strconv"
@@ -22,18 +23,19 @@ const Domain api.Domain = "finality"
 //
 // and of the registrar's feed:
 //
-//	registrar      nothing: this device is
+//	registrar      nothing: this device is; or fact.Office: who is after a handover
 //	draft/<feed>   draft body: the cut that is on its way
 //	cut/<feed>     number of the newest cut, 8 bytes
 var (
 	rowWitness   = []byte("witness")
 	rowRegistrar = []byte("registrar")
+	rowsDraft    = []byte("draft/")
 )
 
 func rowFinal(feed api.Hash) []byte { return append([]byte("final/"), feed[:]...) }
 func rowLock(feed api.Hash) []byte  { return append([]byte("lock/"), feed[:]...) }
 func rowVow(feed api.Hash) []byte   { return append([]byte("vow/"), feed[:]...) }
-func rowDraft(feed api.Hash) []byte { return append([]byte("draft/"), feed[:]...) }
+func rowDraft(feed api.Hash) []byte { return append(bytes.Clone(rowsDraft), feed[:]...) }
 func rowCut(feed api.Hash) []byte   { return append([]byte("cut/"), feed[:]...) }
 
 type standing struct {
@@ -82,6 +84,8 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 		return applyDraft(tx, rec)
 	case fact.CutTopic + " " + kindCut:
 		return applyCut(tx, rec)
+	case fact.CutTopic + " " + kindHand:
+		return applyHand(tx, rec)
 	}
 	return api.Voided(Domain, "unknown-kind", "no record of kind "+rec.Kind+" belongs in topic "+rec.Topic.Name)
 }
@@ -243,20 +247,6 @@ func applyPromise(tx api.Tx, rec *api.Record) api.Outcome {
 // maxVows bounds how many cuts of one feed may wait to become final.
 const maxVows = 16
 
-// registrar reports whether rec is by the registrar's device.
-func registrar(tx api.Tx, rec *api.Record) bool {
-	if _, ok := tx.Own(rowRegistrar); ok {
-		return true
-	}
-	for _, d := range rec.Deps {
-		if o, ok := fact.OfficeAt(tx, d, fact.Registrar); ok && o.Device == rec.Device && o.DID == rec.Author {
-			tx.Put(rowRegistrar, nil)
-			return true
-		}
-	}
-	return false
-}
-
 func number(b []byte, ok bool) uint64 {
 	if !ok {
 		return 0
@@ -269,7 +259,7 @@ func applyDraft(tx api.Tx, rec *api.Record) api.Outcome {
 	if err := read(rec.Body, &d); err != nil {
 		return malformed(err)
 	}
-	if !registrar(tx, rec) {
+	if _, ok := registrar(tx, rec); !ok {
 		return notRegistrar
 	}
 	feed := d.Target.feed(rec.Topic.Space)
@@ -295,7 +285,7 @@ func applyCut(tx api.Tx, rec *api.Record) api.Outcome {
 	if err := read(rec.Body, &c); err != nil {
 		return malformed(err)
 	}
-	if !registrar(tx, rec) {
+	if _, ok := registrar(tx, rec); !ok {
 		return notRegistrar
 	}
 	feed := c.Target.feed(rec.Topic.Space)

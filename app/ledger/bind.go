@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"slices"
 
 	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/kernel/api"
@@ -30,44 +31,65 @@ func (a *App) bind(ctx context.Context, host api.Host, signer api.Signer, space 
 		a.owed.Note(space, did, false)
 		return cutByRegistrar, nil
 	}
-	q, owed := owedBy(r, s, did)
-	a.owed.Note(space, did, owed)
-	if !owed {
-		return cutUnderWay, nil // somebody was faster
-	}
+	owed := owedBy(r, s, did)
+	a.owed.Note(space, did, len(owed) > 0)
 	cutter, ok := api.Lookup[fact.Cutter](host.Services())
 	if !ok {
 		return cutWaits, nil
 	}
-	_, _, _, err := cutter.Cut(ctx, signer, space, q, api.WaitLocal)
-	switch api.KindOf(err) {
-	case api.Conflict, api.Unavailable:
-		return cutWaits, nil
+	what := cutUnderWay // also when somebody was faster
+	for _, q := range owed {
+		switch _, _, _, err := cutter.Cut(ctx, signer, space, q, api.WaitLocal); api.KindOf(err) {
+		case api.Conflict, api.Unavailable:
+			what = cutWaits
+		default:
+			if err != nil {
+				return "", err
+			}
+		}
 	}
-	if err != nil {
-		return "", err
-	}
-	return cutUnderWay, nil
+	return what, nil
 }
 
-// owedBy is the cut that the newest grant to lessen what an account may do asks for, unless one was made for its sake.
-func owedBy(r api.Reader, s *fact.Space, did api.DID) (q fact.CutRequest, owed bool) {
+// owedBy lists the cuts that are asked for by the newest grant to lessen what an account may do, and by the handover of a clerk's office that the
+// account's owner held, unless they were made for the sake of these.
+func owedBy(r api.Reader, s *fact.Space, did api.DID) (owed []fact.CutRequest) {
+	all := clerks(s)
+	for i, o := range all {
+		if i == 0 || o.DID != did {
+			continue
+		}
+		_, why, ok := s.Handed(fact.Clerk, all[i-1].Number)
+		c, _, cut := s.Cut(s.Feed(fact.LedgerTopic, o.Device))
+		if ok && (!cut || !c.Names(why) && c.Next == (api.Key{})) && o.Device != all[0].Device { // a device that has ended is not opened for this
+			owed = append(owed, fact.CutRequest{Topic: fact.LedgerTopic, Device: o.Device, Causes: []api.Position{why}})
+		}
+	}
 	m, _, ok := s.Member(did)
-	o, held := s.Office(fact.Clerk)
-	if !ok || !held || m.Device == o.Device {
-		return q, false // the clerk's own feed knows its grants
-	}
-	_, why, ok := r.Own(s.Feed(fact.LedgerTopic, o.Device), rowLess(did))
 	if !ok {
-		return q, false
+		return owed
 	}
-	if c, _, ok := s.Cut(s.Feed(fact.LedgerTopic, m.Device)); ok && c.Names(why) {
-		return q, false
+	c, _, _ := s.Cut(s.Feed(fact.LedgerTopic, m.Device))
+	before, _, _ := s.Cut(s.Feed(fact.LedgerTopic, m.Before))
+	q := fact.CutRequest{Topic: fact.LedgerTopic, Device: m.Device}
+	for _, o := range all {
+		_, why, ok := r.Own(s.Feed(fact.LedgerTopic, o.Device), rowLess(did))
+		switch {
+		case !ok || o.Device == m.Device: // a clerk's own feed knows its grants
+		case c.Names(why):
+		case before.Next == m.Device && before.Names(why): // who goes on from there has to know it
+		default:
+			q.Causes = append(q.Causes, why)
+		}
 	}
-	if c, _, ok := s.Cut(s.Feed(fact.LedgerTopic, m.Before)); ok && c.Next == m.Device && c.Names(why) {
-		return q, false // who goes on from there has to know it
+	if len(q.Causes) == 0 {
+		return owed
 	}
-	return fact.CutRequest{Topic: fact.LedgerTopic, Device: m.Device, Causes: []api.Position{why}}, true
+	if i := slices.IndexFunc(owed, func(o fact.CutRequest) bool { return o.Device == q.Device }); i >= 0 {
+		owed[i].Causes = append(owed[i].Causes, q.Causes...)
+		return owed
+	}
+	return append(owed, q)
 }
 
 // bindOwed announces, on the registrar's node, the cuts that are owed: for whom a grant has just lessened something, and for whom an earlier cut was
@@ -79,6 +101,9 @@ func (a *App) bindOwed(ctx context.Context, host api.Host, commits []api.Commit)
 		switch {
 		case !c.Active:
 		case c.Record.Topic.Name == fact.CutTopic:
+			spaces[space] = true
+		case c.Record.Topic.Name == fact.SpaceTopic:
+			a.noteClerks(host, space) // the office may have been handed over
 			spaces[space] = true
 		case c.Record.Kind == kindGrant:
 			var g grant
@@ -101,6 +126,21 @@ func (a *App) bindOwed(ctx context.Context, host api.Host, commits []api.Commit)
 	return nil
 }
 
+// noteClerks notes those for whom a cut may be owed because they were clerks.
+func (a *App) noteClerks(host api.Host, space api.Hash) {
+	r := host.Read()
+	defer r.Close()
+	s, ok := fact.Open(r, space)
+	if !ok || !s.Holds(host.Self(), fact.Registrar) {
+		return
+	}
+	for _, o := range clerks(s) {
+		if len(owedBy(r, s, o.DID)) > 0 {
+			a.owed.Note(space, o.DID, true)
+		}
+	}
+}
+
 // findOwed notes, when the node starts, for whom cuts are owed.
 func (a *App) findOwed(host api.Host) {
 	r := host.Read()
@@ -110,11 +150,15 @@ func (a *App) findOwed(host api.Host) {
 		if !ok || !s.Holds(host.Self(), fact.Registrar) {
 			continue
 		}
-		o, _ := s.Office(fact.Clerk)
-		for k := range r.Rows(s.Feed(fact.LedgerTopic, o.Device), rowsLess) {
-			did := api.DID(k[len(rowsLess):])
-			if _, owed := owedBy(r, s, did); owed {
-				a.owed.Note(id, did, true)
+		for _, o := range clerks(s) {
+			dids := []api.DID{o.DID}
+			for k := range r.Rows(s.Feed(fact.LedgerTopic, o.Device), rowsLess) {
+				dids = append(dids, api.DID(k[len(rowsLess):]))
+			}
+			for _, did := range dids {
+				if len(owedBy(r, s, did)) > 0 {
+					a.owed.Note(id, did, true)
+				}
 			}
 		}
 	}

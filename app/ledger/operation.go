@@ -274,11 +274,9 @@ func (a *App) regrant(ctx context.Context, call *api.Call, op string, space api.
 	}
 	c, _ := s.Currency(currency)
 	last := limits{Code: currency, Limit: c.Limit, P: c.P}
-	b, at, ok := r.Own(s.Feed(fact.LedgerTopic, signer.Device()), rowGrants(to))
-	for _, l := range get[[]limits](b, ok) {
-		if l.Code == currency {
-			last = l
-		}
+	granted, at := lastGrants(r, s, to, func(l limits) bool { return l.Code == currency })
+	if len(granted) > 0 {
+		last = granted[0]
 	}
 	next := last
 	change(&next)
@@ -290,12 +288,13 @@ func (a *App) regrant(ctx context.Context, call *api.Call, op string, space api.
 		}
 		return &GrantOut{Receipt: api.Receipt{Position: at, Topic: rec.Topic, Time: rec.Time, Final: v.Final, Repeated: true}, Number: last.Number}, nil
 	}
-	deps := []api.Position{s.Founded}
+	office, since, _ := s.Holder(fact.Clerk)
+	deps := fact.Deps([]api.Position{s.Founded, since})
 	if p, ok := prepare(r, s, signer.DID(), currency, 0); ok && p.feed == s.Feed(fact.LedgerTopic, signer.Device()) {
 		deps = fact.Deps(append(deps, p.deps...))
 	}
 	p := &plan{deps: deps}
-	body := &grant{Account: to, Currency: currency, Number: last.Number + 1, Limit: next.Limit, P: next.P, Frozen: next.Frozen}
+	body := &grant{Account: to, Currency: currency, Number: max(last.Number, before(office.Number)) + 1, Limit: next.Limit, P: next.P, Frozen: next.Frozen}
 	rc, err := host.Append(ctx, signer, p.draft(s, kindGrant, body, call.Idempotency), call.Wait)
 	if err != nil {
 		return nil, api.Wrap(op, err)

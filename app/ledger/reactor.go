@@ -10,8 +10,9 @@ import (
 // busy is how many payers may wait before this node's member acknowledges them in a record of its own. Below that its next transfer does.
 const busy = 32
 
-// Watch implements api.Reactor: what becomes final may be acknowledged, and a cut that is made may have been in the way of another.
-func (*App) Watch() []string { return []string{fact.FinalityTopic, fact.CutTopic} }
+// Watch implements api.Reactor: what becomes final may be acknowledged, and a cut that is made may have been in the way of another,
+// and the clerk's office may be handed over.
+func (*App) Watch() []string { return []string{fact.FinalityTopic, fact.CutTopic, fact.SpaceTopic} }
 
 // React forgets cached ceilings, acknowledges what a busy account has been paid, and on the registrar's node has the feeds cut of whom a grant
 // gives less.

@@ -61,6 +61,10 @@ func (a *App) Operations() []api.Operation {
 			Name: "member.remove", Method: http.MethodPost, Path: "/member/remove", CLI: "member remove", Scope: "member:write", Write: true,
 			Summary: "Remove a member: nothing of theirs counts from then on, and what they owe stays",
 		}, a.remove),
+		api.Handle(api.Operation{
+			Name: "office.hand", Method: http.MethodPost, Path: "/office/hand", CLI: "office hand", Scope: "member:write", Write: true,
+			Summary: "Give an office of the space to another holder",
+		}, a.hand),
 	}
 }
 

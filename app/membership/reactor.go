@@ -94,8 +94,10 @@ func admission(r api.Reader, s *fact.Space, did api.DID, device api.Key, cites .
 	return registrarDraft(r, s, kindAdmit, codec.MustMarshal(&admit{DID: did, Device: device, Number: number + 1}), cites...)
 }
 
-// registrarDraft is a draft for the registrar's feed. The first record of a registrar that did not found the space cites the genesis.
+// registrarDraft is a draft for the registrar's feed. The first record of a registrar that did not found the space cites the genesis, or where the
+// registrar before has handed over.
 func registrarDraft(r api.Reader, s *fact.Space, kind string, body []byte, cites ...api.Position) api.Draft {
+	cites = append(cites, s.Entries(fact.SpaceTopic)...)
 	if _, _, ok := r.Own(s.Registrar(), rowCharter); !ok {
 		cites = append(cites, s.Founded)
 	}

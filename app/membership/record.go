@@ -21,6 +21,7 @@ const (
 	kindJoin    = "join"
 	kindDevice  = "device"
 	kindRemove  = "remove"
+	kindOffice  = "office"
 )
 
 // Bounds of a genesis and of invitations. Lengths are bytes.
@@ -35,6 +36,7 @@ const (
 	maxUses       = 10000
 	maxWitnesses  = 16
 	maxReason     = 256
+	maxOffice     = 32
 )
 
 // Kinds are the kinds of spaces.
@@ -109,6 +111,15 @@ type remove struct {
 	Reason string
 }
 
+// officeHand gives an office to its Number-th holder.
+type officeHand struct {
+	_      struct{} `cbor:",toarray"`
+	Name   string
+	DID    api.DID
+	Device api.Key
+	Number uint64
+}
+
 func decode[T interface{ check() error }](b []byte, v T) error {
 	if err := codec.Unmarshal(b, v); err != nil {
 		return err
@@ -156,8 +167,8 @@ func (g *genesis) check() error {
 		if i > 0 && g.Offices[i-1].Name >= o.Name {
 			return fmt.Errorf("offices: want strictly ascending order of name")
 		}
-		if !code(o.Name, 32) {
-			return fmt.Errorf("office %q: want 1 to 32 of a-z 0-9 -", clip(o.Name))
+		if !code(o.Name, maxOffice) {
+			return fmt.Errorf("office %q: want 1 to %d of a-z 0-9 -", clip(o.Name), maxOffice)
 		}
 		if err := identity(o.DID, o.Device); err != nil {
 			return fmt.Errorf("office %s: %w", o.Name, err)
@@ -182,6 +193,16 @@ func (g *genesis) check() error {
 		}
 	}
 	return nil
+}
+
+func (h *officeHand) check() error {
+	switch {
+	case !code(h.Name, maxOffice):
+		return fmt.Errorf("office %q: want 1 to %d of a-z 0-9 -", clip(h.Name), maxOffice)
+	case h.Number < 2:
+		return fmt.Errorf("number %d: the genesis names the first holder, want 2 or more", h.Number)
+	}
+	return identity(h.DID, h.Device)
 }
 
 func (rm *remove) check() error {

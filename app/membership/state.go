@@ -16,6 +16,7 @@ import (
 //	used/<key>       how often it was used, 8 bytes
 //	number           of the last admission, 8 bytes
 //	member/<did>     fact.Member: as admitted here, with the newest device, or removed
+//	office/<name>    fact.Office: who holds it
 //	had/<device>     nothing: a member acted with this device and got another one, or was removed
 //
 // and on a feed of topic join:
@@ -30,6 +31,7 @@ var (
 func rowInvite(k api.Key) []byte   { return append([]byte("invite/"), k[:]...) }
 func rowUsed(k api.Key) []byte     { return append([]byte("used/"), k[:]...) }
 func rowMember(did api.DID) []byte { return append([]byte("member/"), did...) }
+func rowOffice(name string) []byte { return append([]byte("office/"), name...) }
 func rowHad(device api.Key) []byte { return append([]byte("had/"), device[:]...) }
 
 // Query rows: member/<space><did> 0 <feed><seq> -> member, and a counter of members per space.
@@ -70,6 +72,8 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 		return applyDevice(tx, rec)
 	case fact.SpaceTopic + " " + kindRemove:
 		return applyRemove(tx, rec)
+	case fact.SpaceTopic + " " + kindOffice:
+		return applyOffice(tx, rec)
 	case fact.JoinTopic + " " + kindJoin:
 		return applyJoin(tx, rec)
 	}
@@ -102,7 +106,7 @@ func applyGenesis(tx api.Tx, rec *api.Record) api.Outcome {
 	tx.Add(countMembers(rec.Topic.Space), int64(len(g.Founders)))
 	for _, o := range g.Offices {
 		f.Offices = append(f.Offices, o.Name)
-		fact.PutOffice(tx, o.Name, fact.Office{DID: o.DID, Device: o.Device, Number: 1})
+		putOffice(tx, o.Name, fact.Office{DID: o.DID, Device: o.Device, Number: 1})
 		if o.Name == fact.Registrar {
 			ch.Registrar = o.Device
 		}
@@ -125,6 +129,11 @@ func putMember(tx api.Tx, rec *api.Record, did api.DID, m fact.Member) {
 	tx.Index(indexMember(rec.Topic.Space, did, rec), codec.MustMarshal(&member{DID: did, Device: m.Device, Since: rec.Time.Millis(), Founder: m.Founder}))
 }
 
+func putOffice(tx api.Tx, name string, o fact.Office) {
+	fact.PutOffice(tx, name, o)
+	tx.Put(rowOffice(name), codec.MustMarshal(&o))
+}
+
 // registrar returns the charter if rec is by the registrar's device. A registrar that did not found the space cites the genesis once.
 func registrar(tx api.Tx, rec *api.Record) (charter, bool) {
 	var c charter
@@ -138,8 +147,13 @@ func registrar(tx api.Tx, rec *api.Record) (charter, bool) {
 			continue
 		}
 		o, ok := fact.OfficeAt(tx, d, fact.Registrar)
-		if !ok || o.Device != rec.Device || o.DID != rec.Author {
-			return c, false
+		if !ok || o.Number > 1 || o.Device != rec.Device || o.DID != rec.Author {
+			return c, false // a later registrar goes on from the feed of the one before, and has the charter from there
+		}
+		for _, name := range g.Offices {
+			if o, ok := fact.OfficeAt(tx, d, name); ok {
+				tx.Put(rowOffice(name), codec.MustMarshal(&o))
+			}
 		}
 		c.Registrar = o.Device
 		c.Founders = g.Founders
