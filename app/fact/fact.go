@@ -196,8 +196,9 @@ type CutRequest struct {
 // causes, or more, is an answer.
 type Cutter interface {
 	Cut(ctx context.Context, signer api.Signer, space api.Hash, q CutRequest, wait api.Wait) (feed api.Hash, number uint64, rc api.Receipt, err error)
-	// Hand closes the registrar's feed of cuts; the next registrar's goes on from there. Asked again for the same holder it does nothing.
-	Hand(ctx context.Context, signer api.Signer, space api.Hash, next Office) error
+	// Hand closes the registrar's feed of cuts, from which the next registrar's goes on, and returns the record that does. Asked again for the same
+	// holder it does nothing more.
+	Hand(ctx context.Context, signer api.Signer, space api.Hash, next Office) (api.Position, error)
 }
 
 // PutGenesis publishes what the space is.

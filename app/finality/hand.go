@@ -69,11 +69,11 @@ func applyHand(tx api.Tx, rec *api.Record) api.Outcome {
 }
 
 // Hand implements fact.Cutter.
-func (a *App) Hand(ctx context.Context, signer api.Signer, space api.Hash, next fact.Office) error {
+func (a *App) Hand(ctx context.Context, signer api.Signer, space api.Hash, next fact.Office) (api.Position, error) {
 	const op = "office.hand"
 	host, _, err := a.at(op, space)
 	if err != nil {
-		return err
+		return api.Position{}, err
 	}
 	a.cutting.Lock() // no draft may fall between
 	defer a.cutting.Unlock()
@@ -81,15 +81,16 @@ func (a *App) Hand(ctx context.Context, signer api.Signer, space api.Hash, next 
 	defer r.Close()
 	s, ok := fact.Open(r, space)
 	if !ok {
-		return api.Errorf(op, api.NotFound, "space %s: its genesis is not on this node (yet)", space)
+		return api.Position{}, api.Errorf(op, api.NotFound, "space %s: its genesis is not on this node (yet)", space)
 	}
 	deps := s.Entries(fact.CutTopic)
 	b, at, known := r.Own(s.Cutter(), rowRegistrar)
 	if len(b) > 0 {
-		if o := get[fact.Office](b, true); o == next {
-			return nil
-		} else if o.Number >= next.Number {
-			return api.Errorf(op, api.Conflict, "the cuts are handed to %s already, by record %v; hand over the rest to the same", o.DID, at)
+		switch o := get[fact.Office](b, true); {
+		case o == next:
+			return at, nil
+		case o.Number >= next.Number:
+			return at, api.Errorf(op, api.Conflict, "the cuts are handed to %s already, by record %v; hand over the rest to the same", o.DID, at)
 		}
 	}
 	if !known {
@@ -99,8 +100,8 @@ func (a *App) Hand(ctx context.Context, signer api.Signer, space api.Hash, next 
 		Topic: api.Topic{Space: space, Name: fact.CutTopic}, Deps: fact.Deps(deps), Kind: kindHand,
 		Body: codec.MustMarshal(&hand{DID: next.DID, Device: next.Device, Number: next.Number}),
 	}
-	_, err = host.Append(ctx, signer, d, api.WaitLocal)
-	return api.Wrap(op, err)
+	rc, err := host.Append(ctx, signer, d, api.WaitLocal)
+	return rc.Position, api.Wrap(op, err)
 }
 
 // inherit has a new registrar's node look after the drafts that the one before left open.

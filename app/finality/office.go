@@ -107,10 +107,13 @@ func (a *App) Cut(ctx context.Context, signer api.Signer, space api.Hash, q fact
 	d := &draft{Target: target{Topic: q.Topic, Device: q.Device}, Adopt: fact.Place{Seq: q.Adopt.Seq, ID: q.Adopt.ID}, Next: q.Next}
 	feed = d.Target.feed(space)
 	d.Number = cutNumber(r, s, feed) + 1
+	if c, at, ok := s.Cut(feed); ok && serves(c.Causes, &q) { // whoever asked had not seen it
+		return feed, c.Number, earlier(r, at), nil
+	}
 	b, at, ok := r.Own(s.Cutter(), rowDraft(feed))
 	if open := get[draft](b, ok); open.Number == d.Number {
-		if rec, v, here := r.Record(at); here && len(q.Causes) > 0 && open.Next == q.Next && !slices.ContainsFunc(q.Causes, func(c api.Position) bool { return !fact.Names(open.Causes, c) }) {
-			return feed, d.Number, api.Receipt{Position: at, Topic: rec.Topic, Time: rec.Time, Final: v.Final, Repeated: true}, nil
+		if serves(open.Causes, &q) {
+			return feed, d.Number, earlier(r, at), nil
 		}
 		return feed, d.Number, rc, api.Errorf(op, api.Conflict, "cut %d of feed %s is under way: it waits for the witnesses' promises", d.Number, feed)
 	}
@@ -128,6 +131,20 @@ func (a *App) Cut(ctx context.Context, signer api.Signer, space api.Hash, q fact
 	deps = append(deps, s.Entries(fact.CutTopic)...)
 	rc, err = host.Append(ctx, signer, api.Draft{Topic: api.Topic{Space: space, Name: fact.CutTopic}, Deps: fact.Deps(deps), Kind: kindDraft, Body: codec.MustMarshal(d)}, wait)
 	return feed, d.Number, rc, api.Wrap(op, err)
+}
+
+// serves reports whether a cut for the sake of causes is as good as what is asked for: it names those causes, or what was written after them.
+func serves(causes []fact.Cause, q *fact.CutRequest) bool {
+	return len(q.Causes) > 0 && !slices.ContainsFunc(q.Causes, func(c api.Position) bool { return !fact.Names(causes, c) })
+}
+
+// earlier is the receipt of a record that an earlier request has led to.
+func earlier(r api.Reader, at api.Position) api.Receipt {
+	rec, v, ok := r.Record(at)
+	if !ok {
+		return api.Receipt{Position: at, Repeated: true}
+	}
+	return api.Receipt{Position: at, Topic: rec.Topic, Time: rec.Time, Final: v.Final, Repeated: true}
 }
 
 // causes are those of a cut of feed and of the cut before it, of each feed the newest; when they are too many, the ones that are asked for.

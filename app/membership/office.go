@@ -53,23 +53,24 @@ func (a *App) hand(ctx context.Context, call *api.Call, in *HandIn) (*HandOut, e
 		before, _, _ := s.Handed(in.Office, o.Number-1)
 		return &HandOut{Receipt: repeated(r, at), Number: o.Number, Before: before.DID}, nil
 	}
+	var cites []api.Position
 	if in.Office == fact.Registrar {
-		if err := a.handCuts(ctx, host, signer, s, r, in, max(o.Number, 1)+1); err != nil {
+		if cites, err = a.handCuts(ctx, host, signer, s, r, in, max(o.Number, 1)+1); err != nil {
 			return nil, api.Wrap(op, err)
 		}
 	}
-	d := registrarDraft(r, s, kindOffice, codec.MustMarshal(&officeHand{Name: in.Office, DID: in.DID, Device: in.Device, Number: max(o.Number, 1) + 1}))
+	d := registrarDraft(r, s, kindOffice, codec.MustMarshal(&officeHand{Name: in.Office, DID: in.DID, Device: in.Device, Number: max(o.Number, 1) + 1}), cites...)
 	d.Idempotency = call.Idempotency
 	rc, err := host.Append(ctx, signer, d, call.Wait)
 	return &HandOut{Receipt: rc, Number: max(o.Number, 1) + 1, Before: o.DID}, api.Wrap(op, err)
 }
 
-// handCuts hands over what the registrar writes beside admissions: the feed of cuts. A device that has written in either feed before would bring
-// rows of its own, so it must be a new one.
-func (a *App) handCuts(ctx context.Context, host api.Host, signer api.Signer, s *fact.Space, r api.Reader, in *HandIn, number uint64) error {
+// handCuts hands over what the registrar writes beside admissions, the feed of cuts, and returns what to cite for that: who knows the new registrar has
+// to know both. A device that has written in either feed before would bring rows of its own, so it must be a new one.
+func (a *App) handCuts(ctx context.Context, host api.Host, signer api.Signer, s *fact.Space, r api.Reader, in *HandIn, number uint64) ([]api.Position, error) {
 	for _, topic := range [...]string{fact.SpaceTopic, fact.CutTopic} {
 		if _, begun := r.Head(s.Feed(topic, in.Device)); begun {
-			return api.Refusal("", &api.Reason{
+			return nil, api.Refusal("", &api.Reason{
 				Domain: Domain, Rule: "device-used", Text: "the device has written in topic " + topic + " before; a registrar begins with a fresh one",
 				Inputs: map[string]string{"device": in.Device.String()}, Remedy: "let " + string(in.DID) + " make another device: icnctl id device",
 			})
@@ -77,9 +78,10 @@ func (a *App) handCuts(ctx context.Context, host api.Host, signer api.Signer, s 
 	}
 	cutter, ok := api.Lookup[fact.Cutter](host.Services())
 	if !ok {
-		return nil // nothing is cut here
+		return nil, nil // nothing is cut here
 	}
-	return cutter.Hand(ctx, signer, s.ID, fact.Office{DID: in.DID, Device: in.Device, Number: number})
+	at, err := cutter.Hand(ctx, signer, s.ID, fact.Office{DID: in.DID, Device: in.Device, Number: number})
+	return []api.Position{at}, err
 }
 
 // applyOffice gives an office to the next holder. When it is the registrar's own, this is the last record of its feed.
