@@ -103,6 +103,9 @@ func TestRemovedCannotCiteTheCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := n.remove(bob)
+	if len(out.Cuts) == 0 {
+		t.Fatal("nothing is cut")
+	}
 	body, err := ledger.TransferBody(carol.DID(), "hours", 5)
 	if err != nil {
 		t.Fatal(err)

@@ -108,7 +108,7 @@ func frozenBalances(r api.Reader, s *fact.Space, did api.DID, feed api.Hash) []B
 	for _, code := range s.Genesis.Currencies {
 		c, _ := s.Currency(code)
 		a := getAccount(first(r.Own(feed, rowAccount(code))))
-		n := r.Counter(balanceKey(s.ID, code, did))
+		n := r.Counter(balanceKey(nil, s.ID, code, did))
 		bs = append(bs, Balance{Currency: code, Scale: int(c.Scale), Balance: n, FinalCredits: a.Credits, Unacknowledged: n - (a.Credits - a.Debits)})
 	}
 	return bs
