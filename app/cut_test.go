@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"testing"
 
+	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/app/finality"
 	"github.com/intercooperative/icn/app/ledger"
 	"github.com/intercooperative/icn/app/membership"
@@ -35,6 +36,17 @@ func as[Out any](n *node, s api.Signer, name string, in any) (*Out, error) {
 		return nil, err
 	}
 	return out.(*Out), nil
+}
+
+// quietly calls an operation before anything reacts to the one before: the witness has not answered.
+func quietly[Out any](n *node, name string, in any) *Out {
+	n.t.Helper()
+	op := n.operations()[name]
+	out, err := op.Do(context.Background(), &api.Call{Actor: n.self.DID(), Signer: n.self, Scopes: []string{"*"}}, in, nil)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return out.(*Out)
 }
 
 // bank is a space on one node, whose member ann is registrar, clerk and witness, with bob and carol.
@@ -128,6 +140,63 @@ func TestScenario1_StaleLimit(t *testing.T) {
 	n.sound()
 }
 
+// Two lower limits in a row: the second waits while the cut for the first is under way, and gets one of its own. An account that knows only the first
+// cut, and cites only what caused that, does not escape the second.
+func TestTwoLowerLimits(t *testing.T) {
+	n, bob, carol := bank(t)
+	if err := n.pays(bob, carol, 100); err != nil {
+		t.Fatal(err)
+	}
+	first := quietly[ledger.GrantOut](n, "ledger.grant", &ledger.GrantIn{To: bob.DID(), Currency: "hours", Limit: 1000})
+	second := quietly[ledger.GrantOut](n, "ledger.grant", &ledger.GrantIn{To: bob.DID(), Currency: "hours", Limit: 200})
+	if first.Cut != "under-way" || second.Cut != "waits" {
+		t.Fatalf("the cuts: %q, %q; want the second to wait for the first", first.Cut, second.Cut)
+	}
+	if err := n.m.React(); err != nil {
+		t.Fatal(err)
+	}
+	feed := n.m.Host("ledger").Feed(first.Receipt.Topic, bob.Device())
+	r := n.m.Read("ledger")
+	cuts := r.Cuts(feed)
+	head, _ := r.Head(feed)
+	r.Close()
+	if len(cuts) != 2 || !cuts[0].Final || !cuts[1].Final {
+		t.Fatalf("cuts: %+v, want two that are final", cuts)
+	}
+	body, err := ledger.TransferBody(carol.DID(), "hours", 500)
+	if err != nil {
+		t.Fatal(err)
+	}
+	draft := api.Draft{Topic: first.Receipt.Topic, Kind: "transfer", Body: body}
+	for _, tc := range []struct {
+		by   api.Position
+		why  api.Position
+		rule string
+	}{
+		{cuts[0].By, first.Receipt.Position, "cut"},             // within what the first leaves, and the second has ended that
+		{cuts[1].By, first.Receipt.Position, "cause-not-cited"}, // the second cut, without what it is for
+		{cuts[1].By, second.Receipt.Position, "over-limit"},     // all, and so by the second limit
+	} {
+		draft.Deps = fact.Deps([]api.Position{tc.by, tc.why})
+		rec, err := n.m.Make(bob, draft, head)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := n.m.Deliver(rec); err != nil {
+			t.Fatal(err)
+		}
+		if v := n.verdict(rec.Position()); v.Accepted || v.Reason == nil || v.Reason.Rule != tc.rule {
+			t.Errorf("citing %v and %v: %+v, want void by %s", tc.by, tc.why, v, tc.rule)
+		}
+		head = rec.Position()
+	}
+	if err := n.pays(bob, carol, 100); err != nil {
+		t.Errorf("within the second limit: %v", err)
+	}
+	n.wantRule(n.pays(bob, carol, 1), "over-limit")
+	n.sound()
+}
+
 func TestFreezeAndLift(t *testing.T) {
 	n, bob, carol := bank(t)
 	if err := n.pays(bob, carol, 100); err != nil {
@@ -164,7 +233,7 @@ func TestScenario13_TwoPhones(t *testing.T) {
 		t.Fatal(err)
 	}
 	moved := do[membership.DeviceOut](n, "member.device", membership.DeviceIn{DID: bob.DID(), Device: phone.Device()})
-	if moved.Before != bob.Device() || len(moved.Cuts) != 1 {
+	if moved.Before != bob.Device() || len(moved.Cuts) != 3 {
 		t.Fatalf("moved: %+v", moved)
 	}
 	n.withoutLooking(bob, carol, 500) // the thief

@@ -74,6 +74,11 @@ func (c *Client) MemberList(ctx context.Context, in MemberListIn) (*MemberListOu
 	return call[MemberListOut](ctx, c, "member.list", in, nil)
 }
 
+// MemberRemove is the operation member.remove: Remove a member: nothing of theirs counts from then on, and what they owe stays.
+func (c *Client) MemberRemove(ctx context.Context, in MemberRemoveIn, opts ...CallOption) (*MemberRemoveOut, error) {
+	return call[MemberRemoveOut](ctx, c, "member.remove", in, opts)
+}
+
 // NodeConfig is the operation node.config: Show the configuration in force, without secrets.
 func (c *Client) NodeConfig(ctx context.Context) (*NodeConfigOut, error) {
 	return call[NodeConfigOut](ctx, c, "node.config", nil, nil)
@@ -87,6 +92,11 @@ func (c *Client) NodeDoctor(ctx context.Context) (*NodeDoctorOut, error) {
 // NodeStatus is the operation node.status: Show who and how this node is.
 func (c *Client) NodeStatus(ctx context.Context) (*NodeStatusOut, error) {
 	return call[NodeStatusOut](ctx, c, "node.status", nil, nil)
+}
+
+// OfficeHand is the operation office.hand: Give an office of the space to another holder.
+func (c *Client) OfficeHand(ctx context.Context, in OfficeHandIn, opts ...CallOption) (*OfficeHandOut, error) {
+	return call[OfficeHandOut](ctx, c, "office.hand", in, opts)
 }
 
 // PeerBan is the operation peer.ban: Refuse a node until it is unbanned.
@@ -300,6 +310,7 @@ type LedgerBalanceIn struct {
 type LedgerBalanceOut struct {
 	DID      api.DID         `json:"did"`
 	Balances []LedgerBalance `json:"balances"`
+	Removed  string          `json:"removed,omitempty"` // why the account's owner is no member any more; the balance stays and is owed
 }
 
 // LedgerFreezeIn is the input of ledger.freeze.
@@ -314,7 +325,7 @@ type LedgerFreezeIn struct {
 type LedgerFreezeOut struct {
 	Receipt api.Receipt `json:"receipt"`
 	Number  uint64      `json:"number"`
-	Cut     string      `json:"cut,omitempty"` // for what lessens: under-way when the account's feed is being cut, so that it binds even who does not look; needs-registrar when this node cannot do that
+	Cut     string      `json:"cut,omitempty"` // for what lessens: under-way when the account's feed is being cut, so that it binds even who does not look; by-registrar when the registrar's node will do that; waits when an earlier cut of the feed has to be made first
 }
 
 // LedgerGrantIn is the input of ledger.grant.
@@ -329,7 +340,7 @@ type LedgerGrantIn struct {
 type LedgerGrantOut struct {
 	Receipt api.Receipt `json:"receipt"`
 	Number  uint64      `json:"number"`
-	Cut     string      `json:"cut,omitempty"` // for what lessens: under-way when the account's feed is being cut, so that it binds even who does not look; needs-registrar when this node cannot do that
+	Cut     string      `json:"cut,omitempty"` // for what lessens: under-way when the account's feed is being cut, so that it binds even who does not look; by-registrar when the registrar's node will do that; waits when an earlier cut of the feed has to be made first
 }
 
 // LedgerHistoryIn is the input of ledger.history.
@@ -427,6 +438,19 @@ type MemberListOut struct {
 	Cursor  string             `json:"cursor,omitempty"`
 }
 
+// MemberRemoveIn is the input of member.remove.
+type MemberRemoveIn struct {
+	Space  api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	DID    api.DID  `json:"did"`            // DID of the member
+	Reason string   `json:"reason"`         // Why, 1 to 256 bytes on one line; all members can read it
+}
+
+// MemberRemoveOut is what member.remove answers.
+type MemberRemoveOut struct {
+	Receipt api.Receipt           `json:"receipt"`
+	Cuts    []MembershipDeviceCut `json:"cuts"` // feeds of the member that are being cut: nothing counts that comes later
+}
+
 // NodeConfigOut is what node.config answers.
 type NodeConfigOut struct {
 	Values map[string]any `json:"values"`
@@ -456,6 +480,21 @@ type NodeStatusOut struct {
 	Waiting   int               `json:"waiting"`
 	Feeds     int               `json:"feeds"`
 	Store     KernelStoreStatus `json:"store"`
+}
+
+// OfficeHandIn is the input of office.hand.
+type OfficeHandIn struct {
+	Space  api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	Office string   `json:"office"`         // Name of the office: registrar, clerk or treasury
+	DID    api.DID  `json:"did"`            // DID of the new holder
+	Device api.Key  `json:"device"`         // Public key of the device that will write for the office, 64 hexadecimal digits
+}
+
+// OfficeHandOut is what office.hand answers.
+type OfficeHandOut struct {
+	Receipt api.Receipt `json:"receipt"`
+	Number  uint64      `json:"number"` // how many have held the office so far, the new holder among them
+	Before  api.DID     `json:"before"` // who held it
 }
 
 // PeerBanIn is the input of peer.ban.

@@ -12,6 +12,7 @@ import (
 	"context"
 	"encoding/binary"
 	"slices"
+	"strconv"
 
 	"github.com/intercooperative/icn/codec"
 	"github.com/intercooperative/icn/kernel/api"
@@ -24,7 +25,13 @@ const (
 	FinalityTopic = "finality" // what witnesses state
 	CutTopic      = "cuts"     // where an office ends or corrects other feeds
 	LedgerTopic   = "ledger"   // transfers, grants, acknowledgements
+	TrustTopic    = "trust"    // attestations
+	SecurityTopic = "security" // reports, appeals, pardons
 )
+
+// MemberTopics lists the topics in which members write as members: those in which a feed ends when its device is replaced or its member removed,
+// also where nothing is known of it yet. Requests to be admitted are not among them: whoever makes one is no member.
+func MemberTopics() []string { return []string{LedgerTopic, SecurityTopic, TrustTopic} }
 
 // Offices that the genesis of a space fills.
 const (
@@ -37,8 +44,9 @@ const (
 const (
 	nameGenesis  = "genesis"  // no key
 	nameMember   = "member"   // DID
+	nameRemoval  = "removal"  // DID
 	nameCurrency = "currency" // code
-	nameOffice   = "office"   // office name
+	nameOffice   = "office"   // office name; also with a slash and the number
 	nameWitness  = "witness"  // device key
 	nameFinal    = "final"    // feed
 	nameLock     = "lock"     // feed
@@ -68,13 +76,19 @@ type Founder struct {
 	Device api.Key
 }
 
-// Member says that a DID is a member and which of its devices acts and spends for it.
+// Member says that a DID is a member and which of its devices acts and spends for it; or, without a device, that it was one.
 type Member struct {
 	_       struct{} `cbor:",toarray"`
-	Device  api.Key
-	Number  uint64 // in the order of admission, from 1
+	Device  api.Key  // zero: removed
+	Number  uint64   // in the order of admission, from 1; who is admitted again has a new one
 	Founder bool
-	Before  api.Key // the device that acted before this one, whose feeds it continues; zero: none
+	Before  api.Key // the device that acted before this one, whose feeds it continues, or the last one of who was removed; zero: none
+}
+
+// Removal says why a member was removed.
+type Removal struct {
+	_      struct{} `cbor:",toarray"`
+	Reason string
 }
 
 // Currency is a unit of account. Amounts are integers of minor units; Scale is the number of decimals for people.
@@ -85,7 +99,7 @@ type Currency struct {
 	P     int64    // how much credit that is not final may be spent again, minor units, >= 0
 }
 
-// Office says who acts for the space in a role. Number grows with every change of holder.
+// Office says who acts for the space in a role, from the Number-th on: Number grows by one with every change of holder, from 1.
 type Office struct {
 	_      struct{} `cbor:",toarray"`
 	DID    api.DID
@@ -153,7 +167,7 @@ type Cut struct {
 	_      struct{} `cbor:",toarray"`
 	Number uint64
 	At     Place
-	Next   api.Key // the device that goes on, zero: the feed's own
+	Next   api.Key // the device that goes on, zero: the feed's own; the feed's own device: nobody does
 	Causes []Cause
 }
 
@@ -173,15 +187,19 @@ type CutRequest struct {
 	Topic  string
 	Device api.Key
 	Adopt  api.Position   // of a forked feed the branch to choose; zero for none
-	Next   api.Key        // who goes on; zero: the feed itself
+	Next   api.Key        // who goes on; zero: the feed itself; Device: nobody
 	Causes []api.Position // records for the sake of which it is cut
 }
 
 // Cutter makes cuts, found among api.Services. Cut announces one; witnesses' promises and the cut follow by themselves. It returns the feed that will
-// be cut and the number of the cut. It is Refused unless signer is the space's registrar on this node, and a Conflict while another cut of the feed
-// is under way.
+// be cut and the number of the cut. The cut names the causes of those before it, too: whoever cites only the newest has to know them all. It is
+// Refused unless signer is the space's registrar on this node, and a Conflict while another cut of the feed is under way; one that names the same
+// causes, or more, is an answer.
 type Cutter interface {
 	Cut(ctx context.Context, signer api.Signer, space api.Hash, q CutRequest, wait api.Wait) (feed api.Hash, number uint64, rc api.Receipt, err error)
+	// Hand closes the registrar's feed of cuts, from which the next registrar's goes on, and returns the record that does. Asked again for the same
+	// holder it does nothing more.
+	Hand(ctx context.Context, signer api.Signer, space api.Hash, next Office) (api.Position, error)
 }
 
 // PutGenesis publishes what the space is.
@@ -197,7 +215,12 @@ func PutMember(tx api.Tx, did api.DID, m Member) {
 	tx.Publish(nameMember, []byte(did), codec.MustMarshal(&m))
 }
 
-// MemberAt reads whether did was a member at dep, a position of a feed that admits members.
+// PutRemoval publishes why did is no member any more.
+func PutRemoval(tx api.Tx, did api.DID, r Removal) {
+	tx.Publish(nameRemoval, []byte(did), codec.MustMarshal(&r))
+}
+
+// MemberAt reads what did was at dep, a position of a feed that admits members: a member if it had a device.
 func MemberAt(tx api.Tx, dep api.Position, did api.DID) (Member, bool) {
 	return at[Member](tx, dep, nameMember, []byte(did))
 }
@@ -214,10 +237,17 @@ func CurrencyAt(tx api.Tx, dep api.Position, code string) (Currency, bool) {
 
 // PutOffice publishes who holds an office.
 func PutOffice(tx api.Tx, name string, o Office) {
-	tx.Publish(nameOffice, []byte(name), codec.MustMarshal(&o))
+	b := codec.MustMarshal(&o)
+	tx.Publish(nameOffice, []byte(name), b)
+	tx.Publish(nameOffice, officeKey(name, o.Number), b)
 }
 
-// OfficeAt reads who holds an office from the feed that founded the space.
+// officeKey is the key of the Number-th holder of an office.
+func officeKey(name string, number uint64) []byte {
+	return strconv.AppendUint(append([]byte(name), '/'), number, 10)
+}
+
+// OfficeAt reads who held an office at dep, a position of the feed that founded the space or of one in which the office was handed over.
 func OfficeAt(tx api.Tx, dep api.Position, name string) (Office, bool) {
 	return at[Office](tx, dep, nameOffice, []byte(name))
 }

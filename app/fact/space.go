@@ -15,8 +15,12 @@ type Space struct {
 	Genesis Genesis
 
 	r         api.Reader
-	registrar api.Hash   // feed, zero when the office is empty
-	finality  []api.Hash // feeds of the witnesses
+	holder    Office       // the registrar
+	handed    api.Position // the record that says so, of the registrar before; zero for the first
+	registrar api.Hash     // feed that admits members, as far as the newest registrar has begun; zero when the office is empty
+	cutter    api.Hash     // likewise the feed that cuts others
+	ended     api.Position // the record by which the registrar before closed cutter, while the newest has not begun
+	finality  []api.Hash   // feeds of the witnesses
 }
 
 // Open returns the space, or false when its genesis is not here (yet).
@@ -30,9 +34,13 @@ func Open(r api.Reader, id api.Hash) (*Space, bool) {
 	if s.Genesis, ok = decode[Genesis](b, ok); !ok {
 		return nil, false
 	}
-	if o, ok := s.Office(Registrar); ok {
-		s.registrar = s.Feed(SpaceTopic, o.Device)
+	if b, _, ok := r.Fact(rec.Feed, nameOffice, officeKey(Registrar, 1)); ok {
+		s.holder, _ = decode[Office](b, ok)
+	} else {
+		b, _, ok := r.Fact(rec.Feed, nameOffice, []byte(Registrar))
+		s.holder, _ = decode[Office](b, ok)
 	}
+	s.follow()
 	for _, w := range s.Genesis.Witnesses {
 		s.finality = append(s.finality, s.Feed(FinalityTopic, w))
 	}
@@ -44,8 +52,59 @@ func (s *Space) Feed(topic string, device api.Key) api.Hash {
 	return record.FeedID(api.Topic{Space: s.ID, Name: topic}, device)
 }
 
-// Registrar returns the feed that admits members.
+// follow goes from the first registrar to the newest, by the records in which each hands over. The feeds of one who has not written yet do not show
+// what the feeds before had, so those are read till then.
+func (s *Space) follow() {
+	if s.holder.Device == (api.Key{}) {
+		return
+	}
+	next := func(feed api.Hash, number uint64) (o Office, by api.Position, ok bool) {
+		b, by, ok := s.r.Fact(feed, nameOffice, []byte(Registrar))
+		o, ok = decode[Office](b, ok)
+		return o, by, ok && o.Number > number
+	}
+	s.cutter = s.Feed(CutTopic, s.holder.Device)
+	for number := s.holder.Number; ; {
+		o, by, ok := next(s.cutter, number)
+		if !ok {
+			break
+		}
+		number = o.Number
+		feed := s.Feed(CutTopic, o.Device)
+		if _, _, begun := next(feed, number-1); !begun {
+			s.ended = by
+			break
+		}
+		s.cutter = feed
+	}
+	s.registrar = s.Feed(SpaceTopic, s.holder.Device)
+	for {
+		o, by, ok := next(s.registrar, s.holder.Number)
+		if !ok {
+			return
+		}
+		s.holder, s.handed = o, by
+		feed := s.Feed(SpaceTopic, o.Device)
+		if _, _, begun := next(feed, o.Number-1); !begun {
+			return
+		}
+		s.registrar, s.handed = feed, api.Position{}
+	}
+}
+
+// Registrar returns the feed to read for what admits members: the registrar's, or the one before as long as a new registrar has not written.
 func (s *Space) Registrar() api.Hash { return s.registrar }
+
+// Entries returns what the registrar's next record in a topic must cite because the office was handed over and it is the first there.
+func (s *Space) Entries(topic string) []api.Position {
+	switch {
+	case topic == SpaceTopic && !s.handed.IsZero():
+		return []api.Position{s.handed}
+	case topic == CutTopic && !s.ended.IsZero():
+		return []api.Position{s.ended}
+	}
+	return nil
+}
 
 // Finality returns the feeds that the space's witnesses state in.
 func (s *Space) Finality() []api.Hash { return s.finality }
@@ -55,6 +114,25 @@ func (s *Space) Need() int { return max(1, int(s.Genesis.Threshold)) }
 
 // Member returns whether did is a member, and the record that says so.
 func (s *Space) Member(did api.DID) (Member, api.Position, bool) {
+	m, pos, ok := s.Known(did)
+	if !ok || m.Device == (api.Key{}) {
+		return Member{}, api.Position{}, false
+	}
+	return m, pos, true
+}
+
+// Removal returns why did, who was a member, is none any more.
+func (s *Space) Removal(did api.DID) (Removal, bool) {
+	m, at, ok := s.Known(did)
+	if !ok || m.Device != (api.Key{}) {
+		return Removal{}, false
+	}
+	b, _, ok := s.r.Fact(at.Feed, nameRemoval, []byte(did))
+	return decode[Removal](b, ok)
+}
+
+// Known returns what did is or was, a member or a removed one, and the record that says so.
+func (s *Space) Known(did api.DID) (Member, api.Position, bool) {
 	for _, feed := range [...]api.Hash{s.registrar, s.Founded.Feed} {
 		b, pos, ok := s.r.Fact(feed, nameMember, []byte(did))
 		if m, ok := decode[Member](b, ok); ok {
@@ -66,8 +144,33 @@ func (s *Space) Member(did api.DID) (Member, api.Position, bool) {
 
 // Office returns who holds an office.
 func (s *Space) Office(name string) (Office, bool) {
-	b, _, ok := s.r.Fact(s.Founded.Feed, nameOffice, []byte(name))
-	return decode[Office](b, ok)
+	o, _, ok := s.Holder(name)
+	return o, ok
+}
+
+// Holder returns who holds an office, and the record that says so.
+func (s *Space) Holder(name string) (Office, api.Position, bool) {
+	for _, feed := range [...]api.Hash{s.registrar, s.Founded.Feed} {
+		b, pos, ok := s.r.Fact(feed, nameOffice, []byte(name))
+		if o, ok := decode[Office](b, ok); ok {
+			return o, pos, true
+		}
+	}
+	return Office{}, api.Position{}, false
+}
+
+// Handed returns the Number-th holder of an office, and the record that says so.
+func (s *Space) Handed(name string, number uint64) (Office, api.Position, bool) {
+	if o, pos, ok := s.Holder(name); ok && (o.Number == number || number == 1 && o.Number == 0) {
+		return o, pos, true
+	}
+	for _, feed := range [...]api.Hash{s.registrar, s.Founded.Feed} {
+		b, pos, ok := s.r.Fact(feed, nameOffice, officeKey(name, number))
+		if o, ok := decode[Office](b, ok); ok {
+			return o, pos, true
+		}
+	}
+	return Office{}, api.Position{}, false
 }
 
 // Holds reports whether self holds one of the offices.
@@ -143,11 +246,8 @@ func (s *Space) Views() []api.Position {
 	return ps
 }
 
-// Cutter returns the feed in which the space's registrar ends other feeds.
-func (s *Space) Cutter() api.Hash {
-	o, _ := s.Office(Registrar)
-	return s.Feed(CutTopic, o.Device)
-}
+// Cutter returns the feed to read for cuts: the registrar's, or the one before as long as a new registrar has not written.
+func (s *Space) Cutter() api.Hash { return s.cutter }
 
 // Draft returns the newest announcement of a cut of feed, and the record that makes it.
 func (s *Space) Draft(feed api.Hash) (Draft, api.Position, bool) {

@@ -57,7 +57,7 @@ func New(spaces Spaces) *App {
 func (*App) Info() api.AppInfo {
 	return api.AppInfo{Name: "finality", Topics: []api.TopicSpec{
 		{Name: fact.FinalityTopic, Retention: api.Log, Kinds: []string{kindStatement, kindPromise}},
-		{Name: fact.CutTopic, Retention: api.Log, Kinds: []string{kindDraft, kindCut}},
+		{Name: fact.CutTopic, Retention: api.Log, Kinds: []string{kindDraft, kindCut, kindHand}},
 	}}
 }
 
@@ -134,6 +134,8 @@ func (a *App) hear(rec *api.Record) {
 		if read(rec.Body, &d) == nil {
 			a.note(space, d.Target.feed(space))
 		}
+	case fact.CutTopic + " " + kindHand:
+		a.inherit(rec)
 	case fact.CutTopic + " " + kindCut:
 		var c cut
 		if read(rec.Body, &c) == nil {

@@ -169,6 +169,68 @@ func TestScenario6_HiddenCertificate(t *testing.T) {
 	}
 }
 
+// Scenario 9, removed-but-acked: half the witnesses know of the removal while carol cites a later record of bob's. She is held no longer than
+// delivery takes, whatever becomes of his record; his feed has ended for good, and nothing of it counts any more, also not what cites the cut.
+func TestScenario9_RemovedButAcked(t *testing.T) {
+	for seed := range uint64(12) {
+		c := newCouncil(t, 4, 3, seed)
+		c.gather(c.nodes[0])
+		everybody := []int{0, 1, 2, 3}
+		c.run(everybody...)
+		stands := c.say(2, "bob", "say")
+		c.run(everybody...)
+		feed := c.cutFeed("bob", fact.CutRequest{Next: c.nodes[0].Signer("bob").Device()})
+		late := c.say(2, "bob", "say")
+		acked := c.say(2, "carol", "say", late)
+		c.run(everybody[c.rng.IntN(3):]...)
+		c.run(everybody...)
+		by, at, n := c.cutAt(0, feed)
+		if n != 1 || at != stands && at != late {
+			t.Fatalf("seed %d: %d final cuts, at %v", seed, n, at)
+		}
+		c.wantFinal(acked, true, everybody...)
+		again := c.say(2, "bob", "say", by)
+		after := c.say(2, "carol", "say", again)
+		c.run(everybody...)
+		c.wantFinal(after, true, everybody...)
+		for _, i := range everybody {
+			if !c.verdict(i, acked).Accepted || !c.verdict(i, after).Accepted {
+				t.Fatalf("seed %d: who cited the removed is void on node %d", seed, i)
+			}
+			if v := c.verdict(i, again); v.Accepted || v.Reason == nil || v.Reason.Rule != "feed-ended" && v.Reason.Rule != "cut" {
+				t.Fatalf("seed %d: the removed goes on by citing the cut: %+v", seed, v)
+			}
+		}
+		c.same(everybody...)
+	}
+}
+
+// Who is let in again goes on in the same feed by a later cut, on the rows of before.
+func TestEndedFeedIsOpenedAgain(t *testing.T) {
+	c := newCouncil(t, 1, 1, 1)
+	c.gather(c.nodes[0])
+	c.run(0)
+	c.say(0, "bob", "say")
+	feed := c.cutFeed("bob", fact.CutRequest{Next: c.nodes[0].Signer("bob").Device()})
+	c.run(0)
+	first, _, _ := c.cutAt(0, feed)
+	ended := c.say(0, "bob", "say", first)
+	c.cutFeed("bob", fact.CutRequest{})
+	c.run(0)
+	second, _, n := c.cutAt(0, feed)
+	p := c.say(0, "bob", "say", second)
+	c.run(0)
+	r := c.nodes[0].Read("chat")
+	defer r.Close()
+	if b, _, _ := r.Own(p.Feed, []byte("n")); n != 2 || string(b) != "xx" {
+		t.Errorf("after %d cuts the row is %q, want what stood before the first and one more", n, b)
+	}
+	if v := c.verdict(0, ended); v.Accepted {
+		t.Errorf("what was written while the feed had ended: %+v", v)
+	}
+	c.wantFinal(p, true, 0)
+}
+
 // A new device goes on where the old one was cut.
 func TestSuccessorGoesOn(t *testing.T) {
 	c := newCouncil(t, 1, 1, 1)

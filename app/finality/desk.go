@@ -277,8 +277,9 @@ func (d *desk) fill(v *view, feed api.Hash) {
 		q := queued{item: item{Feed: feed, Seq: at.Seq, ID: at.ID, Accepted: vd.Accepted, Cut: last.Cut}}
 		if vd.Reason == nil || vd.Reason.Rule != "cut" { // what is cut off waits for nothing
 			q.due = rec.Time.Time().Add(-lockAhead)
-			if rec.Topic.Name != fact.CutTopic { // a cut decides about the feed that it cites: it cannot wait for it
-				q.deps = rec.Deps
+			q.deps = rec.Deps
+			if rec.Topic.Name == fact.CutTopic { // a cut decides about the feed that it cites: it cannot wait for it
+				q.deps = v.handed(rec.Deps)
 			}
 		}
 		newer = append(newer, q)

@@ -27,6 +27,7 @@ func settleDrafts(ctx context.Context, host api.Host, space api.Hash, feeds []ap
 		if !ok {
 			continue
 		}
+		deps = append(deps, s.Entries(fact.CutTopic)...)
 		draft := api.Draft{Topic: api.Topic{Space: space, Name: fact.CutTopic}, Deps: fact.Deps(deps), Kind: kindCut, Body: codec.MustMarshal(c)}
 		_, err := host.Append(ctx, host.Self(), draft, api.WaitLocal)
 		if api.KindOf(err) == api.Refused {
@@ -106,12 +107,19 @@ func (a *App) Cut(ctx context.Context, signer api.Signer, space api.Hash, q fact
 	d := &draft{Target: target{Topic: q.Topic, Device: q.Device}, Adopt: fact.Place{Seq: q.Adopt.Seq, ID: q.Adopt.ID}, Next: q.Next}
 	feed = d.Target.feed(space)
 	d.Number = cutNumber(r, s, feed) + 1
-	b, _, ok := r.Own(s.Cutter(), rowDraft(feed))
+	if c, at, ok := s.Cut(feed); ok && serves(c.Causes, &q) { // whoever asked had not seen it
+		return feed, c.Number, earlier(r, at), nil
+	}
+	b, at, ok := r.Own(s.Cutter(), rowDraft(feed))
 	if open := get[draft](b, ok); open.Number == d.Number {
+		if serves(open.Causes, &q) {
+			return feed, d.Number, earlier(r, at), nil
+		}
 		return feed, d.Number, rc, api.Errorf(op, api.Conflict, "cut %d of feed %s is under way: it waits for the witnesses' promises", d.Number, feed)
 	}
-	deps := slices.Clone(q.Causes)
-	for _, c := range q.Causes {
+	var deps []api.Position
+	for _, c := range causes(s, feed, q.Causes) {
+		deps = append(deps, c)
 		d.Causes = append(d.Causes, fact.Cause{Feed: c.Feed, Seq: c.Seq, ID: c.ID})
 	}
 	if err := d.check(); err != nil {
@@ -120,6 +128,35 @@ func (a *App) Cut(ctx context.Context, signer api.Signer, space api.Hash, q fact
 	if _, _, known := r.Own(s.Cutter(), rowRegistrar); !known {
 		deps = append(deps, s.Founded)
 	}
+	deps = append(deps, s.Entries(fact.CutTopic)...)
 	rc, err = host.Append(ctx, signer, api.Draft{Topic: api.Topic{Space: space, Name: fact.CutTopic}, Deps: fact.Deps(deps), Kind: kindDraft, Body: codec.MustMarshal(d)}, wait)
 	return feed, d.Number, rc, api.Wrap(op, err)
+}
+
+// serves reports whether a cut for the sake of causes is as good as what is asked for: it names those causes, or what was written after them.
+func serves(causes []fact.Cause, q *fact.CutRequest) bool {
+	return len(q.Causes) > 0 && !slices.ContainsFunc(q.Causes, func(c api.Position) bool { return !fact.Names(causes, c) })
+}
+
+// earlier is the receipt of a record that an earlier request has led to.
+func earlier(r api.Reader, at api.Position) api.Receipt {
+	rec, v, ok := r.Record(at)
+	if !ok {
+		return api.Receipt{Position: at, Repeated: true}
+	}
+	return api.Receipt{Position: at, Topic: rec.Topic, Time: rec.Time, Final: v.Final, Repeated: true}
+}
+
+// causes are those of a cut of feed and of the cut before it, of each feed the newest; when they are too many, the ones that are asked for.
+func causes(s *fact.Space, feed api.Hash, asked []api.Position) []api.Position {
+	all := slices.Clone(asked)
+	if c, _, ok := s.Cut(feed); ok {
+		for _, why := range c.Causes {
+			all = append(all, why.Position())
+		}
+	}
+	if all = fact.Deps(all); len(all) > maxCauses {
+		return fact.Deps(asked)
+	}
+	return all
 }

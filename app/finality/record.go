@@ -15,6 +15,7 @@ const (
 	kindPromise   = "promise"   // up to where a witness has seen a feed certified, and that it holds nothing beyond until that is cut
 	kindDraft     = "draft"     // a cut is on its way
 	kindCut       = "cut"       // where a feed ends
+	kindHand      = "hand"      // the next registrar goes on from here
 )
 
 // maxCauses bounds what a cut names as its reasons.

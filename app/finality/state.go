@@ -1,6 +1,7 @@
 package finality
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 
@@ -21,18 +22,19 @@ const Domain api.Domain = "finality"
 //
 // and of the registrar's feed:
 //
-//	registrar      nothing: this device is
+//	registrar      nothing: this device is; or fact.Office: who is after a handover
 //	draft/<feed>   draft body: the cut that is on its way
 //	cut/<feed>     number of the newest cut, 8 bytes
 var (
 	rowWitness   = []byte("witness")
 	rowRegistrar = []byte("registrar")
+	rowsDraft    = []byte("draft/")
 )
 
 func rowFinal(feed api.Hash) []byte { return append([]byte("final/"), feed[:]...) }
 func rowLock(feed api.Hash) []byte  { return append([]byte("lock/"), feed[:]...) }
 func rowVow(feed api.Hash) []byte   { return append([]byte("vow/"), feed[:]...) }
-func rowDraft(feed api.Hash) []byte { return append([]byte("draft/"), feed[:]...) }
+func rowDraft(feed api.Hash) []byte { return append(bytes.Clone(rowsDraft), feed[:]...) }
 func rowCut(feed api.Hash) []byte   { return append([]byte("cut/"), feed[:]...) }
 
 type standing struct {
@@ -81,6 +83,8 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 		return applyDraft(tx, rec)
 	case fact.CutTopic + " " + kindCut:
 		return applyCut(tx, rec)
+	case fact.CutTopic + " " + kindHand:
+		return applyHand(tx, rec)
 	}
 	return api.Voided(Domain, "unknown-kind", "no record of kind "+rec.Kind+" belongs in topic "+rec.Topic.Name)
 }
@@ -242,26 +246,12 @@ func applyPromise(tx api.Tx, rec *api.Record) api.Outcome {
 // maxVows bounds how many cuts of one feed may wait to become final.
 const maxVows = 16
 
-// registrar reports whether rec is by the registrar's device.
-func registrar(tx api.Tx, rec *api.Record) bool {
-	if _, ok := tx.Own(rowRegistrar); ok {
-		return true
-	}
-	for _, d := range rec.Deps {
-		if o, ok := fact.OfficeAt(tx, d, fact.Registrar); ok && o.Device == rec.Device && o.DID == rec.Author {
-			tx.Put(rowRegistrar, nil)
-			return true
-		}
-	}
-	return false
-}
-
 func applyDraft(tx api.Tx, rec *api.Record) api.Outcome {
 	var d draft
 	if err := read(rec.Body, &d); err != nil {
 		return malformed(err)
 	}
-	if !registrar(tx, rec) {
+	if _, ok := registrar(tx, rec); !ok {
 		return notRegistrar
 	}
 	feed := d.Target.feed(rec.Topic.Space)
@@ -287,7 +277,7 @@ func applyCut(tx api.Tx, rec *api.Record) api.Outcome {
 	if err := read(rec.Body, &c); err != nil {
 		return malformed(err)
 	}
-	if !registrar(tx, rec) {
+	if _, ok := registrar(tx, rec); !ok {
 		return notRegistrar
 	}
 	feed := c.Target.feed(rec.Topic.Space)

@@ -21,6 +21,7 @@ type Spaces interface {
 type App struct {
 	spaces Spaces
 	grants sync.Mutex // one grant at a time: they are numbered
+	owed   fact.Owed  // cuts, on the registrar's node
 
 	mu   sync.Mutex
 	host api.Host
@@ -47,8 +48,9 @@ func (*App) Info() api.AppInfo {
 // Start implements api.Starter.
 func (a *App) Start(_ context.Context, host api.Host) error {
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.host = host
+	a.mu.Unlock()
+	a.findOwed(host)
 	return nil
 }
 

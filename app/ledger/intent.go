@@ -98,21 +98,27 @@ func prepare(r api.Reader, s *fact.Space, did api.DID, code string, amount int64
 // the device before, if this one has not begun yet; and each cut with its causes that the feed has not taken into account.
 func standing(r api.Reader, s *fact.Space, feed api.Hash, m fact.Member) (from api.Hash, cites []api.Position) {
 	from = feed
+	cite := func(c fact.Cut, by api.Position) {
+		cites = append(cites, by)
+		for _, why := range c.Causes {
+			cites = append(cites, why.Position())
+		}
+	}
 	if _, begun := r.Head(feed); !begun && m.Before != (api.Key{}) {
 		old := s.Feed(fact.LedgerTopic, m.Before)
 		if c, by, ok := s.Cut(old); ok && c.Next == m.Device {
-			return old, append(cites, by)
+			from = old
+			cite(c, by)
 		}
 	}
 	for _, st := range r.Cuts(feed) {
 		if st.Cited {
 			continue
 		}
-		cites = append(cites, st.By)
 		if c, by, ok := s.Cut(feed); ok && by == st.By {
-			for _, why := range c.Causes {
-				cites = append(cites, why.Position())
-			}
+			cite(c, by)
+		} else {
+			cites = append(cites, st.By)
 		}
 	}
 	return from, cites
@@ -123,21 +129,41 @@ func prepareMost(r api.Reader, s *fact.Space, did api.DID, code string) (*plan, 
 	return prepare(r, s, did, code, math.MaxInt64)
 }
 
-// newGrants returns the clerk's grants to did that its feed has not cited, and where to cite them.
+// newGrants returns a clerk's grants to did that its feed has not cited, and where to cite them: the newest clerk's who has any, and of an earlier one
+// with the next record.
 func newGrants(r api.Reader, s *fact.Space, feed api.Hash, did api.DID) (granted []limits, at api.Position) {
-	o, ok := s.Office(fact.Clerk)
-	clerk := s.Feed(fact.LedgerTopic, o.Device)
-	if !ok || clerk == feed {
-		return nil, at
-	}
-	b, at, ok := r.Own(clerk, rowGrants(did))
-	for _, l := range get[[]limits](b, ok) {
+	return lastGrants(r, s, did, func(l limits) bool {
 		b, _, ok := r.Own(feed, rowLimit(l.Code))
-		if l.Number > get[limits](b, ok).Number {
-			granted = append(granted, l)
+		return l.Number > get[limits](b, ok).Number
+	}, feed)
+}
+
+// lastGrants returns those of the grants to did that are wanted, of the newest clerk who gave such, and where; it passes over some clerks' feeds.
+func lastGrants(r api.Reader, s *fact.Space, did api.DID, want func(limits) bool, but ...api.Hash) (granted []limits, at api.Position) {
+	for _, o := range clerks(s) {
+		feed := s.Feed(fact.LedgerTopic, o.Device)
+		if slices.Contains(but, feed) {
+			continue
+		}
+		b, at, ok := r.Own(feed, rowGrants(did))
+		if granted = slices.DeleteFunc(get[[]limits](b, ok), func(l limits) bool { return !want(l) }); len(granted) > 0 {
+			return granted, at
 		}
 	}
-	return granted, at
+	return nil, api.Position{}
+}
+
+// clerks lists who holds and held the office of clerk, the newest first.
+func clerks(s *fact.Space) (all []fact.Office) {
+	o, ok := s.Office(fact.Clerk)
+	for n := o.Number; ok; n-- {
+		all = append(all, o)
+		if n <= 1 {
+			break
+		}
+		o, _, ok = s.Handed(fact.Clerk, n-1)
+	}
+	return all
 }
 
 // due is what one payer's feed has paid and the account has not counted.

@@ -112,6 +112,9 @@ func (a *App) transfer(ctx context.Context, call *api.Call, in *TransferIn) (*Tr
 	}
 	if _, _, ok := s.Member(in.To); !ok {
 		why := stranger(s, in.To)
+		if why.Rule == "removed" {
+			return nil, api.Refusal(op, why)
+		}
 		why.Rule, why.Remedy = "unknown-recipient", "check the DID for a typing error (icnctl member list); who is not a member yet can be invited"
 		return nil, api.Refusal(op, why)
 	}
@@ -217,7 +220,7 @@ func (in *GrantIn) Validate() error {
 type GrantOut struct {
 	Receipt api.Receipt `json:"receipt"`
 	Number  uint64      `json:"number"`
-	Cut     string      `json:"cut,omitempty" doc:"for what lessens: under-way when the account's feed is being cut, so that it binds even who does not look; needs-registrar when this node cannot do that"`
+	Cut     string      `json:"cut,omitempty" doc:"for what lessens: under-way when the account's feed is being cut, so that it binds even who does not look; by-registrar when the registrar's node will do that; waits when an earlier cut of the feed has to be made first"`
 }
 
 // FreezeIn is the input of ledger.freeze.
@@ -266,17 +269,14 @@ func (a *App) regrant(ctx context.Context, call *api.Call, op string, space api.
 			Inputs: map[string]string{"clerk": string(o.DID)}, Remedy: "ask " + string(o.DID),
 		})
 	}
-	m, _, ok := s.Member(to)
-	if !ok {
+	if _, _, ok := s.Member(to); !ok {
 		return nil, api.Refusal(op, stranger(s, to))
 	}
 	c, _ := s.Currency(currency)
 	last := limits{Code: currency, Limit: c.Limit, P: c.P}
-	b, at, ok := r.Own(s.Feed(fact.LedgerTopic, signer.Device()), rowGrants(to))
-	for _, l := range get[[]limits](b, ok) {
-		if l.Code == currency {
-			last = l
-		}
+	granted, at := lastGrants(r, s, to, func(l limits) bool { return l.Code == currency })
+	if len(granted) > 0 {
+		last = granted[0]
 	}
 	next := last
 	change(&next)
@@ -288,40 +288,22 @@ func (a *App) regrant(ctx context.Context, call *api.Call, op string, space api.
 		}
 		return &GrantOut{Receipt: api.Receipt{Position: at, Topic: rec.Topic, Time: rec.Time, Final: v.Final, Repeated: true}, Number: last.Number}, nil
 	}
-	deps := []api.Position{s.Founded}
+	office, since, _ := s.Holder(fact.Clerk)
+	deps := fact.Deps([]api.Position{s.Founded, since})
 	if p, ok := prepare(r, s, signer.DID(), currency, 0); ok && p.feed == s.Feed(fact.LedgerTopic, signer.Device()) {
 		deps = fact.Deps(append(deps, p.deps...))
 	}
 	p := &plan{deps: deps}
-	body := &grant{Account: to, Currency: currency, Number: last.Number + 1, Limit: next.Limit, P: next.P, Frozen: next.Frozen}
+	body := &grant{Account: to, Currency: currency, Number: max(last.Number, before(office.Number)) + 1, Limit: next.Limit, P: next.P, Frozen: next.Frozen}
 	rc, err := host.Append(ctx, signer, p.draft(s, kindGrant, body, call.Idempotency), call.Wait)
 	if err != nil {
 		return nil, api.Wrap(op, err)
 	}
 	out := &GrantOut{Receipt: rc, Number: body.Number}
-	if (next.Limit < last.Limit || next.Frozen && !last.Frozen) && to != signer.DID() {
-		out.Cut, err = cutFor(ctx, host, signer, s, m.Device, rc.Position)
+	if next.lessens(last) && to != signer.DID() {
+		out.Cut, err = a.bind(ctx, host, signer, s.ID, to)
 	}
 	return out, api.Wrap(op, err)
-}
-
-// cutFor has the account's feed cut because of a record. Without the registrar's hand that waits for the registrar.
-func cutFor(ctx context.Context, host api.Host, signer api.Signer, s *fact.Space, device api.Key, why api.Position) (string, error) {
-	cutter, ok := api.Lookup[fact.Cutter](host.Services())
-	if !ok {
-		return "needs-registrar", nil
-	}
-	_, _, _, err := cutter.Cut(ctx, signer, s.ID, fact.CutRequest{Topic: fact.LedgerTopic, Device: device, Causes: []api.Position{why}}, api.WaitLocal)
-	switch api.KindOf(err) {
-	case api.Refused:
-		return "needs-registrar", nil
-	case api.Conflict:
-		return "under-way", nil // an earlier one; the account cites the newest grant when it takes that into account
-	}
-	if err != nil {
-		return "", err
-	}
-	return "under-way", nil
 }
 
 var errCursor = errors.New("cursor: not one that this operation gave")

@@ -53,7 +53,15 @@ func (o *oracle) Evaluate(q api.Request) api.Decision {
 	return d
 }
 
+// stranger says why a DID has no say here: it is no member, or no more.
 func stranger(s *fact.Space, did api.DID) *api.Reason {
+	if gone, ok := s.Removal(did); ok {
+		return &api.Reason{
+			Domain: Domain, Rule: "removed", Text: clip(string(did)) + " was removed from " + s.Genesis.Name + ": " + gone.Reason,
+			Inputs: map[string]string{"did": clip(string(did)), "space": s.ID.String(), "reason": gone.Reason},
+			Remedy: "the balance stays, and what is owed is owed; the registrar can admit again: icnctl member add",
+		}
+	}
 	return &api.Reason{
 		Domain: Domain, Rule: "not-a-member", Text: clip(string(did)) + " is not a member of " + s.Genesis.Name,
 		Inputs: map[string]string{"did": clip(string(did)), "space": s.ID.String()}, Remedy: "its registrar can invite: icnctl space invite",

@@ -50,6 +50,7 @@ func (in *BalanceIn) Validate() error {
 type BalanceOut struct {
 	DID      api.DID   `json:"did"`
 	Balances []Balance `json:"balances"`
+	Removed  string    `json:"removed,omitempty" doc:"why the account's owner is no member any more; the balance stays and is owed"`
 }
 
 // Balance is an account in one currency. Amounts are minor units; Scale is the number of decimals.
@@ -75,11 +76,17 @@ func (a *App) balance(_ context.Context, call *api.Call, in *BalanceIn) (*Balanc
 	if did == "" {
 		did = call.Actor
 	}
-	if _, _, ok := s.Member(did); !ok {
+	m, _, ok := s.Known(did)
+	if !ok {
 		why := stranger(s, did)
 		return nil, &api.Error{Op: op, Kind: api.NotFound, Reason: why, Err: why}
 	}
 	out := &BalanceOut{DID: did, Balances: []Balance{}}
+	if gone, ok := s.Removal(did); ok {
+		out.Removed = gone.Reason
+		out.Balances = frozenBalances(r, s, did, s.Feed(fact.LedgerTopic, m.Before))
+		return out, nil
+	}
 	for _, code := range s.Genesis.Currencies {
 		p, ok := prepareMost(r, s, did, code)
 		if !ok {
@@ -94,6 +101,21 @@ func (a *App) balance(_ context.Context, call *api.Call, in *BalanceIn) (*Balanc
 	}
 	return out, nil
 }
+
+// frozenBalances is the account of who was removed, as its feed ended: nothing more is counted or spent.
+func frozenBalances(r api.Reader, s *fact.Space, did api.DID, feed api.Hash) []Balance {
+	var bs []Balance
+	for _, code := range s.Genesis.Currencies {
+		c, _ := s.Currency(code)
+		a := getAccount(first(r.Own(feed, rowAccount(code))))
+		n := r.Counter(balanceKey(nil, s.ID, code, did))
+		bs = append(bs, Balance{Currency: code, Scale: int(c.Scale), Balance: n, FinalCredits: a.Credits, Unacknowledged: n - (a.Credits - a.Debits)})
+	}
+	return bs
+}
+
+// first drops where a row was written.
+func first(b []byte, _ api.Position, ok bool) ([]byte, bool) { return b, ok }
 
 // HistoryIn is the input of ledger.history.
 type HistoryIn struct {

@@ -10,10 +10,12 @@ import (
 // busy is how many payers may wait before this node's member acknowledges them in a record of its own. Below that its next transfer does.
 const busy = 32
 
-// Watch implements api.Reactor: what becomes final may be acknowledged.
-func (*App) Watch() []string { return []string{fact.FinalityTopic} }
+// Watch implements api.Reactor: what becomes final may be acknowledged, and a cut that is made may have been in the way of another,
+// and the clerk's office may be handed over.
+func (*App) Watch() []string { return []string{fact.FinalityTopic, fact.CutTopic, fact.SpaceTopic} }
 
-// React forgets cached ceilings and acknowledges what a busy account has been paid.
+// React forgets cached ceilings, acknowledges what a busy account has been paid, and on the registrar's node has the feeds cut of whom a grant
+// gives less.
 func (a *App) React(ctx context.Context, host api.Host, commits []api.Commit) error {
 	host.Oracles().Invalidate(Domain)
 	done := map[api.Hash]bool{}
@@ -25,7 +27,7 @@ func (a *App) React(ctx context.Context, host api.Host, commits []api.Commit) er
 			}
 		}
 	}
-	return nil
+	return a.bindOwed(ctx, host, commits)
 }
 
 func (a *App) acknowledge(ctx context.Context, host api.Host, space api.Hash) error {

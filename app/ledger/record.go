@@ -37,7 +37,8 @@ type ack struct {
 	_ struct{} `cbor:",toarray"`
 }
 
-// grant sets an account's credit limit. Grants for one account and currency are numbered from 1.
+// grant sets an account's credit limit. A clerk's grants for one account and currency are numbered without gaps, the first clerk's from 1, the nth's
+// from (n-1) * 2^32 + 1.
 type grant struct {
 	_        struct{} `cbor:",toarray"`
 	Account  api.DID

@@ -21,10 +21,14 @@ import (
 //	paid/<feed><to>  sums: all this feed has paid to that account; half of the feed's own id keeps it apart from what a device before has paid
 //	seen/<feed>      sums: how much of what that feed has paid is counted
 //	grant/<account>  []limits: the newest grant per currency (clerk)
+//	clerk            how many clerks there were when the newest was cited, 8 bytes; absent: one
+//	less/<account>   nothing: written by each grant that lessens what the account may do (clerk)
 //	cut              number of the newest cut of this feed that it has cited, 8 bytes
 var (
-	rowSelf = []byte("self")
-	rowCut  = []byte("cut")
+	rowSelf  = []byte("self")
+	rowCut   = []byte("cut")
+	rowClerk = []byte("clerk")
+	rowsLess = []byte("less/")
 )
 
 func rowCurrency(code string) []byte { return []byte("cur/" + code) }
@@ -35,6 +39,7 @@ func rowPaid(by api.Hash, to api.DID) []byte {
 }
 func rowSeen(feed api.Hash) []byte     { return append([]byte("seen/"), feed[:]...) }
 func rowGrants(account api.DID) []byte { return []byte("grant/" + account) }
+func rowLess(account api.DID) []byte   { return append(bytes.Clone(rowsLess), account...) }
 
 type self struct {
 	_      struct{} `cbor:",toarray"`
@@ -52,11 +57,20 @@ type account struct {
 type limits struct {
 	_      struct{} `cbor:",toarray"`
 	Code   string
-	Number uint64
+	Number uint64 // above all that earlier clerks gave: see before
 	Limit  int64
 	P      int64
 	Frozen bool // nothing may be spent
 }
+
+// lessens reports whether an account may do less by l than by the limits before.
+func (l limits) lessens(before limits) bool {
+	return l.Limit < before.Limit || l.P < before.P || l.Frozen && !before.Frozen
+}
+
+// before is the number before the first grant of the nth clerk, 1 for the one of the genesis. A later clerk's numbers are above all that an earlier one
+// can give, so that of two grants for one account the later clerk's holds, and a clerk who has handed over fills no place of the next one's.
+func before(nth uint64) uint64 { return (max(nth, 1) - 1) << 32 }
 
 // sum is an amount of one currency; a list of sums is ascending by code.
 type sum struct {

@@ -51,6 +51,7 @@ type fold struct {
 	accounts []*opened
 	limits   []limits // newly cited
 	waiting  []sum    // cited credits that are not final
+	nth      uint64   // clerks, 0 before it is looked up
 	refused  *api.Outcome
 }
 
@@ -132,9 +133,10 @@ func (f *fold) ack() api.Outcome {
 func (f *fold) grant(g *grant) api.Outcome {
 	f.enter()
 	if !f.self.Clerk {
-		return api.Voided(Domain, "not-clerk", "only the clerk's device grants limits, and its first record cites the genesis")
+		return api.Voided(Domain, "not-clerk", "only the clerk's device grants limits, and its first record cites the genesis, or where the office was handed over")
 	}
-	if _, ok := f.currency(g.Currency); !ok {
+	cur, ok := f.currency(g.Currency)
+	if !ok {
 		return unknownCurrency(g.Currency)
 	}
 	row, known := f.Own(rowGrants(g.Account))
@@ -147,14 +149,19 @@ func (f *fold) grant(g *grant) api.Outcome {
 	i := slices.IndexFunc(all, func(l limits) bool { return l.Code == g.Currency })
 	if i < 0 {
 		i = len(all)
-		all = append(all, limits{Code: g.Currency})
+		all = append(all, limits{Code: g.Currency, Limit: cur.Limit, P: cur.P})
 	}
-	if g.Number != all[i].Number+1 {
-		out := api.Voided(Domain, "out-of-order", "grants for one account and currency are numbered without gaps")
-		out.Void.Inputs = map[string]string{"number": strconv.FormatUint(g.Number, 10), "last": strconv.FormatUint(all[i].Number, 10)}
+	last := max(all[i].Number, before(f.clerks()))
+	if g.Number != last+1 {
+		out := api.Voided(Domain, "out-of-order", "a clerk's grants for one account and currency are numbered without gaps")
+		out.Void.Inputs = map[string]string{"number": strconv.FormatUint(g.Number, 10), "last": strconv.FormatUint(last, 10)}
 		return out
 	}
-	all[i] = limits{Code: g.Currency, Number: g.Number, Limit: g.Limit, P: g.P, Frozen: g.Frozen}
+	next := limits{Code: g.Currency, Number: g.Number, Limit: g.Limit, P: g.P, Frozen: g.Frozen}
+	if next.lessens(all[i]) {
+		f.Put(rowLess(g.Account), nil)
+	}
+	all[i] = next
 	f.Put(rowGrants(g.Account), codec.MustMarshal(all))
 	if f.self.Member {
 		if f.cite(); f.refused != nil {
@@ -206,17 +213,17 @@ func (f *fold) enter() {
 	f.self = getSelf(f.Own(rowSelf))
 	old := f.self
 	for _, d := range f.rec.Deps {
-		if f.self.Member && f.self.Terms && (f.self.Clerk || f.rec.Kind != kindGrant) {
+		if f.self.Member && f.self.Terms && !f.self.Clerk && f.rec.Kind != kindGrant {
 			break
 		}
-		if m, ok := fact.MemberAt(f, d, f.rec.Author); ok && m.Device == f.rec.Device {
-			if f.self.Member = m.Before == (api.Key{}) || f.continues(m.Before); !f.self.Member {
+		if m, ok := fact.MemberAt(f, d, f.rec.Author); ok && m.Device == f.rec.Device && !f.self.Member {
+			if f.self.Member = m.Before == (api.Key{}) || m.Before == m.Device || f.continues(m.Before); !f.self.Member && f.refused == nil {
 				out := api.Voided(Domain, "not-continued", "a member's new device goes on from where the one before was cut, and its first record cites that cut")
 				f.refused = &out
 			}
 		}
-		if o, ok := fact.OfficeAt(f, d, fact.Clerk); ok && o.Device == f.rec.Device && o.DID == f.rec.Author {
-			f.self.Clerk = true
+		if o, ok := fact.OfficeAt(f, d, fact.Clerk); ok {
+			f.office(o)
 		}
 		if f.self.Terms {
 			continue
@@ -237,16 +244,50 @@ func (f *fold) enter() {
 	}
 }
 
+// office takes note of who is clerk, when it is news: this device, or another one, also if it was this one before.
+func (f *fold) office(o fact.Office) {
+	had, nth := f.clerks(), max(o.Number, 1)
+	if nth < had {
+		return
+	}
+	f.self.Clerk = o.Device == f.rec.Device && o.DID == f.rec.Author
+	if nth > had {
+		f.nth = nth
+		f.Put(rowClerk, api.Seq8(nth))
+	}
+}
+
+// clerks is how many clerks there were when the newest was cited.
+func (f *fold) clerks() uint64 {
+	if f.nth == 0 {
+		f.nth = max(fact.Number(f.Own(rowClerk)), 1)
+	}
+	return f.nth
+}
+
 // continues reports whether the record cites the cut by which its device goes on from another's. If that device had written anything that stands,
 // this feed has its rows; if not, there is nothing to go on from.
 func (f *fold) continues(before api.Key) bool {
 	old := record.FeedID(f.rec.Topic, before)
 	for _, d := range f.rec.Deps {
 		if c, ok := fact.CutAt(f, d, old); ok && c.Next == f.rec.Device {
-			return true
+			return f.knows(&c)
 		}
 	}
 	return false
+}
+
+// knows reports whether the record cites the causes of a cut; if not it is refused.
+func (f *fold) knows(c *fact.Cut) bool {
+	for _, why := range c.Causes {
+		if !f.Within(why.Position()) {
+			out := api.Voided(Domain, "cause-not-cited", "a record that takes a cut of its feed into account cites the causes of the cut, too")
+			out.Void.Inputs = map[string]string{"cause": why.Position().String()}
+			f.refused = &out
+			return false
+		}
+	}
+	return true
 }
 
 // accept takes the cut of this feed at d into account: the record cites the causes of it, too, so that it knows them.
@@ -255,13 +296,8 @@ func (f *fold) accept(d api.Position) {
 	if !ok || c.Number <= fact.Number(f.Own(rowCut)) {
 		return
 	}
-	for _, why := range c.Causes {
-		if !f.Within(why.Position()) {
-			out := api.Voided(Domain, "cause-not-cited", "a record that takes a cut of its feed into account cites the causes of the cut, too")
-			out.Void.Inputs = map[string]string{"cause": why.Position().String()}
-			f.refused = &out
-			return
-		}
+	if !f.knows(&c) {
+		return
 	}
 	f.Put(rowCut, api.Seq8(c.Number))
 }

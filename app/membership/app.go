@@ -16,6 +16,7 @@ const Domain api.Domain = "membership"
 type App struct {
 	entropy io.Reader
 	admit   sync.Mutex // one admission at a time: they are numbered
+	owed    fact.Owed  // cuts, on the registrar's node
 
 	mu      sync.Mutex
 	host    api.Host
@@ -37,7 +38,7 @@ func New(entropy io.Reader) *App { return &App{entropy: entropy, changed: make(c
 // Info implements api.App.
 func (*App) Info() api.AppInfo {
 	return api.AppInfo{Name: "membership", Topics: []api.TopicSpec{
-		{Name: fact.SpaceTopic, Retention: api.Log, Kinds: []string{kindGenesis, kindInvite, kindAdmit, kindDevice}, Founding: kindGenesis},
+		{Name: fact.SpaceTopic, Retention: api.Log, Kinds: []string{kindGenesis, kindInvite, kindAdmit, kindDevice, kindRemove, kindOffice}, Founding: kindGenesis},
 		{Name: fact.JoinTopic, Retention: api.Log, Kinds: []string{kindJoin}},
 	}}
 }
@@ -45,8 +46,9 @@ func (*App) Info() api.AppInfo {
 // Start implements api.Starter.
 func (a *App) Start(_ context.Context, host api.Host) error {
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.host = host
+	a.mu.Unlock()
+	a.findOwed(host)
 	return nil
 }
 

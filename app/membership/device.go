@@ -2,9 +2,7 @@ package membership
 
 import (
 	"context"
-	"slices"
 
-	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/codec"
 	"github.com/intercooperative/icn/kernel/api"
 )
@@ -33,9 +31,6 @@ type DeviceCut struct {
 	Number uint64   `json:"number"`
 }
 
-// uncut are topics whose feeds do not pass to another device: what the registrar and the witnesses write.
-var uncut = []string{fact.FinalityTopic, fact.CutTopic, fact.SpaceTopic}
-
 // device moves a member to another device: it says so, and cuts all feeds of the one before, so that whoever holds that can write nothing more
 // that counts. Asked again, it announces what a crash left out.
 func (a *App) device(ctx context.Context, call *api.Call, in *DeviceIn) (*DeviceOut, error) {
@@ -56,14 +51,10 @@ func (a *App) device(ctx context.Context, call *api.Call, in *DeviceIn) (*Device
 		if m.Before == (api.Key{}) {
 			return nil, api.Errorf(op, api.Conflict, "device: the member acts with this device already")
 		}
-		rec, v, _ := r.Record(at)
-		out.Before, out.Receipt = m.Before, api.Receipt{Position: at, Topic: rec.Topic, Time: rec.Time, Final: v.Final, Repeated: true}
+		out.Before, out.Receipt = m.Before, repeated(r, at)
 	} else {
-		if office := officeOf(s, m.Device); office != "" {
-			return nil, api.Refusal(op, &api.Reason{
-				Domain: Domain, Rule: "holds-office", Text: "the device fills the office of " + office + ", which does not pass to another device by itself",
-				Inputs: map[string]string{"office": office, "device": m.Device.String()}, Remedy: "hand the office over first; this version cannot do that yet",
-			})
+		if why := inOffice(s, m.Device); why != nil {
+			return nil, api.Refusal(op, why)
 		}
 		d := registrarDraft(r, s, kindDevice, codec.MustMarshal(&device{DID: in.DID, Device: in.Device}))
 		d.Idempotency = call.Idempotency
@@ -71,36 +62,6 @@ func (a *App) device(ctx context.Context, call *api.Call, in *DeviceIn) (*Device
 			return nil, api.Wrap(op, err)
 		}
 	}
-	cutter, ok := api.Lookup[fact.Cutter](host.Services())
-	if !ok {
-		return out, api.Errorf(op, api.Unavailable, "the device is given; nobody here cuts the feeds of the one before: ask again when the node has started")
-	}
-	topics := []string{fact.LedgerTopic} // even if nothing was written there: nothing will be
-	for _, h := range host.Heads(api.Topic{Space: s.ID}) {
-		if h.Device == out.Before && !slices.Contains(uncut, h.Topic.Name) && !slices.Contains(topics, h.Topic.Name) {
-			topics = append(topics, h.Topic.Name)
-		}
-	}
-	for _, topic := range topics {
-		if c, _, ok := s.Cut(s.Feed(topic, out.Before)); ok && c.Next == in.Device {
-			continue
-		}
-		q := fact.CutRequest{Topic: topic, Device: out.Before, Next: in.Device, Causes: []api.Position{out.Receipt.Position}}
-		feed, number, _, err := cutter.Cut(ctx, signer, s.ID, q, api.WaitLocal)
-		if err != nil && api.KindOf(err) != api.Conflict {
-			return out, api.Wrap(op, err)
-		}
-		out.Cuts = append(out.Cuts, DeviceCut{Topic: topic, Feed: feed, Number: number})
-	}
-	return out, nil
-}
-
-// officeOf names an office that a device fills, empty for none.
-func officeOf(s *fact.Space, device api.Key) string {
-	for _, name := range s.Genesis.Offices {
-		if o, ok := s.Office(name); ok && o.Device == device {
-			return name
-		}
-	}
-	return ""
+	out.Cuts, err = a.cutOwed(ctx, host, signer, s.ID, in.DID)
+	return out, api.Wrap(op, err)
 }

@@ -79,8 +79,9 @@ func FuzzBodies(f *testing.F) {
 	f.Add(codec.MustMarshal(&admit{DID: s.DID(), Device: s.Device(), Number: 2}))
 	f.Add(joinBody(sample(), s))
 	f.Add(codec.MustMarshal(&genesis{Name: "x", Kind: "personal", Nonce: make([]byte, 16), Witnesses: []api.Key{s.Device()}, Threshold: 1}))
+	f.Add(codec.MustMarshal(&remove{DID: s.DID(), Reason: "x"}))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, v := range []interface{ check() error }{&genesis{}, &invite{}, &join{}, &admit{}} {
+		for _, v := range []interface{ check() error }{&genesis{}, &invite{}, &join{}, &admit{}, &remove{}} {
 			if decode(b, v) == nil && !bytes.Equal(codec.MustMarshal(v), b) {
 				t.Errorf("%T has another encoding: %x", v, b)
 			}

@@ -57,6 +57,14 @@ func (a *App) Operations() []api.Operation {
 			Name: "member.device", Method: http.MethodPost, Path: "/member/device", CLI: "member device", Scope: "member:write", Write: true,
 			Summary: "Give a member another device, which goes on from where the lost one is cut",
 		}, a.device),
+		api.Handle(api.Operation{
+			Name: "member.remove", Method: http.MethodPost, Path: "/member/remove", CLI: "member remove", Scope: "member:write", Write: true,
+			Summary: "Remove a member: nothing of theirs counts from then on, and what they owe stays",
+		}, a.remove),
+		api.Handle(api.Operation{
+			Name: "office.hand", Method: http.MethodPost, Path: "/office/hand", CLI: "office hand", Scope: "member:write", Write: true,
+			Summary: "Give an office of the space to another holder",
+		}, a.hand),
 	}
 }
 

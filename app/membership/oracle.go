@@ -19,7 +19,7 @@ func (*oracle) Domain() api.Domain { return Domain }
 // Evaluate implements api.PolicyOracle. Actions: "follow" (may the actor's node have the records of a space?), "write" (may the actor's records be
 // taken in?) and the operations of this app, for which holding the scope is enough: what else they need their handlers and Apply check.
 func (o *oracle) Evaluate(q api.Request) api.Decision {
-	if strings.HasPrefix(q.Action, "space.") || strings.HasPrefix(q.Action, "member.") {
+	if strings.HasPrefix(q.Action, "space.") || strings.HasPrefix(q.Action, "member.") || strings.HasPrefix(q.Action, "office.") {
 		return api.Allowed(api.ConstraintSet{})
 	}
 	if q.Action != "follow" && q.Action != "write" || q.Topic.Space.IsZero() {

@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -165,13 +166,13 @@ func (a *App) members(_ context.Context, _ *api.Call, in *MembersIn) (*MembersOu
 		after = append([]byte(in.Cursor), 1) // behind all rows of that DID, which go on with 0
 	}
 	out := &MembersOut{Members: []Member{}}
-	for _, v := range r.Index(indexMembers(s.ID), after, false) {
+	for k, v := range r.Index(indexMembers(s.ID), after, false) {
 		var m member
 		if codec.Unmarshal(v, &m) != nil {
 			continue
 		}
-		if now, _, ok := s.Member(m.DID); ok && now.Device != m.Device {
-			continue // a device before
+		if _, by, ok := s.Member(m.DID); !ok || !bytes.HasSuffix(k, append(by.Feed[:], api.Seq8(by.Seq)...)) {
+			continue // removed since, or a device before
 		}
 		if len(out.Members) == limit {
 			out.Cursor = string(out.Members[limit-1].DID)

@@ -10,21 +10,37 @@ import (
 	"github.com/intercooperative/icn/kernel/api"
 )
 
-// Watch implements api.Reactor.
-func (*App) Watch() []string { return nil }
+// Watch implements api.Reactor: a cut that is made may have been in the way of another.
+func (*App) Watch() []string { return []string{fact.CutTopic} }
 
-// React wakes who waits for a commit and, on the registrar's node, admits who joined with a good invitation.
+// React wakes who waits for a commit and, on the registrar's node, admits who joined with a good invitation and has the feeds cut of whom a record
+// ends or replaces.
 func (a *App) React(ctx context.Context, host api.Host, commits []api.Commit) error {
 	a.mu.Lock()
 	close(a.changed)
 	a.changed = make(chan struct{})
 	a.mu.Unlock()
 	host.Oracles().Invalidate(Domain)
+	spaces := map[api.Hash]bool{}
 	for _, c := range commits {
-		if c.Record.Topic.Name != fact.JoinTopic || !c.Active {
+		switch {
+		case !c.Active:
 			continue
+		case c.Record.Topic.Name == fact.CutTopic:
+			spaces[c.Record.Topic.Space] = true
+		case c.Record.Topic.Name == fact.JoinTopic:
+			if err := a.answer(ctx, host, c.Record); err != nil {
+				return err
+			}
+		case host.Self() != nil && c.Record.Device == host.Self().Device():
+			if did := concerns(c.Record); did != "" {
+				a.owed.Note(c.Record.Topic.Space, did, true)
+				spaces[c.Record.Topic.Space] = true
+			}
 		}
-		if err := a.answer(ctx, host, c.Record); err != nil {
+	}
+	for space := range spaces {
+		if err := a.settle(ctx, host, space); err != nil {
 			return err
 		}
 	}
@@ -42,10 +58,14 @@ func (a *App) answer(ctx context.Context, host api.Host, rec *api.Record) error 
 	if !ok || !s.Holds(host.Self(), fact.Registrar) {
 		return nil
 	}
-	if _, _, member := s.Member(rec.Author); member {
+	m, _, known := s.Known(rec.Author)
+	log := host.Log().With("space", s.ID.Short(), "did", rec.Author)
+	if known {
+		if m.Device == (api.Key{}) {
+			log.Warn("a join is not answered: its author was removed; `icnctl member add` admits again")
+		}
 		return nil
 	}
-	log := host.Log().With("space", s.ID.Short(), "did", rec.Author)
 	k, _, ok := r.Own(rec.Feed, rowJoin)
 	if !ok || len(k) != len(api.Key{}) {
 		return nil
@@ -74,8 +94,10 @@ func admission(r api.Reader, s *fact.Space, did api.DID, device api.Key, cites .
 	return registrarDraft(r, s, kindAdmit, codec.MustMarshal(&admit{DID: did, Device: device, Number: number + 1}), cites...)
 }
 
-// registrarDraft is a draft for the registrar's feed. The first record of a registrar that did not found the space cites the genesis.
+// registrarDraft is a draft for the registrar's feed. The first record of a registrar that did not found the space cites the genesis, or where the
+// registrar before has handed over.
 func registrarDraft(r api.Reader, s *fact.Space, kind string, body []byte, cites ...api.Position) api.Draft {
+	cites = append(cites, s.Entries(fact.SpaceTopic)...)
 	if _, _, ok := r.Own(s.Registrar(), rowCharter); !ok {
 		cites = append(cites, s.Founded)
 	}

@@ -20,6 +20,8 @@ const (
 	kindAdmit   = "admit"
 	kindJoin    = "join"
 	kindDevice  = "device"
+	kindRemove  = "remove"
+	kindOffice  = "office"
 )
 
 // Bounds of a genesis and of invitations. Lengths are bytes.
@@ -33,6 +35,8 @@ const (
 	maxScale      = 6
 	maxUses       = 10000
 	maxWitnesses  = 16
+	maxReason     = 256
+	maxOffice     = 32
 )
 
 // Kinds are the kinds of spaces.
@@ -100,6 +104,22 @@ type device struct {
 	Device api.Key
 }
 
+// remove ends a membership.
+type remove struct {
+	_      struct{} `cbor:",toarray"`
+	DID    api.DID
+	Reason string
+}
+
+// officeHand gives an office to its Number-th holder.
+type officeHand struct {
+	_      struct{} `cbor:",toarray"`
+	Name   string
+	DID    api.DID
+	Device api.Key
+	Number uint64
+}
+
 func decode[T interface{ check() error }](b []byte, v T) error {
 	if err := codec.Unmarshal(b, v); err != nil {
 		return err
@@ -147,8 +167,8 @@ func (g *genesis) check() error {
 		if i > 0 && g.Offices[i-1].Name >= o.Name {
 			return fmt.Errorf("offices: want strictly ascending order of name")
 		}
-		if !code(o.Name, 32) {
-			return fmt.Errorf("office %q: want 1 to 32 of a-z 0-9 -", clip(o.Name))
+		if !code(o.Name, maxOffice) {
+			return fmt.Errorf("office %q: want 1 to %d of a-z 0-9 -", clip(o.Name), maxOffice)
 		}
 		if err := identity(o.DID, o.Device); err != nil {
 			return fmt.Errorf("office %s: %w", o.Name, err)
@@ -173,6 +193,24 @@ func (g *genesis) check() error {
 		}
 	}
 	return nil
+}
+
+func (h *officeHand) check() error {
+	switch {
+	case !code(h.Name, maxOffice):
+		return fmt.Errorf("office %q: want 1 to %d of a-z 0-9 -", clip(h.Name), maxOffice)
+	case h.Number < 2:
+		return fmt.Errorf("number %d: the genesis names the first holder, want 2 or more", h.Number)
+	}
+	return identity(h.DID, h.Device)
+}
+
+func (rm *remove) check() error {
+	if !text(rm.Reason, maxReason) {
+		return fmt.Errorf("reason: want 1 to %d bytes of printable text, not starting or ending in space", maxReason)
+	}
+	_, err := record.ParseDID(string(rm.DID))
+	return err
 }
 
 func (i *invite) check() error {

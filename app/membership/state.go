@@ -15,7 +15,9 @@ import (
 //	invite/<key>     invite body
 //	used/<key>       how often it was used, 8 bytes
 //	number           of the last admission, 8 bytes
-//	member/<did>     fact.Member: as admitted here, or with the newest device
+//	member/<did>     fact.Member: as admitted here, with the newest device, or removed
+//	office/<name>    fact.Office: who holds it
+//	had/<device>     nothing: a member acted with this device and got another one, or was removed
 //
 // and on a feed of topic join:
 //
@@ -29,6 +31,8 @@ var (
 func rowInvite(k api.Key) []byte   { return append([]byte("invite/"), k[:]...) }
 func rowUsed(k api.Key) []byte     { return append([]byte("used/"), k[:]...) }
 func rowMember(did api.DID) []byte { return append([]byte("member/"), did...) }
+func rowOffice(name string) []byte { return append([]byte("office/"), name...) }
+func rowHad(device api.Key) []byte { return append([]byte("had/"), device[:]...) }
 
 // Query rows: member/<space><did> 0 <feed><seq> -> member, and a counter of members per space.
 func indexMembers(space api.Hash) []byte { return append([]byte("member/"), space[:]...) }
@@ -66,6 +70,10 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 		return applyAdmit(tx, rec)
 	case fact.SpaceTopic + " " + kindDevice:
 		return applyDevice(tx, rec)
+	case fact.SpaceTopic + " " + kindRemove:
+		return applyRemove(tx, rec)
+	case fact.SpaceTopic + " " + kindOffice:
+		return applyOffice(tx, rec)
 	case fact.JoinTopic + " " + kindJoin:
 		return applyJoin(tx, rec)
 	}
@@ -95,9 +103,10 @@ func applyGenesis(tx api.Tx, rec *api.Record) api.Outcome {
 	for i, m := range g.Founders {
 		putMember(tx, rec, m.DID, fact.Member{Device: m.Device, Number: uint64(i) + 1, Founder: true})
 	}
+	tx.Add(countMembers(rec.Topic.Space), int64(len(g.Founders)))
 	for _, o := range g.Offices {
 		f.Offices = append(f.Offices, o.Name)
-		fact.PutOffice(tx, o.Name, fact.Office{DID: o.DID, Device: o.Device, Number: 1})
+		putOffice(tx, o.Name, fact.Office{DID: o.DID, Device: o.Device, Number: 1})
 		if o.Name == fact.Registrar {
 			ch.Registrar = o.Device
 		}
@@ -114,10 +123,15 @@ func applyGenesis(tx api.Tx, rec *api.Record) api.Outcome {
 	return api.Accepted
 }
 
+// putMember publishes a member whom rec admits or gives another device, as a row of the list.
 func putMember(tx api.Tx, rec *api.Record, did api.DID, m fact.Member) {
 	fact.PutMember(tx, did, m)
 	tx.Index(indexMember(rec.Topic.Space, did, rec), codec.MustMarshal(&member{DID: did, Device: m.Device, Since: rec.Time.Millis(), Founder: m.Founder}))
-	tx.Add(countMembers(rec.Topic.Space), 1)
+}
+
+func putOffice(tx api.Tx, name string, o fact.Office) {
+	fact.PutOffice(tx, name, o)
+	tx.Put(rowOffice(name), codec.MustMarshal(&o))
 }
 
 // registrar returns the charter if rec is by the registrar's device. A registrar that did not found the space cites the genesis once.
@@ -133,8 +147,13 @@ func registrar(tx api.Tx, rec *api.Record) (charter, bool) {
 			continue
 		}
 		o, ok := fact.OfficeAt(tx, d, fact.Registrar)
-		if !ok || o.Device != rec.Device || o.DID != rec.Author {
-			return c, false
+		if !ok || o.Number > 1 || o.Device != rec.Device || o.DID != rec.Author {
+			return c, false // a later registrar goes on from the feed of the one before, and has the charter from there
+		}
+		for _, name := range g.Offices {
+			if o, ok := fact.OfficeAt(tx, d, name); ok {
+				tx.Put(rowOffice(name), codec.MustMarshal(&o))
+			}
 		}
 		c.Registrar = o.Device
 		c.Founders = g.Founders
@@ -200,12 +219,12 @@ func applyAdmit(tx api.Tx, rec *api.Record) api.Outcome {
 		out.Void.Inputs = map[string]string{"number": strconv.FormatUint(a.Number, 10), "last": strconv.FormatUint(last, 10)}
 		return out
 	}
-	_, admitted := tx.Own(rowMember(a.DID))
-	for _, f := range c.Founders {
-		admitted = admitted || f.DID == a.DID
-	}
-	if admitted {
+	before, known := memberOf(tx, &c, a.DID)
+	if known && before.Device != (api.Key{}) {
 		return api.Voided(Domain, "member-exists", "this DID is a member already, with its one device")
+	}
+	if a.Device != before.Before && had(tx, a.Device) {
+		return deviceUsed
 	}
 	for _, d := range rec.Deps {
 		h, accepted := tx.Dep(d)
@@ -215,14 +234,66 @@ func applyAdmit(tx api.Tx, rec *api.Record) api.Outcome {
 		if !accepted || h.Author != a.DID || h.Device != a.Device {
 			return api.Voided(Domain, "join-mismatch", "the admission cites a join that is void or another's")
 		}
+		if known {
+			return api.Voided(Domain, "was-removed", "who was removed is not admitted again by an invitation, but by the registrar alone")
+		}
 		if !useInvitation(tx, d) {
 			return api.Voided(Domain, "invitation-used-up", "the invitation has been used as often as it says")
 		}
 	}
 	tx.Put(rowNumber, api.Seq8(a.Number))
-	m := fact.Member{Device: a.Device, Number: a.Number}
+	m := fact.Member{Device: a.Device, Number: a.Number, Founder: before.Founder, Before: before.Before}
 	tx.Put(rowMember(a.DID), codec.MustMarshal(&m))
 	putMember(tx, rec, a.DID, m)
+	tx.Add(countMembers(rec.Topic.Space), 1)
+	return api.Accepted
+}
+
+// memberOf returns what the registrar's feed knows of a DID: a member, or one who was removed.
+func memberOf(tx api.Tx, c *charter, did api.DID) (m fact.Member, known bool) {
+	if b, ok := tx.Own(rowMember(did)); ok {
+		return m, codec.Unmarshal(b, &m) == nil
+	}
+	for i, f := range c.Founders {
+		if f.DID == did {
+			return fact.Member{Device: f.Device, Number: uint64(i) + 1, Founder: true}, true
+		}
+	}
+	return m, false
+}
+
+// had reports whether a member acted with this device and got another one, or was removed. What the device wrote after that nobody goes on from, so
+// it must not come back with the rows it had then.
+func had(tx api.Tx, device api.Key) bool {
+	_, ok := tx.Own(rowHad(device))
+	return ok
+}
+
+var deviceUsed = api.Voided(Domain, "device-used", "a member acted with this device before and got another one, or was removed; it does not come back")
+
+// applyRemove ends a membership. The member's feeds are cut because of it.
+func applyRemove(tx api.Tx, rec *api.Record) api.Outcome {
+	var d remove
+	if err := decode(rec.Body, &d); err != nil {
+		return malformed(err)
+	}
+	c, ok := registrar(tx, rec)
+	if !ok {
+		return notRegistrar
+	}
+	m, known := memberOf(tx, &c, d.DID)
+	switch {
+	case !known || m.Device == (api.Key{}):
+		return api.Voided(Domain, "not-a-member", "only a member is removed")
+	case m.Device == c.Registrar:
+		return api.Voided(Domain, "holds-office", "the registrar does not remove itself")
+	}
+	tx.Put(rowHad(m.Device), nil)
+	m.Before, m.Device = m.Device, api.Key{}
+	tx.Put(rowMember(d.DID), codec.MustMarshal(&m))
+	fact.PutMember(tx, d.DID, m)
+	fact.PutRemoval(tx, d.DID, fact.Removal{Reason: d.Reason})
+	tx.Add(countMembers(rec.Topic.Space), -1)
 	return api.Accepted
 }
 
@@ -236,24 +307,19 @@ func applyDevice(tx api.Tx, rec *api.Record) api.Outcome {
 	if !ok {
 		return notRegistrar
 	}
-	var m fact.Member
-	b, known := tx.Own(rowMember(d.DID))
-	known = known && codec.Unmarshal(b, &m) == nil
-	for i, f := range c.Founders {
-		if !known && f.DID == d.DID {
-			m, known = fact.Member{Device: f.Device, Number: uint64(i) + 1, Founder: true}, true
-		}
-	}
+	m, known := memberOf(tx, &c, d.DID)
 	switch {
-	case !known:
+	case !known || m.Device == (api.Key{}):
 		return api.Voided(Domain, "not-a-member", "only a member is given another device")
 	case m.Device == d.Device:
 		return api.Voided(Domain, "same-device", "the member acts with this device already")
+	case had(tx, d.Device):
+		return deviceUsed
 	}
+	tx.Put(rowHad(m.Device), nil)
 	m.Before, m.Device = m.Device, d.Device
 	tx.Put(rowMember(d.DID), codec.MustMarshal(&m))
-	fact.PutMember(tx, d.DID, m)
-	tx.Index(indexMember(rec.Topic.Space, d.DID, rec), codec.MustMarshal(&member{DID: d.DID, Device: m.Device, Since: rec.Time.Millis(), Founder: m.Founder}))
+	putMember(tx, rec, d.DID, m)
 	return api.Accepted
 }
 

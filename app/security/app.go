@@ -267,7 +267,12 @@ func cites(r api.Reader, s *fact.Space, signer api.Signer, want byte) []api.Posi
 	if b, _, ok := r.Own(s.Feed(Topic, signer.Device()), rowStanding); ok && len(b) == 1 && b[0]&want != 0 {
 		return nil
 	}
-	if want == officer || s.Holds(signer, fact.Clerk, fact.Registrar) {
+	for _, name := range [...]string{fact.Clerk, fact.Registrar} {
+		if _, pos, ok := s.Holder(name); ok && s.Holds(signer, name) {
+			return []api.Position{pos}
+		}
+	}
+	if want == officer {
 		return []api.Position{s.Founded}
 	}
 	if _, pos, ok := s.Member(signer.DID()); ok {

@@ -5,13 +5,14 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/codec"
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/kernel/record"
 )
 
 // Topic is the name of the topic that holds reports, appeals and pardons, in every space.
-const Topic = "security"
+const Topic = fact.SecurityTopic
 
 // Record kinds.
 const (

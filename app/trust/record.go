@@ -4,6 +4,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/codec"
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/kernel/record"
@@ -11,7 +12,7 @@ import (
 
 const (
 	// Topic is the name of the topic that holds attestations, in every space.
-	Topic = "trust"
+	Topic = fact.TrustTopic
 	// Kind is the one kind of record in it.
 	Kind = "attest"
 

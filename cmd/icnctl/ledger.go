@@ -86,6 +86,9 @@ func (c *ctl) ledgerBalance() *cobra.Command {
 				rows = append(rows, []string{b.Currency, f(b.Balance), f(b.FinalCredits), f(b.Unacknowledged), f(b.Limit), available})
 			}
 			c.table("No currency.", "CURRENCY BALANCE FINAL-CREDITS UNACKNOWLEDGED LIMIT AVAILABLE", rows)
+			if o.Removed != "" {
+				c.note("%s is no member any more (%s); the balance stays, and what is owed is owed.", o.DID, clean(o.Removed))
+			}
 		})
 	}
 	return cmd
@@ -161,8 +164,10 @@ func (c *ctl) cutNote(cut string) {
 	switch cut {
 	case "under-way":
 		c.note("The account's feed is being cut, so that this binds even who does not look: icnctl feed list --odd.")
-	case "needs-registrar":
-		c.note("This binds the account once it looks. To bind it now the registrar has to cut its feed: icnctl feed cut ledger DEVICE.")
+	case "waits":
+		c.note("Another cut of the account's feed is under way; the next one, for the sake of this, follows by itself: icnctl feed list --odd.")
+	case "by-registrar":
+		c.note("The registrar's node has the account's feed cut once it learns of this; until then it binds the account once it looks.")
 	}
 }
 

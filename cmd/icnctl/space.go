@@ -156,7 +156,7 @@ func (c *ctl) spaceJoin() *cobra.Command {
 }
 
 func (c *ctl) memberCmd() *cobra.Command {
-	return group("member", "The members of a space", c.memberList(), c.memberAdd(), c.memberDevice())
+	return group("member", "The members of a space", c.memberList(), c.memberAdd(), c.memberDevice(), c.memberRemove())
 }
 
 func (c *ctl) memberList() *cobra.Command {
@@ -234,6 +234,32 @@ func (c *ctl) memberDevice() *cobra.Command {
 		}
 		return write(c, cmd, "member.device", in, func(o *client.MemberDeviceOut) {
 			c.note("%s acts with %s; %d feeds of %s are being cut (icnctl feed list --odd).", in.DID, in.Device, len(o.Cuts), o.Before)
+			c.receipt(o.Receipt)
+		})
+	}
+	return cmd
+}
+
+func (c *ctl) memberRemove() *cobra.Command {
+	var in client.MemberRemoveIn
+	cmd := &cobra.Command{
+		Use: "remove DID", Short: "Remove a member (registrar)", Args: cobra.ExactArgs(1),
+		Long: "Removes a member. What is final stays, and the balance with it: what is owed is owed. All that the member has written is cut where the witnesses have seen it; " +
+			"nothing that comes later counts, and the member's node gets nothing more. `icnctl member add` admits again, under a new number and with the old balance.",
+		Example: "icnctl member remove did:icn:... --reason 'moved away'",
+	}
+	space := spaceFlag(cmd)
+	cmd.Flags().StringVar(&in.Reason, "reason", "", "why, for all members to read (required)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var err error
+		if in.Space, err = spaceID(*space); err != nil {
+			return err
+		}
+		if in.DID, err = did(args[0]); err != nil {
+			return err
+		}
+		return write(c, cmd, "member.remove", in, func(o *client.MemberRemoveOut) {
+			c.note("%s is no member any more; %d feeds are being cut (icnctl feed list --odd).", in.DID, len(o.Cuts))
 			c.receipt(o.Receipt)
 		})
 	}

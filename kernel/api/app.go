@@ -120,15 +120,16 @@ type Tx interface {
 	// this record counts, and makes the position final as by says.
 	Final(pos Position, by Support)
 	// Cut says where another feed ends. It counts for that feed from its first record that cites this one or a later cut by this feed, and for
-	// everybody once this record is final: what lies beyond has no effect, but what cites it goes on from where the feed was cut.
+	// everybody once this record is final: what lies beyond has no effect, but what cites it goes on from where the feed was cut. With this
+	// record's own feed and position it closes its feed: no later record of it is accepted, and a Next goes on from here.
 	Cut(c Cut)
 }
 
-// Cut says that a feed ends at a position, and who goes on from there. The position must be Within what the record cites.
+// Cut says that a feed ends at a position, and who goes on from there. The position must be Within what the record cites, or the record's own.
 type Cut struct {
 	Feed Hash
 	At   Position // of Feed; a zero Seq: nothing of it stands
-	Next Key      // the device whose feed in the same topic goes on from At; zero: Feed itself
+	Next Key      // the device whose feed in the same topic goes on from At; zero: Feed itself; Feed's own device: nobody, until a later cut says otherwise
 }
 
 // Support says when statements make a position final: when Need feeds have stated it, or later positions of its branch, alike in Epoch and

@@ -21,7 +21,7 @@ type toy struct{ calls int }
 
 func (*toy) Info() api.AppInfo {
 	return api.AppInfo{Name: "toy", Topics: []api.TopicSpec{
-		{Name: "toy", Founding: "found", Kinds: []string{"found", "count", "uncount", "peek", "clash", "impure", "never"}},
+		{Name: "toy", Founding: "found", Kinds: []string{"found", "count", "uncount", "peek", "clash", "impure", "never", "close"}},
 		{Name: "states", Kinds: []string{"final"}},
 		{Name: "cuts", Kinds: []string{"cut"}},
 	}}
@@ -52,6 +52,12 @@ func (a *toy) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 		if h, _ := tx.Dep(rec.Deps[0]); h.Topic.Name != "toy" || len(rec.Body) > 1 && rec.Body[1] == 0 {
 			return api.Voided("toy", "never", "no")
 		}
+		if len(rec.Body) > 0 {
+			c.Next = Signer(fmt.Sprint("p", rec.Body[0])).Device()
+		}
+		tx.Cut(c)
+	case "close":
+		c := api.Cut{Feed: rec.Feed, At: rec.Position()}
 		if len(rec.Body) > 0 {
 			c.Next = Signer(fmt.Sprint("p", rec.Body[0])).Device()
 		}
@@ -276,6 +282,9 @@ func tangle(t *testing.T, seed uint64) (*Model, *rand.Rand) {
 	for range 40 {
 		who := fmt.Sprint("p", rng.IntN(3))
 		d := api.Draft{Topic: topic, Kind: []string{"count", "count", "count", "uncount", "never"}[rng.IntN(5)], Body: make([]byte, rng.IntN(9))}
+		if cuts && rng.IntN(12) == 0 {
+			d.Kind, d.Body = "close", []byte{byte(rng.IntN(4))}[:rng.IntN(2)]
+		}
 		rs := m.Records()
 		if rng.IntN(4) == 0 {
 			who = fmt.Sprint("w", rng.IntN(4))
@@ -293,7 +302,7 @@ func tangle(t *testing.T, seed uint64) (*Model, *rand.Rand) {
 		} else if d.Topic == topic && rng.IntN(2) == 0 {
 			for range 3 {
 				r := rs[rng.IntN(len(rs))]
-				if own := r.Topic == topic && r.Device == m.Signer(who).Device(); !own && (r.Kind == "cut" || rng.IntN(3) == 0) {
+				if own := r.Topic == topic && r.Device == m.Signer(who).Device(); !own && (r.Kind == "cut" || r.Kind == "close" || rng.IntN(3) == 0) {
 					d.Deps = append(d.Deps, r.Position())
 				}
 			}
@@ -355,6 +364,25 @@ func TestModelOrder(t *testing.T) {
 		}
 		if m.Digest("toy") != other.Digest("toy") {
 			t.Fatalf("seed %d: another order, another state", seed)
+		}
+	}
+}
+
+// A feed that closes itself takes nothing more, whether or not the close is final, and the device that it names goes on from there and only there.
+func TestClose(t *testing.T) {
+	m, topic, add := start(t)
+	add("p0", "count", "")
+	closing := add("p0", "close", "\x01")
+	if _, err := m.Append(m.Signer("p0"), api.Draft{Topic: topic, Kind: "count"}); api.ReasonOf(err) == nil || api.ReasonOf(err).Rule != "feed-ended" {
+		t.Errorf("after the close: %v", err)
+	}
+	next := add("p1", "count", "", closing)
+	other := add("p2", "count", "", closing)
+	r := m.Read("toy")
+	defer r.Close()
+	for p, want := range map[api.Position]string{next: "xx", other: "x"} {
+		if b, _, _ := r.Own(p.Feed, []byte("n")); string(b) != want {
+			t.Errorf("the row is %q, want %q", b, want)
 		}
 	}
 }

@@ -53,6 +53,12 @@ func (m *Model) fold(r *api.Record) (*node, error) {
 	if !m.rebase(n) {
 		return n, nil
 	}
+	if n.parent != nil {
+		if val, _, ok := n.parent.newest(rowName(classCut, "", r.Feed[:]), n.rebases...); ok && api.Hash(val[:32]) == r.Feed {
+			n.out = kernelVoid("feed-ended", "the feed has closed itself")
+			return n, nil
+		}
+	}
 	n.out, n.effects = m.apply(n)
 	// Pure means: the same again, from the same.
 	out, again := m.apply(n)

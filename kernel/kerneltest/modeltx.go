@@ -146,17 +146,24 @@ func (t *tx) Final(pos api.Position, by api.Support) {
 
 func (t *tx) Cut(c api.Cut) {
 	t.open()
-	if c.Feed == t.n.rec.Feed || c.At.Seq > 0 && (c.At.Feed != c.Feed || !t.Within(c.At)) {
+	own := c.Feed == t.n.rec.Feed
+	if own && c.At != t.n.rec.Position() || !own && c.At.Seq > 0 && (c.At.Feed != c.Feed || !t.Within(c.At)) {
 		panic(fmt.Sprintf("%s: a cut of feed %s at %v, which the record does not cite", t.n.owner.name, c.Feed.Short(), c.At))
 	}
 	val := slices.Concat(c.Feed[:], api.Seq8(c.At.Seq), c.At.ID[:], []byte{0})
-	if c.Next != (api.Key{}) {
+	if own || c.Next != (api.Key{}) {
 		val[72] = 1
 	}
-	t.cuts = append(t.cuts, c)
+	topic := t.n.rec.Topic
+	if !own {
+		t.cuts = append(t.cuts, c)
+		if f := t.m.feeds[c.Feed]; f != nil {
+			topic = f.topic
+		}
+	}
 	t.rows[rowName(classCut, "", c.Feed[:])] = val
 	if c.Next != (api.Key{}) && c.At.Seq > 0 {
-		next := record.FeedID(t.m.feeds[c.Feed].topic, c.Next)
+		next := record.FeedID(topic, c.Next)
 		t.rows[rowName(classCut, "", next[:])] = val
 	}
 }

@@ -17,12 +17,16 @@ import (
 //     between P and c: they stand on P. So a verdict is a function of the record's own past, and no record is folded anew.
 //   - For everybody it counts once K is final: the records above P have no effect, but from such a c on.
 //
+// A record may close its own feed: then no later record of it is accepted, whether or not the close is final, and a device that it names goes on from
+// there. Nothing that had effect loses it, so nothing is undone.
+//
 // So the effects that stand are those of the records up to an end, without the gaps that rebases leave; a cut that comes, becomes final or is
 // cited moves the end or makes a gap, and exactly the difference is undone or done (move). A record of another feed that cites one beyond P reads
 // what its own past says, cut or not: nothing here changes a third party's verdict.
 //
 // A cut may name a device that goes on from P in a feed of its own (Next): that feed's first record to cite K stands on F's rows at P, and F itself
-// has ended: a record of it that cites K is void, else there would be two who go on.
+// has ended: a record of it that cites K is void, else there would be two who go on. With F's own device as Next nobody goes on: F has ended until a
+// later cut says otherwise.
 
 // cut is a cut of a feed, as it lies under that feed.
 type cut struct {
@@ -366,7 +370,7 @@ func (s *State) rebase(r *api.Record) (rbs []rebase, why *api.Reason, err error)
 			continue
 		}
 		if api.Hash(val[:32]) == r.Feed && val[72] == 1 {
-			return nil, kernelReason("feed-ended", "this feed has ended: another device goes on from there"), nil
+			return nil, feedEnded(), nil
 		}
 		if f == nil {
 			if f, err = s.Feed(r.Feed); err != nil {
@@ -410,6 +414,20 @@ func (s *State) rebase(r *api.Record) (rbs []rebase, why *api.Reason, err error)
 		rbs = append(rbs, rb)
 	}
 	return rbs, nil, nil
+}
+
+func feedEnded() *api.Reason {
+	return kernelReason("feed-ended", "this feed has ended: another device goes on from there, or nobody does")
+}
+
+// closed reports whether the feed of r has ended itself before r, on r's branch. That needs no cut to be final: r's own past says it.
+func (s *State) closed(r *api.Record, gaps []span) (bool, error) {
+	f, err := s.Feed(r.Feed)
+	if err != nil || f == nil || !f.Cutter || r.Seq == 1 {
+		return false, err
+	}
+	val, _, ok, err := s.rowBy(f, cutName(r.Feed), Mark{r.Seq - 1, r.Prev}, gaps)
+	return ok && len(val) == 73 && api.Hash(val[:32]) == r.Feed, err
 }
 
 // addRebases keeps what a stored record is the first to cite.

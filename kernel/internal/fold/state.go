@@ -276,7 +276,7 @@ func (s *State) Put(e *record.Envelope) error {
 		if err := s.addRebases(f, tx.rebases); err != nil {
 			return err
 		}
-		f.Cutter = f.Cutter || len(tx.cuts) > 0 && out == accepted
+		f.Cutter = f.Cutter || (len(tx.cuts) > 0 || tx.closes) && out == accepted
 	}
 
 	// Where the feed stands now. Fast: it grew by one and nothing is forked.
@@ -372,6 +372,9 @@ func (s *State) fold(r *api.Record) (*tx, outcome, *api.Reason, error) {
 		return t, void, why, nil
 	}
 	t.rebases = rebases
+	if closed, err := s.closed(r, t.gaps()); err != nil || closed {
+		return t, void, feedEnded(), err
+	}
 	out, err := t.run()
 	switch {
 	case err != nil:

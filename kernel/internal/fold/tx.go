@@ -19,6 +19,7 @@ type tx struct {
 	adds    []addition
 	finals  []statement
 	cuts    []api.Cut
+	closes  bool     // the record ends its own feed
 	rebases []rebase // cuts of the record's feed that it is the first to cite
 	mem     []byte   // holds index and adds, which do not outlive the record; rows do
 }
@@ -208,17 +209,25 @@ func (t *tx) keepBytes(v []byte) []byte {
 }
 
 func (t *tx) Cut(c api.Cut) {
-	if c.Feed == t.r.Feed || c.At.Seq > 0 && (c.At.Feed != c.Feed || t.within(c.At) == nil) {
+	own := c.Feed == t.r.Feed
+	if own && c.At != t.r.Position() || !own && c.At.Seq > 0 && (c.At.Feed != c.Feed || t.within(c.At) == nil) {
 		panic(fmt.Sprintf("a cut of feed %s at %v, which the record does not cite", c.Feed.Short(), c.At))
 	}
-	m := Mark{c.At.Seq, c.At.ID}
-	val := encodeCutRow(c.Feed, m, c.Next != (api.Key{}))
-	t.cuts = append(t.cuts, c)
+	topic, device := t.r.Topic, t.r.Device
+	if own {
+		t.closes = true
+	} else {
+		t.cuts = append(t.cuts, c)
+		if c.At.Seq > 0 {
+			f, err := t.s.Feed(c.Feed)
+			t.check(err)
+			topic, device = f.Topic, f.Device
+		}
+	}
+	val := encodeCutRow(c.Feed, Mark{c.At.Seq, c.At.ID}, own || c.Next != (api.Key{}))
 	t.rows = append(t.rows, named{cutName(c.Feed), val})
-	if c.Next != (api.Key{}) && c.At.Seq > 0 {
-		f, err := t.s.Feed(c.Feed)
-		t.check(err)
-		t.rows = append(t.rows, named{cutName(record.FeedID(f.Topic, c.Next)), val})
+	if c.Next != (api.Key{}) && c.Next != device && c.At.Seq > 0 {
+		t.rows = append(t.rows, named{cutName(record.FeedID(topic, c.Next)), val})
 	}
 }
 

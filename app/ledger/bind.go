@@ -1,0 +1,165 @@
+package ledger
+
+import (
+	"context"
+	"slices"
+
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/kernel/api"
+)
+
+// What a grant takes away would bind only who chooses to cite it. So the registrar's node has the account's feed cut, with the grant as the cause:
+// whoever goes on cites both.
+
+// What comes of a grant that lessens.
+const (
+	cutUnderWay    = "under-way"
+	cutByRegistrar = "by-registrar"
+	cutWaits       = "waits"
+)
+
+// bind announces the cut that is owed for an account, if one is. An earlier cut under way has to be made first: it names other causes, so that who
+// cites it may go on without knowing of this one.
+func (a *App) bind(ctx context.Context, host api.Host, signer api.Signer, space api.Hash, did api.DID) (string, error) {
+	r := host.Read()
+	defer r.Close()
+	s, ok := fact.Open(r, space)
+	if !ok {
+		return "", nil
+	}
+	if !s.Holds(signer, fact.Registrar) {
+		a.owed.Note(space, did, false)
+		return cutByRegistrar, nil
+	}
+	owed := owedBy(r, s, did)
+	a.owed.Note(space, did, len(owed) > 0)
+	cutter, ok := api.Lookup[fact.Cutter](host.Services())
+	if !ok {
+		return cutWaits, nil
+	}
+	what := cutUnderWay // also when somebody was faster
+	for _, q := range owed {
+		switch _, _, _, err := cutter.Cut(ctx, signer, space, q, api.WaitLocal); api.KindOf(err) {
+		case api.Conflict, api.Unavailable:
+			what = cutWaits
+		default:
+			if err != nil {
+				return "", err
+			}
+		}
+	}
+	return what, nil
+}
+
+// owedBy lists the cuts that are asked for by the newest grant to lessen what an account may do, and by the handover of a clerk's office that the
+// account's owner held, unless they were made for the sake of these.
+func owedBy(r api.Reader, s *fact.Space, did api.DID) (owed []fact.CutRequest) {
+	all := clerks(s)
+	for i, o := range all {
+		if i == 0 || o.DID != did {
+			continue
+		}
+		_, why, ok := s.Handed(fact.Clerk, all[i-1].Number)
+		c, _, cut := s.Cut(s.Feed(fact.LedgerTopic, o.Device))
+		if ok && (!cut || !c.Names(why) && c.Next == (api.Key{})) && o.Device != all[0].Device { // a device that has ended is not opened for this
+			owed = append(owed, fact.CutRequest{Topic: fact.LedgerTopic, Device: o.Device, Causes: []api.Position{why}})
+		}
+	}
+	m, _, ok := s.Member(did)
+	if !ok {
+		return owed
+	}
+	c, _, _ := s.Cut(s.Feed(fact.LedgerTopic, m.Device))
+	before, _, _ := s.Cut(s.Feed(fact.LedgerTopic, m.Before))
+	q := fact.CutRequest{Topic: fact.LedgerTopic, Device: m.Device}
+	for _, o := range all {
+		_, why, ok := r.Own(s.Feed(fact.LedgerTopic, o.Device), rowLess(did))
+		switch {
+		case !ok || o.Device == m.Device: // a clerk's own feed knows its grants
+		case c.Names(why):
+		case before.Next == m.Device && before.Names(why): // who goes on from there has to know it
+		default:
+			q.Causes = append(q.Causes, why)
+		}
+	}
+	if len(q.Causes) == 0 {
+		return owed
+	}
+	if i := slices.IndexFunc(owed, func(o fact.CutRequest) bool { return o.Device == q.Device }); i >= 0 {
+		owed[i].Causes = append(owed[i].Causes, q.Causes...)
+		return owed
+	}
+	return append(owed, q)
+}
+
+// bindOwed announces, on the registrar's node, the cuts that are owed: for whom a grant has just lessened something, and for whom an earlier cut was
+// in the way.
+func (a *App) bindOwed(ctx context.Context, host api.Host, commits []api.Commit) error {
+	spaces := map[api.Hash]bool{}
+	for _, c := range commits {
+		space := c.Record.Topic.Space
+		switch {
+		case !c.Active:
+		case c.Record.Topic.Name == fact.CutTopic:
+			spaces[space] = true
+		case c.Record.Topic.Name == fact.SpaceTopic:
+			a.noteClerks(host, space) // the office may have been handed over
+			spaces[space] = true
+		case c.Record.Kind == kindGrant:
+			var g grant
+			if decode(c.Record.Body, &g) == nil {
+				a.owed.Note(space, g.Account, true)
+				spaces[space] = true
+			}
+		}
+	}
+	for space := range spaces {
+		for _, did := range a.owed.In(space) {
+			switch _, err := a.bind(ctx, host, host.Self(), space, did); {
+			case api.KindOf(err) == api.Refused:
+				host.Log().Warn("the feed of an account is not cut", "did", did, "err", err)
+			case err != nil:
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// noteClerks notes those for whom a cut may be owed because they were clerks.
+func (a *App) noteClerks(host api.Host, space api.Hash) {
+	r := host.Read()
+	defer r.Close()
+	s, ok := fact.Open(r, space)
+	if !ok || !s.Holds(host.Self(), fact.Registrar) {
+		return
+	}
+	for _, o := range clerks(s) {
+		if len(owedBy(r, s, o.DID)) > 0 {
+			a.owed.Note(space, o.DID, true)
+		}
+	}
+}
+
+// findOwed notes, when the node starts, for whom cuts are owed.
+func (a *App) findOwed(host api.Host) {
+	r := host.Read()
+	defer r.Close()
+	for _, id := range host.Follows() {
+		s, ok := fact.Open(r, id)
+		if !ok || !s.Holds(host.Self(), fact.Registrar) {
+			continue
+		}
+		for _, o := range clerks(s) {
+			dids := []api.DID{o.DID}
+			for k := range r.Rows(s.Feed(fact.LedgerTopic, o.Device), rowsLess) {
+				dids = append(dids, api.DID(k[len(rowsLess):]))
+			}
+			for _, did := range dids {
+				if len(owedBy(r, s, did)) > 0 {
+					a.owed.Note(id, did, true)
+				}
+			}
+		}
+	}
+}
