@@ -1,0 +1,234 @@
+package finality
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/codec"
+	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/kerneltest"
+)
+
+// join adds a node to the council that is no witness yet.
+func (c *council) join(name string) int {
+	a := New(nil)
+	m := kerneltest.NewModel(chat{}, a)
+	m.SetSelf(m.Signer(name))
+	c.apps, c.nodes = append(c.apps, a), append(c.nodes, m)
+	return len(c.nodes) - 1
+}
+
+// swap names the witnesses of an epoch, on the registrar's node.
+func (c *council) swap(need, faulty int, who ...int) api.Position {
+	c.t.Helper()
+	keys := []api.Key{}
+	for _, i := range who {
+		keys = append(keys, self(c.nodes[i]).Device())
+	}
+	m := c.nodes[0]
+	_, rc, err := c.apps[0].Name(c.t.Context(), self(m), c.space, keys, need, faulty, api.WaitLocal)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.gather(m)
+	return rc.Position
+}
+
+func (c *council) epoch(node int) (n uint64) {
+	c.open(node, func(s *fact.Space) {
+		e, _ := s.Epoch()
+		n = e.Number
+	})
+	return n
+}
+
+func (c *council) wantEpoch(want uint64, nodes ...int) {
+	c.t.Helper()
+	for _, i := range nodes {
+		if got := c.epoch(i); got != want {
+			c.t.Fatalf("node %d is in epoch %d, want %d", i, got, want)
+		}
+	}
+}
+
+// A lone witness makes room for another: what was final stays so, and the new one's word is enough.
+func TestLoneWitnessIsReplaced(t *testing.T) {
+	c := newCouncil(t, 1, 1, 1)
+	c.join("next")
+	c.gather(c.nodes[0])
+	c.run(0, 1)
+	before := c.say(0, "bob", "say")
+	c.run(0, 1)
+	c.swap(1, 0, 1)
+	c.run(0, 1)
+	c.wantEpoch(1, 0, 1)
+	after := c.say(1, "bob", "say")
+	c.run(0)
+	c.wantFinal(after, false, 0)
+	c.run(0, 1)
+	c.wantFinal(before, true, 0, 1)
+	c.wantFinal(after, true, 0, 1)
+	c.same(0, 1)
+}
+
+// One of three witnesses is replaced by another device, while people talk.
+func TestOneOfSeveralIsReplaced(t *testing.T) {
+	for _, tc := range []struct{ n, need, faulty int }{{3, 2, 0}, {4, 3, 1}} {
+		for seed := range uint64(10) {
+			c := newCouncil(t, tc.n, tc.need, seed)
+			fresh := c.join("next")
+			var old, next, all []int
+			for i := range tc.n + 1 {
+				all = append(all, i)
+				if i < tc.n {
+					old = append(old, i)
+				}
+				if i != tc.n-1 {
+					next = append(next, i)
+				}
+			}
+			c.gather(c.nodes[0])
+			c.run(all...)
+			var said []api.Position
+			talk := func() {
+				said = append(said, c.say(0, "bob", "say"), c.say(c.rng.IntN(tc.n), "carol", "say"))
+			}
+			c.say(0, "carol", "say")
+			c.run(all...)
+			talk()
+			c.swap(tc.need, tc.faulty, next...)
+			c.run(old[:1+c.rng.IntN(tc.n)]...)
+			c.say(0, "dan", "say")
+			c.run(all...)
+			c.wantEpoch(1, all...)
+			p := c.say(fresh, "eve", "say")
+			c.run(next...) // the one that left has no say
+			c.wantFinal(p, true, next...)
+			c.run(all...)
+			for _, p := range append(said, p) {
+				if v := c.verdict(0, p); v.Held {
+					continue // carol spoke from two nodes at once
+				}
+				c.wantFinal(p, true, all...)
+			}
+			c.same(all...)
+		}
+	}
+}
+
+// forge makes a record that a key could sign at any time, after prev, and shows it to everybody.
+func (c *council) forge(s api.Signer, kind string, body any, prev api.Position, deps ...api.Position) api.Position {
+	c.t.Helper()
+	m := c.nodes[0]
+	c.deliver(m, true)
+	r, err := m.Make(s, api.Draft{Topic: api.Topic{Space: c.space, Name: fact.FinalityTopic}, Kind: kind, Body: codec.MustMarshal(body), Deps: fact.Deps(deps)}, prev)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if _, err := m.Deliver(r); err != nil {
+		c.t.Fatal(err)
+	}
+	c.gather(m)
+	return r.Position()
+}
+
+// Scenario 8, witness-swap: the old witnesses' keys leak after a swap to others, and sign for the other branch of a double spend that lies astride it,
+// and for what is new. Nothing of it becomes final, and nothing ceases to be.
+func TestScenario8_WitnessSwap(t *testing.T) {
+	for seed := range uint64(20) {
+		c := newCouncil(t, 4, 3, seed)
+		old := []int{0, 1, 2, 3}
+		var next []int
+		for i := range 4 {
+			next = append(next, c.join(fmt.Sprint("n", i)))
+		}
+		all := slices.Concat(old, next)
+		c.gather(c.nodes[0])
+		c.run(all...)
+		root := c.say(1, "mal", "say")
+		c.run(all...)
+		spent := c.say(1, "mal", "say")
+		delayed := len(c.all)
+		c.run(1, 2, 3) // what they state of it reaches the others late
+		late := slices.Clone(c.all[delayed:])
+		c.all = c.all[:delayed:delayed]
+		c.swap(3, 1, next...)
+		c.run(0)
+		c.all = append(c.all, late...)
+		c.run(all...)
+		c.wantEpoch(1, all...)
+		c.wantFinal(spent, true, all...)
+
+		fresh := c.say(1, "bob", "say")
+		again := c.sayAfter(1, "mal", "say", root)
+		for _, i := range old {
+			w := self(c.nodes[i])
+			its := []item{{Feed: fresh.Feed, Seq: fresh.Seq, ID: fresh.ID, Accepted: true}, {Feed: again.Feed, Seq: again.Seq, ID: again.ID, Accepted: true}}
+			slices.SortFunc(its, func(a, b item) int { return compare(a.Feed, b.Feed) })
+			c.forge(w, kindStatement, &statement{Final: its, Locks: its}, api.Position{}, c.nodes[0].Records()[0].Position())
+		}
+		c.run(old...)
+		c.wantFinal(fresh, false, old...)
+		c.wantFinal(spent, true, old...)
+		c.wantFinal(again, false, old...)
+		c.run(all...)
+		c.wantFinal(fresh, true, all...)
+		c.wantFinal(spent, true, all...)
+		c.wantFinal(again, false, all...)
+		c.wantEpoch(1, all...)
+		c.same(all...)
+	}
+}
+
+// Scenario 8, two rival swaps: a registrar that names two sets at one place gets neither or one of them, and nobody is left who states for the other.
+func TestScenario8_RivalSwaps(t *testing.T) {
+	for seed := range uint64(20) {
+		c := newCouncil(t, 4, 3, seed)
+		a, b := c.join("a"), c.join("b")
+		all := []int{0, 1, 2, 3, a, b}
+		c.gather(c.nodes[0])
+		c.run(all...)
+		m := c.nodes[0]
+		name := func(who int) *api.Record {
+			e := &epoch{Number: 1, Witnesses: []api.Key{self(c.nodes[who]).Device()}, Threshold: 1}
+			r, err := m.Make(self(m), api.Draft{
+				Topic: api.Topic{Space: c.space, Name: fact.CutTopic}, Kind: kindEpoch, Body: codec.MustMarshal(e), Deps: []api.Position{m.Records()[0].Position()},
+			}, api.Position{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r
+		}
+		one, two := name(a), name(b)
+		base := c.all
+		left := []int{0, 1, 2, 3}[:1+c.rng.IntN(3)]
+		right := []int{0, 1, 2, 3}[len(left):]
+		c.all = append(slices.Clone(base), one)
+		c.run(append(slices.Clone(left), a)...)
+		side := c.all[len(base):]
+		c.all = append(slices.Clone(base), two)
+		c.run(append(slices.Clone(right), b)...)
+		c.all = append(c.all, side...)
+		c.run(all...)
+		c.run(all...)
+		won := map[api.Key]bool{}
+		for _, i := range all {
+			c.open(i, func(s *fact.Space) {
+				if e, _ := s.Epoch(); e.Number > 0 {
+					won[e.Witnesses[0]] = true
+				}
+			})
+		}
+		if len(won) > 1 {
+			t.Fatalf("seed %d: both swaps are in force", seed)
+		}
+		if len(won) == 0 { // the witnesses in force go on
+			p := c.say(1, "bob", "say")
+			c.run(all...)
+			c.wantFinal(p, true, all...)
+		}
+		c.same(all...)
+	}
+}
