@@ -232,3 +232,131 @@ func TestScenario8_RivalSwaps(t *testing.T) {
 		c.same(all...)
 	}
 }
+
+// hide keeps a record from who does not have it yet; the result shows it again.
+func (c *council) hide(p api.Position) (show func()) {
+	i := slices.IndexFunc(c.all, func(r *api.Record) bool { return r.ID == p.ID })
+	r := c.all[i]
+	c.all = slices.Delete(slices.Clone(c.all), i, i+1)
+	return func() { c.all = append(c.all, r) }
+}
+
+// What the old witnesses made final binds the new ones who have not seen it: they know the statements, and neither lock the other branch of the fork nor
+// answer a cut below, even when one of the old ones has forked its own feed to take its word back.
+func TestScenario8_HiddenFinal(t *testing.T) {
+	for _, tc := range []struct {
+		name         string
+		forked, cuts bool
+	}{{"fork", false, false}, {"a witness forks", true, false}, {"cut", false, true}} {
+		t.Run(tc.name, func(t *testing.T) {
+			for seed := range uint64(5) {
+				c := newCouncil(t, 4, 3, seed)
+				var next []int
+				for i := range 4 {
+					next = append(next, c.join(fmt.Sprint("n", i)))
+				}
+				all := slices.Concat([]int{0, 1, 2, 3}, next)
+				c.gather(c.nodes[0])
+				c.run(all...)
+				root := c.say(1, "mal", "say")
+				c.run(all...)
+				left := c.sayAfter(1, "mal", "say", root)
+				c.run(1, 2, 3)
+				c.wantFinal(left, true, 1)
+				show := c.hide(left)
+				c.swap(3, 1, next...)
+				c.run(0, 1, 2, 3)
+				if tc.forked {
+					c.forge(self(c.nodes[3]), kindStatement, &statement{Locks: []item{{Feed: root.Feed, Seq: root.Seq, ID: root.ID, Accepted: true}}}, api.Position{}, c.nodes[0].Records()[0].Position())
+				}
+				if tc.cuts {
+					c.run(next...)
+					c.cutFeed("mal", fact.CutRequest{})
+				}
+				right := c.sayAfter(next[0], "mal", "say", root)
+				c.run(append(slices.Clone(next), 0)...)
+				c.wantEpoch(1, next...)
+				free := c.say(next[0], "bob", "say")
+				c.run(next...)
+				c.wantFinal(free, true, next...)
+				c.wantFinal(right, false, next...)
+				show()
+				c.run(all...)
+				c.wantFinal(left, true, all...)
+				c.wantFinal(right, false, all...)
+				if v := c.verdict(next[0], left); !v.Accepted {
+					t.Errorf("seed %d: what was final is void: %v", seed, v.Reason)
+				}
+				if _, at, n := c.cutAt(0, left.Feed); tc.cuts && (n != 1 || at.Seq < left.Seq) {
+					t.Errorf("seed %d: %d cuts, at %v, want one that leaves %v", seed, n, at, left)
+				}
+				c.same(all...)
+			}
+		})
+	}
+}
+
+// R5: nobody takes a step of a succession alone, or twice.
+func TestR5_NoEpochWithoutTheOneBefore(t *testing.T) {
+	c := newCouncil(t, 4, 3, 1)
+	fresh := c.join("next")
+	c.gather(c.nodes[0])
+	old := []int{0, 1, 2, 3}
+	c.run(0, 1, 2, 3, fresh)
+	m := c.nodes[0]
+	founded := m.Records()[0].Position()
+	next, w1, bob := self(c.nodes[fresh]), self(c.nodes[1]), m.Signer("bob")
+	named := func(number uint64) *epoch { return newEpoch(number, []api.Key{next.Device()}, 1, 0) }
+	c.refusedBy("not-registrar", 0, bob, fact.CutTopic, kindEpoch, named(1), founded)
+	c.refusedBy("not-started", 0, self(m), fact.CutTopic, kindEpoch, named(2), founded)
+	c.refusedBy("malformed", 0, self(m), fact.CutTopic, kindEpoch, newEpoch(1, []api.Key{next.Device(), w1.Device()}, 1, 0), founded)
+	c.refusedBy("not-named", 1, w1, fact.FinalityTopic, kindSeal, &turn{Number: 1})
+	c.refusedBy("not-a-witness", fresh, next, fact.FinalityTopic, kindStart, &turn{Number: 1}, founded)
+
+	at := c.swap(1, 0, fresh)
+	c.refusedBy("out-of-order", 0, self(m), fact.CutTopic, kindEpoch, named(1))
+	if _, _, err := c.apps[0].Name(t.Context(), self(m), c.space, []api.Key{w1.Device()}, 1, 0, api.WaitLocal); api.KindOf(err) != api.Conflict {
+		t.Errorf("naming others while the first wait: %v, want a conflict", err)
+	}
+	c.deliver(c.nodes[1], true)
+	c.refusedBy("out-of-order", 1, w1, fact.FinalityTopic, kindSeal, &turn{Number: 2}, at)
+	c.refusedBy("not-a-witness", 1, bob, fact.FinalityTopic, kindSeal, &turn{Number: 1}, at)
+	c.run(1, 2) // two are too few to make it final, and seal nothing
+	c.open(1, func(s *fact.Space) {
+		for _, w := range s.Finality() {
+			if _, _, ok := s.Seal(w, 1); ok {
+				t.Error("a witness has sealed for what is not final")
+			}
+		}
+	})
+	c.run(1, 2, 3)
+	p := c.say(1, "bob", "say")
+	it := []item{{Feed: p.Feed, Seq: p.Seq, ID: p.ID, Accepted: true}}
+	c.refusedBy("sealed", 1, w1, fact.FinalityTopic, kindStatement, &statement{Locks: it})
+	c.refusedBy("sealed", 1, w1, fact.FinalityTopic, kindPromise, &promise{Feed: p.Feed, Number: 1})
+	c.refusedBy("sealed", 1, w1, fact.FinalityTopic, kindSeal, &turn{Number: 1}, at)
+	var seals []api.Position
+	c.open(1, func(s *fact.Space) {
+		for e, feeds := range s.Epochs() {
+			for _, w := range feeds {
+				if _, by, ok := s.Seal(w, 1); ok && e.Number == 0 {
+					seals = append(seals, by)
+				}
+			}
+		}
+	})
+	c.deliver(c.nodes[fresh], true)
+	c.refusedBy("too-few-seals", fresh, next, fact.FinalityTopic, kindStart, &turn{Number: 1}, append([]api.Position{at}, seals[:2]...)...)
+	c.refusedBy("not-a-witness", fresh, bob, fact.FinalityTopic, kindStart, &turn{Number: 1}, append([]api.Position{at}, seals...)...)
+	c.run(append(old, fresh)...)
+	c.wantFinal(p, true, 0, fresh)
+	c.refusedBy("started", fresh, next, fact.FinalityTopic, kindStart, &turn{Number: 1}, append([]api.Position{at}, seals...)...)
+
+	// The next change needs the word of who has started, and goes back to one of the first.
+	c.swap(1, 0, 1)
+	c.run(append(old, fresh)...)
+	c.wantEpoch(2, append(old, fresh)...)
+	q := c.say(0, "bob", "say")
+	c.run(0, 1)
+	c.wantFinal(q, true, 0, 1)
+}

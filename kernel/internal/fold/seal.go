@@ -74,17 +74,13 @@ func (s *State) sealedOff(feed api.Hash, seq uint64, id [8]byte) (bool, error) {
 	return !on, err
 }
 
-// restate has the final marks of all feeds worked out anew of which f has spoken on a branch that is sealed off. It reads all statements there are: a seal
-// comes once per feed, and only one with two branches gets here.
+// restate has the final marks of all feeds worked out anew of which f has spoken on one of its branches. It reads all statements there are: a seal comes
+// once per feed, and only one with two branches gets here.
 func (s *State) restate(f *Feed) error {
 	targets := map[api.Hash]bool{}
 	note := func(k, v []byte) error {
 		st, err := decodeStated(k, v)
-		if err != nil || st.from != f.ID || st.Seal || targets[api.Hash(k[1:33])] {
-			return err
-		}
-		off, err := s.sealedOff(st.from, st.seq, st.id)
-		if off {
+		if err == nil && st.from == f.ID && st.seq >= f.Fork && !st.Seal {
 			targets[api.Hash(k[1:33])] = true
 		}
 		return err
