@@ -360,3 +360,35 @@ func TestR5_NoEpochWithoutTheOneBefore(t *testing.T) {
 	c.run(0, 1)
 	c.wantFinal(q, true, 0, 1)
 }
+
+// R5: a vow binds the witness that made it and ends with its epoch: once the next is named, a cut needs the promises of those who follow.
+func TestR5_NoCutByOldVows(t *testing.T) {
+	c := newCouncil(t, 4, 3, 1)
+	fresh := c.join("next")
+	c.gather(c.nodes[0])
+	c.run(0, 1, 2, 3)
+	p := c.say(1, "bob", "say")
+	c.run(0, 1, 2, 3)
+	m := c.nodes[0]
+	feed := c.announce("bob")
+	c.run(1, 2, 3)
+	c.deliver(m, true)
+	deps := []api.Position{p}
+	c.open(0, func(s *fact.Space) {
+		for _, w := range s.Finality() {
+			if _, at, ok := s.Promise(w, feed); ok {
+				deps = append(deps, at)
+			}
+		}
+	})
+	if len(deps) != 4 {
+		t.Fatalf("%d promises, want 3", len(deps)-1)
+	}
+	c.swap(1, 0, fresh)
+	by := &cut{Target: target{Topic: "chat", Device: m.Signer("bob").Device()}, Number: 1, At: fact.Place{Seq: p.Seq, ID: p.ID}}
+	c.refusedBy("too-few-promises", 0, self(m), fact.CutTopic, kindCut, by, deps...)
+	c.run(0, 1, 2, 3, fresh)
+	if _, at, n := c.cutAt(0, feed); n != 1 || at != p {
+		t.Errorf("%d cuts at %v: want the one that was announced, by the promise of the new witness", n, at)
+	}
+}
