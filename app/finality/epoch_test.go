@@ -76,7 +76,7 @@ func TestLoneWitnessIsReplaced(t *testing.T) {
 // One of three witnesses is replaced by another device, while people talk.
 func TestOneOfSeveralIsReplaced(t *testing.T) {
 	for _, tc := range []struct{ n, need, faulty int }{{3, 2, 0}, {4, 3, 1}} {
-		for seed := range uint64(10) {
+		for seed := range uint64(5) {
 			c := newCouncil(t, tc.n, tc.need, seed)
 			fresh := c.join("next")
 			var old, next, all []int
@@ -137,7 +137,7 @@ func (c *council) forge(s api.Signer, kind string, body any, prev api.Position, 
 // Scenario 8, witness-swap: the old witnesses' keys leak after a swap to others, and sign for the other branch of a double spend that lies astride it,
 // and for what is new. Nothing of it becomes final, and nothing ceases to be.
 func TestScenario8_WitnessSwap(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(8) {
 		c := newCouncil(t, 4, 3, seed)
 		old := []int{0, 1, 2, 3}
 		var next []int
@@ -184,7 +184,7 @@ func TestScenario8_WitnessSwap(t *testing.T) {
 
 // Scenario 8, two rival swaps: a registrar that names two sets at one place gets neither or one of them, and nobody is left who states for the other.
 func TestScenario8_RivalSwaps(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(8) {
 		c := newCouncil(t, 4, 3, seed)
 		a, b := c.join("a"), c.join("b")
 		all := []int{0, 1, 2, 3, a, b}
@@ -249,7 +249,7 @@ func TestScenario8_HiddenFinal(t *testing.T) {
 		forked, cuts bool
 	}{{"fork", false, false}, {"a witness forks", true, false}, {"cut", false, true}} {
 		t.Run(tc.name, func(t *testing.T) {
-			for seed := range uint64(5) {
+			for seed := range uint64(3) {
 				c := newCouncil(t, 4, 3, seed)
 				var next []int
 				for i := range 4 {
