@@ -214,6 +214,11 @@ func (c *Client) SpaceShow(ctx context.Context, in SpaceShowIn) (*SpaceShowOut, 
 	return call[SpaceShowOut](ctx, c, "space.show", in, nil)
 }
 
+// SpaceWitness is the operation space.witness: Name the witnesses that follow on those in force.
+func (c *Client) SpaceWitness(ctx context.Context, in SpaceWitnessIn, opts ...CallOption) (*SpaceWitnessOut, error) {
+	return call[SpaceWitnessOut](ctx, c, "space.witness", in, opts)
+}
+
 // StateDigest is the operation state.digest: Print one hash per app: equal on nodes that hold the same records.
 func (c *Client) StateDigest(ctx context.Context) (*StateDigestOut, error) {
 	return call[StateDigestOut](ctx, c, "state.digest", nil, nil)
@@ -772,8 +777,24 @@ type SpaceShowOut struct {
 	Founders   []api.DID            `json:"founders"`
 	Witnesses  []api.Key            `json:"witnesses"`
 	Threshold  int                  `json:"threshold"`
+	Epoch      uint64               `json:"epoch"`          // how often the witnesses have changed
+	Next       []api.Key            `json:"next,omitempty"` // witnesses that are named and not in force yet
 	Offices    []MembershipOffice   `json:"offices"`
 	Genesis    api.Position         `json:"genesis"`
+}
+
+// SpaceWitnessIn is the input of space.witness.
+type SpaceWitnessIn struct {
+	Space     api.Hash  `json:"space,omitzero"`      // Id of the space; default: the only one this node follows
+	Witnesses []api.Key `json:"witnesses"`           // Device keys of all witnesses from then on, 1 to 16
+	Threshold *int      `json:"threshold,omitempty"` // How many witnesses make a record final; default: the fewest that are safe
+	Faulty    *int      `json:"faulty,omitempty"`    // How many witnesses may lie without harm; default: a third of the others
+}
+
+// SpaceWitnessOut is what space.witness answers.
+type SpaceWitnessOut struct {
+	Epoch   uint64      `json:"epoch"` // number of their epoch
+	Receipt api.Receipt `json:"receipt"`
 }
 
 // StateDigestOut is what state.digest answers.

@@ -48,8 +48,11 @@ const (
 	nameCurrency = "currency" // code
 	nameOffice   = "office"   // office name; also with a slash and the number
 	nameWitness  = "witness"  // device key
-	nameFinal    = "final"    // feed
-	nameLock     = "lock"     // feed
+	nameEpoch    = "epoch"    // number
+	nameSeal     = "seal"     // number
+	nameStanding = "standing" // no key
+	nameFinal    = "final"    // feed, epoch
+	nameLock     = "lock"     // feed, epoch
 	nameDraft    = "draft"    // feed that is to be cut
 	namePromise  = "promise"  // feed that is to be cut
 	nameCut      = "cut"      // feed that is cut
@@ -111,6 +114,30 @@ type Office struct {
 type Witness struct {
 	_     struct{} `cbor:",toarray"`
 	Epoch uint64
+}
+
+// Epoch names the witnesses that follow on those before. Published by the registrar; it is in force once enough of the outgoing ones have sealed.
+type Epoch struct {
+	_         struct{}  `cbor:",toarray"`
+	Number    uint64    // from 1; the genesis names those of epoch 0
+	Witnesses []api.Key // device keys, ascending
+	Threshold uint16    // t
+	Faulty    uint16    // f
+}
+
+// Seal is an outgoing witness's word that it states nothing more in its epoch, and for whom it makes room.
+type Seal struct {
+	_      struct{} `cbor:",toarray"`
+	Number uint64   // of the epoch that follows
+	Next   Cause    // the record that names it
+	Need   uint16   // outgoing witnesses that must seal
+}
+
+// Standing says in which epoch a witness speaks; absent it is epoch 0.
+type Standing struct {
+	_     struct{} `cbor:",toarray"`
+	Epoch uint64
+	Need  uint16 // witnesses of that epoch that make a position final
 }
 
 // Final says up to where a witness holds a feed to be final, or, as a lock, up to where it will not sign for anything else.
@@ -262,19 +289,56 @@ func WitnessAt(tx api.Tx, dep api.Position, device api.Key) (Witness, bool) {
 	return at[Witness](tx, dep, nameWitness, device[:])
 }
 
+// PutEpoch publishes who the witnesses of an epoch are to be.
+func PutEpoch(tx api.Tx, e Epoch) { tx.Publish(nameEpoch, api.Seq8(e.Number), codec.MustMarshal(&e)) }
+
+// EpochAt reads the witnesses of an epoch that the registrar in whose feed dep is has named.
+func EpochAt(tx api.Tx, dep api.Position, number uint64) (Epoch, bool) {
+	return at[Epoch](tx, dep, nameEpoch, api.Seq8(number))
+}
+
+// PutSeal publishes that a witness's epoch has ended for it.
+func PutSeal(tx api.Tx, s Seal) { tx.Publish(nameSeal, api.Seq8(s.Number), codec.MustMarshal(&s)) }
+
+// SealAt reads whether the witness in whose feed dep is has made room for an epoch.
+func SealAt(tx api.Tx, dep api.Position, number uint64) (Seal, bool) {
+	return at[Seal](tx, dep, nameSeal, api.Seq8(number))
+}
+
+// PutStanding publishes in which epoch a witness speaks from now on.
+func PutStanding(tx api.Tx, s Standing) { tx.Publish(nameStanding, nil, codec.MustMarshal(&s)) }
+
+// StandingAt reads in which epoch the witness in whose feed dep is spoke; epoch 0 when it has not said.
+func StandingAt(tx api.Tx, dep api.Position) Standing {
+	s, _ := at[Standing](tx, dep, nameStanding, nil)
+	return s
+}
+
+// inEpoch is the key of what witnesses say of a feed. A later epoch says it anew: what was said in the one before stays to be seen.
+func inEpoch(feed api.Hash, epoch uint64) []byte {
+	if epoch == 0 {
+		return feed[:]
+	}
+	return append(feed[:], api.Seq8(epoch)...)
+}
+
 // PutFinal publishes how far a feed is final.
 func PutFinal(tx api.Tx, feed api.Hash, f Final) {
-	tx.Publish(nameFinal, feed[:], codec.MustMarshal(&f))
+	tx.Publish(nameFinal, inEpoch(feed, f.Epoch), codec.MustMarshal(&f))
 }
 
 // PutLock publishes how far a feed is locked.
 func PutLock(tx api.Tx, feed api.Hash, f Final) {
-	tx.Publish(nameLock, feed[:], codec.MustMarshal(&f))
+	tx.Publish(nameLock, inEpoch(feed, f.Epoch), codec.MustMarshal(&f))
 }
 
-// LockAt reads how far a feed was locked by the witness in whose feed dep is.
-func LockAt(tx api.Tx, dep api.Position, feed api.Hash) (Final, bool) {
-	return at[Final](tx, dep, nameLock, feed[:])
+// LockAt reads how far a feed was locked, in an epoch, by the witness in whose feed dep is. A lone witness holds without locking: what it has held.
+func LockAt(tx api.Tx, dep api.Position, epoch uint64, feed api.Hash) (Final, bool) {
+	if f, ok := at[Final](tx, dep, nameLock, inEpoch(feed, epoch)); ok {
+		return f, true
+	}
+	f, ok := FinalAt(tx, dep, epoch, feed)
+	return f, ok && f.Need == 1
 }
 
 // PutDraft publishes that a cut of feed is on its way.
@@ -307,23 +371,38 @@ func CutAt(tx api.Tx, dep api.Position, feed api.Hash) (Cut, bool) {
 	return at[Cut](tx, dep, nameCut, feed[:])
 }
 
-// FinalAt reads how far a feed was final in the view that a witness had at dep, a position of its finality feed.
-func FinalAt(tx api.Tx, dep api.Position, feed api.Hash) (Final, bool) {
-	return at[Final](tx, dep, nameFinal, feed[:])
+// FinalAt reads how far a feed was final, in an epoch, in the view that a witness had at dep, a position of its finality feed.
+func FinalAt(tx api.Tx, dep api.Position, epoch uint64, feed api.Hash) (Final, bool) {
+	return at[Final](tx, dep, nameFinal, inEpoch(feed, epoch))
 }
 
-// FinalWithin returns the newest position at or before dep that enough witnesses hold final: those whose statements are cited at views.
+// FinalWithin returns the newest position at or before dep that enough witnesses hold final: those whose statements are cited at views. They are of
+// the newest epoch among the views, or of the one before it, in which all that the new one has not stated yet is as final.
 func FinalWithin(tx api.Tx, views []api.Position, dep api.Position) (Final, bool) {
+	var newest uint64
+	for _, v := range views {
+		newest = max(newest, StandingAt(tx, v).Epoch)
+	}
 	var said []Final
 	for _, v := range views {
-		if f, ok := FinalAt(tx, v, dep.Feed); ok && (f.Position(dep.Feed) == dep || tx.Within(f.Position(dep.Feed))) {
-			said = append(said, f)
+		for _, e := range recent(newest) {
+			if f, ok := FinalAt(tx, v, e, dep.Feed); ok && (f.Position(dep.Feed) == dep || tx.Within(f.Position(dep.Feed))) {
+				said = append(said, f)
+			}
 		}
 	}
 	return Supported(said)
 }
 
-// Supported returns the newest of what witnesses say of one branch, each once, that enough of them say.
+// recent lists the epochs whose statements are cited when newest is in force.
+func recent(newest uint64) []uint64 {
+	if newest == 0 {
+		return []uint64{0}
+	}
+	return []uint64{newest - 1, newest}
+}
+
+// Supported returns the newest of what witnesses say of one branch, each once per epoch, that enough of them say.
 func Supported(said []Final) (Final, bool) {
 	slices.SortStableFunc(said, func(a, b Final) int { return cmp.Compare(b.Seq, a.Seq) })
 	for i, f := range said {

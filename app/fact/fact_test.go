@@ -45,7 +45,7 @@ func TestRoundTrip(t *testing.T) {
 	if w, ok := WitnessAt(tx, dep, key); !ok || w.Epoch != 1 {
 		t.Errorf("witness: %+v %v", w, ok)
 	}
-	if f, ok := FinalAt(tx, dep, feed); !ok || f.Position(feed) != (api.Position{Feed: feed, Seq: 4, ID: api.Hash{1}}) || !f.Accepted {
+	if f, ok := FinalAt(tx, dep, 0, feed); !ok || f.Position(feed) != (api.Position{Feed: feed, Seq: 4, ID: api.Hash{1}}) || !f.Accepted {
 		t.Errorf("final: %+v %v", f, ok)
 	}
 	if g, ok := GenesisAt(tx, dep); !ok || !g.Test || len(g.Founders) != 1 || g.Founders[0].DID != did {

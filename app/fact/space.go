@@ -2,6 +2,7 @@ package fact
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 
 	"github.com/intercooperative/icn/kernel/api"
@@ -20,7 +21,14 @@ type Space struct {
 	registrar api.Hash     // feed that admits members, as far as the newest registrar has begun; zero when the office is empty
 	cutter    api.Hash     // likewise the feed that cuts others
 	ended     api.Position // the record by which the registrar before closed cutter, while the newest has not begun
-	finality  []api.Hash   // feeds of the witnesses
+	epochs    []era        // from the genesis to the one in force; nil until somebody asks
+}
+
+// era is an epoch as this node knows it.
+type era struct {
+	Epoch
+	named Cause      // the record that names it, zero for the genesis
+	feeds []api.Hash // in which its witnesses state
 }
 
 // Open returns the space, or false when its genesis is not here (yet).
@@ -41,9 +49,6 @@ func Open(r api.Reader, id api.Hash) (*Space, bool) {
 		s.holder, _ = decode[Office](b, ok)
 	}
 	s.follow()
-	for _, w := range s.Genesis.Witnesses {
-		s.finality = append(s.finality, s.Feed(FinalityTopic, w))
-	}
 	return s, true
 }
 
@@ -106,11 +111,110 @@ func (s *Space) Entries(topic string) []api.Position {
 	return nil
 }
 
-// Finality returns the feeds that the space's witnesses state in.
-func (s *Space) Finality() []api.Hash { return s.finality }
+// eras lists the epochs up to the one in force: each follows once enough witnesses of the one before have sealed for it.
+func (s *Space) eras() []era {
+	if s.epochs == nil {
+		g := s.Genesis
+		s.epochs = []era{s.era(Epoch{Witnesses: g.Witnesses, Threshold: max(1, g.Threshold), Faulty: g.Faulty}, Cause{})}
+		for {
+			next, ok := s.follows(&s.epochs[len(s.epochs)-1])
+			if !ok {
+				break
+			}
+			s.epochs = append(s.epochs, next)
+		}
+	}
+	return s.epochs
+}
+
+func (s *Space) era(e Epoch, named Cause) era {
+	n := era{Epoch: e, named: named}
+	for _, w := range e.Witnesses {
+		n.feeds = append(n.feeds, s.Feed(FinalityTopic, w))
+	}
+	return n
+}
+
+// follows returns the epoch for which enough of e's witnesses have sealed.
+func (s *Space) follows(e *era) (era, bool) {
+	seals := map[Cause]int{}
+	for _, w := range e.feeds {
+		seal, _, ok := s.Seal(w, e.Number+1)
+		if !ok {
+			continue
+		}
+		if seals[seal.Next]++; seals[seal.Next] < int(e.Threshold) {
+			continue
+		}
+		b, _, ok := s.r.Fact(seal.Next.Feed, nameEpoch, api.Seq8(seal.Number))
+		if next, ok := decode[Epoch](b, ok); ok {
+			return s.era(next, seal.Next), true
+		}
+	}
+	return era{}, false
+}
+
+func (s *Space) current() *era {
+	all := s.eras()
+	return &all[len(all)-1]
+}
+
+// Epoch returns the witnesses in force, and the record that names them; for epoch 0 that is the one that founded the space.
+func (s *Space) Epoch() (Epoch, api.Position) {
+	if e := s.current(); e.Number > 0 {
+		return e.Epoch, e.named.Position()
+	}
+	return s.current().Epoch, s.Founded
+}
+
+// Epochs goes through the epochs up to the one in force, and the feeds in which their witnesses state, in the order of their keys.
+func (s *Space) Epochs() iter.Seq2[Epoch, []api.Hash] {
+	return func(yield func(Epoch, []api.Hash) bool) {
+		for _, e := range s.eras() {
+			if !yield(e.Epoch, e.feeds) {
+				return
+			}
+		}
+	}
+}
+
+// Past counts the epochs that are over.
+func (s *Space) Past() int { return len(s.eras()) - 1 }
+
+// States reports whether a witness of any epoch states in feed.
+func (s *Space) States(feed api.Hash) bool {
+	return slices.ContainsFunc(s.eras(), func(e era) bool { return slices.Contains(e.feeds, feed) })
+}
+
+// Named returns who are or are to be the witnesses of an epoch, from 1, and the record that names them.
+func (s *Space) Named(number uint64) (Epoch, api.Position, bool) {
+	if all := s.eras(); number > 0 && number < uint64(len(all)) {
+		return all[number].Epoch, all[number].named.Position(), true
+	}
+	b, pos, ok := s.r.Fact(s.Cutter(), nameEpoch, api.Seq8(number))
+	e, ok := decode[Epoch](b, ok)
+	return e, pos, ok
+}
+
+// Seal returns a witness's word that it makes room for an epoch, and the record that gives it.
+func (s *Space) Seal(witness api.Hash, number uint64) (Seal, api.Position, bool) {
+	b, pos, ok := s.r.Fact(witness, nameSeal, api.Seq8(number))
+	seal, ok := decode[Seal](b, ok)
+	return seal, pos, ok
+}
+
+// Standing returns in which epoch a witness speaks, and the record that says so; epoch 0 when none does.
+func (s *Space) Standing(witness api.Hash) (Standing, api.Position) {
+	b, pos, ok := s.r.Fact(witness, nameStanding, nil)
+	st, _ := decode[Standing](b, ok)
+	return st, pos
+}
+
+// Finality returns the feeds that the witnesses in force state in.
+func (s *Space) Finality() []api.Hash { return s.current().feeds }
 
 // Need returns how many witnesses make a position final.
-func (s *Space) Need() int { return max(1, int(s.Genesis.Threshold)) }
+func (s *Space) Need() int { return int(s.current().Threshold) }
 
 // Member returns whether did is a member, and the record that says so.
 func (s *Space) Member(did api.DID) (Member, api.Position, bool) {
@@ -187,16 +291,20 @@ func (s *Space) Currency(code string) (Currency, bool) {
 	return decode[Currency](b, ok)
 }
 
-// Stated returns how far one witness has stated feed final. The position need not be stored here yet.
-func (s *Space) Stated(witness, feed api.Hash) (Final, bool) {
-	b, _, ok := s.r.Fact(witness, nameFinal, feed[:])
+// Stated returns how far one witness has stated feed final in an epoch. The position need not be stored here yet.
+func (s *Space) Stated(witness api.Hash, epoch uint64, feed api.Hash) (Final, bool) {
+	b, _, ok := s.r.Fact(witness, nameFinal, inEpoch(feed, epoch))
 	return decode[Final](b, ok)
 }
 
-// Locked returns how far one witness has locked feed.
-func (s *Space) Locked(witness, feed api.Hash) (Final, bool) {
-	b, _, ok := s.r.Fact(witness, nameLock, feed[:])
-	return decode[Final](b, ok)
+// Locked returns how far one witness has locked feed in an epoch. A lone witness holds without locking: what it has held.
+func (s *Space) Locked(witness api.Hash, epoch uint64, feed api.Hash) (Final, bool) {
+	b, _, ok := s.r.Fact(witness, nameLock, inEpoch(feed, epoch))
+	if f, ok := decode[Final](b, ok); ok {
+		return f, true
+	}
+	f, ok := s.Stated(witness, epoch, feed)
+	return f, ok && f.Need == 1
 }
 
 // Final returns how far feed is final by what the witnesses have stated, and the position to cite for that: the furthest that is named by one of
@@ -204,9 +312,11 @@ func (s *Space) Locked(witness, feed api.Hash) (Final, bool) {
 // so that a liar cannot make others stand on what may never become final.
 func (s *Space) Final(feed api.Hash) (f Final, cite api.Position, ok bool) {
 	var said []Final
-	for _, w := range s.finality {
-		if f, ok := s.Stated(w, feed); ok && s.r.Has(f.Position(feed)) && s.certified(feed, f) {
-			said = append(said, f)
+	for _, e := range s.recent() {
+		for _, w := range e.feeds {
+			if f, ok := s.Stated(w, e.Number, feed); ok && s.r.Has(f.Position(feed)) && s.certified(&e, feed, f) {
+				said = append(said, f)
+			}
 		}
 	}
 	if f, ok = Supported(said); !ok {
@@ -221,26 +331,34 @@ func (s *Space) Final(feed api.Hash) (f Final, cite api.Position, ok bool) {
 }
 
 // certified reports whether a stated position is final already, or locked by enough witnesses, as it must be before an honest one states it.
-func (s *Space) certified(feed api.Hash, f Final) bool {
+func (s *Space) certified(e *era, feed api.Hash, f Final) bool {
 	p := f.Position(feed)
 	if m, ok := s.r.Final(feed); f.Need == 1 || ok && s.r.Before(p, m) {
 		return true
 	}
 	n := 0
-	for _, w := range s.finality {
-		if l, ok := s.Locked(w, feed); ok && l.Support() == f.Support() && s.r.Before(p, l.Position(feed)) {
+	for _, w := range e.feeds {
+		if l, ok := s.Locked(w, e.Number, feed); ok && l.Support() == f.Support() && s.r.Before(p, l.Position(feed)) {
 			n++
 		}
 	}
 	return f.Need > 0 && n >= int(f.Need)
 }
 
+// recent lists the epoch in force and the one before, in which all that the new one has not stated yet is as final.
+func (s *Space) recent() []era {
+	all := s.eras()
+	return all[max(0, len(all)-2):]
+}
+
 // Views returns where the witnesses' feeds stand, to cite beside positions that are final by them.
 func (s *Space) Views() []api.Position {
 	var ps []api.Position
-	for _, w := range s.finality {
-		if p, ok := s.r.Head(w); ok {
-			ps = append(ps, p)
+	for _, e := range s.recent() {
+		for _, w := range e.feeds {
+			if p, ok := s.r.Head(w); ok && !slices.Contains(ps, p) {
+				ps = append(ps, p)
+			}
 		}
 	}
 	return ps

@@ -51,10 +51,10 @@ func TestFinalCitesWhatIsCertified(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := told{head: 10, final: tc.final, facts: map[api.Hash]map[string]Final{}}
-			s := &Space{r: r}
+			s := &Space{r: r, epochs: make([]era, 1)}
 			for i, w := range tc.said {
 				feed := api.Hash{1, byte(i)}
-				s.finality = append(s.finality, feed)
+				s.epochs[0].feeds = append(s.epochs[0].feeds, feed)
 				r.facts[feed] = map[string]Final{}
 				for name, seq := range map[string]uint64{nameFinal: w.stated, nameLock: w.locked} {
 					if seq > 0 {

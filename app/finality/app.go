@@ -56,8 +56,8 @@ func New(spaces Spaces) *App {
 // Info implements api.App.
 func (*App) Info() api.AppInfo {
 	return api.AppInfo{Name: "finality", Topics: []api.TopicSpec{
-		{Name: fact.FinalityTopic, Retention: api.Log, Kinds: []string{kindStatement, kindPromise}},
-		{Name: fact.CutTopic, Retention: api.Log, Kinds: []string{kindDraft, kindCut, kindHand}},
+		{Name: fact.FinalityTopic, Retention: api.Log, Kinds: []string{kindStatement, kindPromise, kindSeal, kindStart}},
+		{Name: fact.CutTopic, Retention: api.Log, Kinds: []string{kindDraft, kindCut, kindHand, kindEpoch}},
 	}}
 }
 
@@ -129,6 +129,11 @@ func (a *App) hear(rec *api.Record) {
 		if read(rec.Body, &p) == nil {
 			a.note(space, p.Feed)
 		}
+	case fact.FinalityTopic + " " + kindSeal, fact.FinalityTopic + " " + kindStart:
+		a.mu.Lock()
+		cutter := a.cutters[space]
+		a.mu.Unlock()
+		a.note(space, cutter) // one epoch may follow on another
 	case fact.CutTopic + " " + kindDraft:
 		var d draft
 		if read(rec.Body, &d) == nil {
@@ -243,15 +248,7 @@ func (a *App) stateSpace(ctx context.Context, host api.Host, space api.Hash, fee
 	delete(a.cut, space)
 	a.mu.Unlock()
 	if isWitness(s, host.Self()) {
-		d := a.desks[space]
-		if d == nil {
-			d = newDesk(space)
-			a.desks[space] = d
-		}
-		for feed := range cuts {
-			d.cuts[feed] = true
-		}
-		if err := d.round(ctx, host, r, s, feeds); err != nil {
+		if err := a.witness(ctx, host, newView(host, r, s), feeds, cuts); err != nil {
 			return err
 		}
 	}
@@ -261,7 +258,37 @@ func (a *App) stateSpace(ctx context.Context, host api.Host, space api.Hash, fee
 	return nil
 }
 
-// isWitness reports whether self is a witness of the space.
+// witness does what is due of a device that is or was a witness of the space: it follows the epochs, then states.
+func (a *App) witness(ctx context.Context, host api.Host, v *view, feeds []api.Hash, cuts map[api.Hash]bool) error {
+	if wrote, err := v.succeed(ctx, host); err != nil {
+		return err
+	} else if wrote {
+		r := host.Read()
+		defer r.Close()
+		s, ok := fact.Open(r, v.ID)
+		if !ok {
+			return nil
+		}
+		v = newView(host, r, s)
+	}
+	if !v.speaks() {
+		return nil
+	}
+	d := a.desks[v.ID]
+	if d == nil || d.epoch != v.stand.Epoch {
+		if d != nil || v.stand.Epoch > 0 {
+			feeds = append(feeds, everything(host, v.Reader, v.Space)...)
+		}
+		d = newDesk(v.ID, v.stand.Epoch)
+		a.desks[v.ID] = d
+	}
+	for feed := range cuts {
+		d.cuts[feed] = true
+	}
+	return d.round(ctx, host, v, feeds)
+}
+
+// isWitness reports whether self is or was a witness of the space.
 func isWitness(s *fact.Space, self api.Signer) bool {
-	return self != nil && slices.Contains(s.Genesis.Witnesses, self.Device())
+	return self != nil && s.States(s.Feed(fact.FinalityTopic, self.Device()))
 }

@@ -27,6 +27,7 @@ const (
 // seen final (docs/model).
 type desk struct {
 	space  api.Hash
+	epoch  uint64
 	open   map[api.Hash][]queued // by feed, the records that are applied and not locked, oldest first
 	locked map[api.Hash]item     // own locks, as far as this desk has looked
 	cuts   map[api.Hash]bool     // feeds with a cut that is not final yet
@@ -39,28 +40,29 @@ type queued struct {
 	due  time.Time
 }
 
-func newDesk(space api.Hash) *desk {
-	return &desk{space: space, open: map[api.Hash][]queued{}, locked: map[api.Hash]item{}, cuts: map[api.Hash]bool{}}
+func newDesk(space api.Hash, epoch uint64) *desk {
+	return &desk{space: space, epoch: epoch, open: map[api.Hash][]queued{}, locked: map[api.Hash]item{}, cuts: map[api.Hash]bool{}}
 }
 
 // view is one round's look at the space.
 type view struct {
 	api.Reader
 	*fact.Space
-	self  api.Signer
-	own   api.Hash // the witness's feed
-	now   time.Time
-	fresh bool // nothing stated yet: the first statement cites the genesis
+	self   api.Signer
+	own    api.Hash // the witness's feed
+	stand  standing
+	now    time.Time
+	fresh  bool              // nothing stated yet: the first statement cites the genesis
+	forked map[api.Hash]bool // feeds of witnesses with two branches
 }
 
 func compare(a, b api.Hash) int { return bytes.Compare(a[:], b[:]) }
 
 // round states what can be stated of the feeds that are noted, and of those that an earlier round had to leave; then it answers drafts of cuts.
-func (d *desk) round(ctx context.Context, host api.Host, r api.Reader, s *fact.Space, feeds []api.Hash) error {
-	v := newView(host, r, s)
+func (d *desk) round(ctx context.Context, host api.Host, v *view, feeds []api.Hash) error {
 	for feed := range d.cuts {
 		settled := true
-		for _, c := range r.Cuts(feed) {
+		for _, c := range v.Cuts(feed) {
 			settled = settled && c.Final
 		}
 		if settled {
@@ -73,7 +75,7 @@ func (d *desk) round(ctx context.Context, host api.Host, r api.Reader, s *fact.S
 	var st statement
 	if v.alone() {
 		for _, feed := range feeds {
-			if it, ok := v.newest(feed); ok && v.mayHold(&it) {
+			if it, ok := v.newest(feed); ok && v.mayHold(&it) && v.continues(&it) {
 				st.Final = append(st.Final, it)
 			}
 		}
@@ -90,8 +92,14 @@ func (d *desk) round(ctx context.Context, host api.Host, r api.Reader, s *fact.S
 func newView(host api.Host, r api.Reader, s *fact.Space) *view {
 	v := &view{Reader: r, Space: s, self: host.Self(), now: host.Now()}
 	v.own = s.Feed(fact.FinalityTopic, v.self.Device())
-	_, _, known := r.Own(v.own, rowWitness)
-	v.fresh = !known
+	b, _, known := r.Own(v.own, rowWitness)
+	v.stand, v.fresh = get[standing](b, known), !known
+	if s.Past() > 0 {
+		v.forked = map[api.Hash]bool{}
+		for _, h := range host.Heads(api.Topic{Space: s.ID, Name: fact.FinalityTopic}) {
+			v.forked[h.Tip.Feed] = h.Fork != 0
+		}
+	}
 	return v
 }
 
@@ -112,13 +120,16 @@ func (d *desk) answer(ctx context.Context, host api.Host, feeds []api.Hash) erro
 		if !ok {
 			continue
 		}
-		if vows := get[[]vow](v.mark(rowVow(feed))); len(vows) > 0 && vows[len(vows)-1].Number >= dr.Number {
+		if vows := get[[]vow](v.mark(rowVow(feed, v.stand.Epoch))); len(vows) > 0 && vows[len(vows)-1].Number >= dr.Number {
 			continue
 		}
 		if known, _ := s.FinalCuts(feed); known+1 != dr.Number {
 			continue // first the earlier cuts become final here: what is certified depends on them
 		}
 		p, deps := v.promise(feed, dr, at)
+		if !v.covers(p) {
+			continue // first this epoch certifies what an earlier one may have
+		}
 		if err := v.write(ctx, host, kindPromise, codec.MustMarshal(p), deps...); err != nil {
 			return err
 		}
@@ -134,24 +145,26 @@ func (v *view) promise(feed api.Hash, dr fact.Draft, at api.Position) (*promise,
 		p.At = c.At
 	}
 	if v.alone() {
-		if m := get[mark](v.mark(rowFinal(feed))); m.Seq > p.At.Seq {
+		if m := get[mark](v.mark(rowFinal(feed, v.stand.Epoch))); m.Seq > p.At.Seq {
 			p.At = fact.Place{Seq: m.Seq, ID: m.ID}
 		}
 		return p, deps
 	}
-	if f, top, ok := v.certified(feed, dr.Number-1); ok && f.Seq > p.At.Seq {
-		p.At = fact.Place{Seq: f.Seq, ID: f.ID}
-		deps = append(append(v.others(), at), top)
+	for e, feeds := range v.Epochs() { // what an earlier one has certified binds still
+		if f, top, ok := v.certified(e.Number, feeds, feed, dr.Number-1); ok && f.Seq > p.At.Seq {
+			p.At = fact.Place{Seq: f.Seq, ID: f.ID}
+			deps = append(v.heads(feeds), at, top)
+		}
 	}
 	return p, deps
 }
 
-// certified returns the newest position of feed that enough witnesses have locked alike, with so many cuts in account, and the furthest that one
-// of them has locked on its branch. A fork does not hide what is certified; a cut does.
-func (v *view) certified(feed api.Hash, cuts uint64) (best fact.Final, top api.Position, ok bool) {
+// certified returns the newest position of feed that enough of the witnesses of an epoch have locked alike, with so many cuts in account, and the
+// furthest that one of them has locked on its branch. A fork does not hide what is certified; a cut does.
+func (v *view) certified(epoch uint64, witnesses []api.Hash, feed api.Hash, cuts uint64) (best fact.Final, top api.Position, ok bool) {
 	var said []fact.Final
-	for _, w := range v.Finality() {
-		f, ok := v.Locked(w, feed)
+	for _, w := range witnesses {
+		f, ok := v.Locked(w, epoch, feed)
 		p := f.Position(feed)
 		if ok && f.Cut == cuts && (v.Has(p) || cuts == 0 && v.Before(p, p)) {
 			said = append(said, f)
@@ -170,17 +183,22 @@ func (v *view) certified(feed api.Hash, cuts uint64) (best fact.Final, top api.P
 	return best, top, ok
 }
 
-// others are where the other witnesses' feeds stand.
-func (v *view) others() []api.Position {
-	return slices.DeleteFunc(v.Views(), func(p api.Position) bool { return p.Feed == v.own })
+// heads are where some witnesses' feeds stand, but the own one.
+func (v *view) heads(feeds []api.Hash) (ps []api.Position) {
+	for _, w := range feeds {
+		if p, ok := v.Head(w); ok && w != v.own {
+			ps = append(ps, p)
+		}
+	}
+	return ps
 }
 
 // mayHold reports whether a statement that holds it goes beyond what was stated and breaks no promise.
 func (v *view) mayHold(it *item) bool {
-	if _, bound := forbids(get[[]vow](v.mark(rowVow(it.Feed))), it); bound {
+	if _, bound := forbids(get[[]vow](v.mark(rowVow(it.Feed, v.stand.Epoch))), it); bound {
 		return false
 	}
-	return it.ahead(get[mark](v.mark(rowFinal(it.Feed))))
+	return it.ahead(get[mark](v.mark(rowFinal(it.Feed, v.stand.Epoch))))
 }
 
 func (v *view) mark(row []byte) ([]byte, bool) {
@@ -206,7 +224,8 @@ func (v *view) newest(feed api.Hash) (item, bool) {
 func (d *desk) lock(v *view, feeds []api.Hash) []item {
 	moved := map[api.Hash]bool{}
 	for _, feed := range feeds {
-		moved[feed] = d.recut(v, feed)
+		begun := d.begin(v, feed)
+		moved[feed] = d.recut(v, feed) || begun
 		d.fill(v, feed)
 	}
 	open := slices.SortedFunc(maps.Keys(d.open), compare)
@@ -299,10 +318,13 @@ func (d *desk) fill(v *view, feed api.Hash) {
 func (d *desk) last(v *view, feed api.Hash) item {
 	it, ok := d.locked[feed]
 	if !ok {
-		if f, ok := v.Locked(v.own, feed); ok {
+		if f, ok := v.Locked(v.own, d.epoch, feed); ok {
 			it = item{Feed: feed, Seq: f.Seq, ID: f.ID, Accepted: f.Accepted, Cut: f.Cut}
 		}
 		d.locked[feed] = it
+	}
+	if it == (item{}) {
+		it, _ = v.inherited(feed)
 	}
 	return it
 }
@@ -312,7 +334,7 @@ func (d *desk) lockable(v *view, q *queued) bool {
 		return false
 	}
 	for _, dep := range q.deps {
-		if slices.Contains(v.Finality(), dep.Feed) {
+		if v.States(dep.Feed) {
 			continue
 		}
 		if last := d.last(v, dep.Feed); last.Seq >= dep.Seq && v.Before(dep, last.position()) {
@@ -322,7 +344,7 @@ func (d *desk) lockable(v *view, q *queued) bool {
 			return false
 		}
 	}
-	return true
+	return v.continues(&q.item)
 }
 
 // hold returns what enough witnesses have locked as this node has it, and is not held yet.
@@ -330,7 +352,7 @@ func (d *desk) hold(v *view, feeds []api.Hash) []item {
 	var items []item
 	for _, feed := range feeds {
 		cuts, _ := v.FinalCuts(feed)
-		f, _, ok := v.certified(feed, cuts)
+		f, _, ok := v.certified(d.epoch, v.Finality(), feed, cuts)
 		it := item{Feed: feed, Seq: f.Seq, ID: f.ID, Accepted: f.Accepted, Cut: f.Cut}
 		if !ok || !v.mayHold(&it) {
 			continue

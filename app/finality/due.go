@@ -57,6 +57,7 @@ func (d *desk) nextDue(now time.Time) (next time.Time) {
 func (a *App) resume(host api.Host, r api.Reader, s *fact.Space) {
 	witness := isWitness(s, host.Self())
 	if witness {
+		a.note(s.ID, s.Cutter()) // an epoch may have to follow on another
 		for _, h := range host.Heads(api.Topic{Space: s.ID}) {
 			if fin, _ := r.Final(h.Tip.Feed); h.Topic.Name != fact.FinalityTopic && fin.Seq < h.Tip.Seq {
 				a.note(s.ID, h.Tip.Feed)

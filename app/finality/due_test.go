@@ -130,7 +130,7 @@ func TestServeDatedAhead(t *testing.T) {
 		go func() { done <- c.apps[0].Serve(ctx, host) }()
 		locked := func() (ok bool) {
 			c.open(0, func(s *fact.Space) {
-				f, found := s.Locked(s.Finality()[0], p.Feed)
+				f, found := s.Locked(s.Finality()[0], 0, p.Feed)
 				ok = found && f.ID == p.ID
 			})
 			return ok

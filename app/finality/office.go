@@ -52,9 +52,11 @@ func cutOf(r api.Reader, s *fact.Space, feed api.Hash, d *draft) (*cut, []api.Po
 	var deps []api.Position
 	voices := map[uint64]int{}
 	enough := false
+	b, _, ok := r.Own(s.Cutter(), rowEpoch)
+	named := fact.Number(b, ok)
 	for _, w := range s.Finality() {
 		p, at, ok := s.Promise(w, feed)
-		if !ok || p.Number != d.Number {
+		if !ok || p.Number != d.Number || p.Epoch < named {
 			continue
 		}
 		deps = append(deps, at)
@@ -159,4 +161,60 @@ func causes(s *fact.Space, feed api.Hash, asked []api.Position) []api.Position {
 		return fact.Deps(asked)
 	}
 	return all
+}
+
+// Name names the witnesses of the next epoch.
+func (a *App) Name(ctx context.Context, signer api.Signer, space api.Hash, witnesses []api.Key, threshold, faulty int, wait api.Wait) (number uint64, rc api.Receipt, err error) {
+	const op = "space.witness"
+	a.mu.Lock()
+	host := a.host
+	a.mu.Unlock()
+	if host == nil {
+		return 0, rc, api.Errorf(op, api.Unavailable, "the node is starting")
+	}
+	a.cutting.Lock() // before reading: the number must be the newest
+	defer a.cutting.Unlock()
+	r := host.Read()
+	defer r.Close()
+	s, ok := fact.Open(r, space)
+	if !ok {
+		return 0, rc, api.Errorf(op, api.NotFound, "space %s: its genesis is not on this node (yet)", space)
+	}
+	if !s.Holds(signer, fact.Registrar) {
+		o, _ := s.Office(fact.Registrar)
+		return 0, rc, api.Refusal(op, &api.Reason{
+			Domain: Domain, Rule: "not-registrar", Text: "only the registrar of " + s.Genesis.Name + " names witnesses",
+			Inputs: map[string]string{"registrar": string(o.DID)}, Remedy: "ask " + string(o.DID),
+		})
+	}
+	now, _ := s.Epoch()
+	e := newEpoch(now.Number+1, witnesses, threshold, faulty)
+	if err := e.check(); err != nil {
+		return 0, rc, api.Errorf(op, api.Invalid, "%w", err)
+	}
+	if _, _, open := s.Named(e.Number); open {
+		return 0, rc, api.Errorf(op, api.Conflict, "witness epoch %d is named and not in force yet: it waits for the witnesses of epoch %d to seal theirs", e.Number, now.Number)
+	}
+	if slices.Equal(e.Witnesses, now.Witnesses) && e.Threshold == now.Threshold {
+		return 0, rc, api.Errorf(op, api.Invalid, "these are the witnesses in force, with the same threshold: there is nothing to change")
+	}
+	var deps []api.Position
+	if _, _, known := r.Own(s.Cutter(), rowRegistrar); !known {
+		deps = append(deps, s.Founded)
+	}
+	deps = append(deps, s.Entries(fact.CutTopic)...)
+	if now.Number > 0 {
+		started := 0
+		for _, w := range s.Finality() {
+			if st, at := s.Standing(w); st.Epoch == now.Number {
+				started++
+				deps = append(deps, at)
+			}
+		}
+		if started < s.Need() {
+			return 0, rc, api.Errorf(op, api.Conflict, "witness epoch %d has begun for %d of %d witnesses here, and %d have to be heard of before another is named", now.Number, started, len(now.Witnesses), s.Need())
+		}
+	}
+	rc, err = host.Append(ctx, signer, api.Draft{Topic: api.Topic{Space: space, Name: fact.CutTopic}, Deps: fact.Deps(deps), Kind: kindEpoch, Body: codec.MustMarshal(e)}, wait)
+	return e.Number, rc, api.Wrap(op, err)
 }

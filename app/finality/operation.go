@@ -22,7 +22,63 @@ func (a *App) Operations() []api.Operation {
 			Name: "feed.cut", Method: http.MethodPost, Path: "/feed/cut", CLI: "feed cut", Scope: "member:write", Write: true,
 			Summary: "End a device's feed where enough witnesses have seen it",
 		}, a.cutFeed),
+		api.Handle(api.Operation{
+			Name: "space.witness", Method: http.MethodPost, Path: "/space/witness", CLI: "space witness", Scope: "member:write", Write: true,
+			Summary: "Name the witnesses that follow on those in force",
+		}, a.witnesses),
 	}
+}
+
+// WitnessIn is the input of space.witness.
+type WitnessIn struct {
+	Space     api.Hash  `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
+	Witnesses []api.Key `json:"witnesses" doc:"Device keys of all witnesses from then on, 1 to 16"`
+	Threshold *int      `json:"threshold,omitempty" doc:"How many witnesses make a record final; default: the fewest that are safe"`
+	Faulty    *int      `json:"faulty,omitempty" doc:"How many witnesses may lie without harm; default: a third of the others"`
+}
+
+// Validate implements api.Validator.
+func (in *WitnessIn) Validate() error {
+	n := len(in.Witnesses)
+	if in.Faulty == nil {
+		in.Faulty = new(max(0, n-1) / 3)
+	}
+	if in.Threshold == nil {
+		in.Threshold = new((n+*in.Faulty)/2 + 1)
+	}
+	if *in.Faulty < 0 || *in.Faulty > maxWitnesses {
+		return fmt.Errorf("faulty %d: want 0 to %d", *in.Faulty, maxWitnesses)
+	}
+	if *in.Threshold < 1 || *in.Threshold > maxWitnesses {
+		return fmt.Errorf("threshold %d: want 1 to %d", *in.Threshold, maxWitnesses)
+	}
+	return newEpoch(1, in.Witnesses, *in.Threshold, *in.Faulty).check()
+}
+
+// WitnessOut is the output of space.witness. The witnesses are named; space.show tells when they are in force.
+type WitnessOut struct {
+	Epoch   uint64      `json:"epoch" doc:"number of their epoch"`
+	Receipt api.Receipt `json:"receipt"`
+}
+
+func (a *App) witnesses(ctx context.Context, call *api.Call, in *WitnessIn) (*WitnessOut, error) {
+	const op = "space.witness"
+	signer, err := call.SignerFor(op)
+	if err != nil {
+		return nil, err
+	}
+	host, space, err := a.at(op, in.Space)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range in.Witnesses {
+		if !slices.ContainsFunc(host.Heads(api.Topic{Space: space}), func(h api.Head) bool { return h.Device == w }) {
+			return nil, api.Errorf(op, api.NotFound, "witnesses: device %s has written nothing in this space yet; its member has to join first", w)
+		}
+	}
+	out := &WitnessOut{}
+	out.Epoch, out.Receipt, err = a.Name(ctx, signer, space, in.Witnesses, *in.Threshold, *in.Faulty, call.Wait)
+	return out, err
 }
 
 // ListIn is the input of feed.list.

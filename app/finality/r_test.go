@@ -152,10 +152,10 @@ func TestHoldsOnlyCertified(t *testing.T) {
 	for _, n := range []int{1, 2} {
 		c.open(n, func(s *fact.Space) {
 			w := s.Feed(fact.FinalityTopic, self(c.nodes[n]).Device())
-			if _, ok := s.Locked(w, p.Feed); !ok {
+			if _, ok := s.Locked(w, 0, p.Feed); !ok {
 				t.Errorf("witness %d has not locked", n)
 			}
-			if f, ok := s.Stated(w, p.Feed); ok {
+			if f, ok := s.Stated(w, 0, p.Feed); ok {
 				t.Errorf("witness %d holds %d by two locks of three", n, f.Seq)
 			}
 		})

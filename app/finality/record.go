@@ -1,7 +1,9 @@
 package finality
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/codec"
@@ -13,10 +15,16 @@ import (
 const (
 	kindStatement = "statement" // what a witness locks and what it holds final
 	kindPromise   = "promise"   // up to where a witness has seen a feed certified, and that it holds nothing beyond until that is cut
+	kindSeal      = "seal"      // a witness says nothing more in its epoch
+	kindStart     = "start"     // a witness speaks in an epoch for which enough of those before have sealed
 	kindDraft     = "draft"     // a cut is on its way
 	kindCut       = "cut"       // where a feed ends
 	kindHand      = "hand"      // the next registrar goes on from here
+	kindEpoch     = "epoch"     // who the next witnesses are to be
 )
+
+// maxWitnesses bounds the witnesses of an epoch.
+const maxWitnesses = 16
 
 // maxCauses bounds what a cut names as its reasons.
 const maxCauses = 16
@@ -102,6 +110,56 @@ type cut struct {
 	Target target
 	Number uint64
 	At     fact.Place
+}
+
+// epoch names the witnesses of the Number-th epoch; the genesis names those of epoch 0. From the second on it cites the starts of enough witnesses of
+// the epoch before.
+type epoch struct {
+	_         struct{} `cbor:",toarray"`
+	Number    uint64
+	Witnesses []api.Key // ascending
+	Threshold uint16
+	Faulty    uint16
+}
+
+// turn is the body of a seal and of a start. A seal cites the record that names epoch Number, and where its witness has read the others; a start cites
+// the same record and enough seals.
+type turn struct {
+	_      struct{} `cbor:",toarray"`
+	Number uint64
+}
+
+// newEpoch builds an epoch of witnesses in any order.
+func newEpoch(number uint64, witnesses []api.Key, threshold, faulty int) *epoch {
+	ws := slices.SortedFunc(slices.Values(witnesses), func(a, b api.Key) int { return bytes.Compare(a[:], b[:]) })
+	return &epoch{Number: number, Witnesses: ws, Threshold: uint16(threshold), Faulty: uint16(faulty)}
+}
+
+func (e *epoch) check() error {
+	switch n, t, f := len(e.Witnesses), int(e.Threshold), int(e.Faulty); {
+	case e.Number == 0:
+		return fmt.Errorf("number 0: want 1 or more")
+	case n == 0 || n > maxWitnesses:
+		return fmt.Errorf("%d witnesses: want 1 to %d", n, maxWitnesses)
+	case 2*t <= n+f || t > n-f:
+		return fmt.Errorf("threshold %d of %d witnesses of which %d may be faulty: want more than half of their sum, and no more than the %d others", t, n, f, n-f)
+	}
+	for i, w := range e.Witnesses {
+		if i > 0 && bytes.Compare(e.Witnesses[i-1][:], w[:]) >= 0 {
+			return fmt.Errorf("witnesses: want strictly ascending order of key")
+		}
+		if err := record.CheckKey(w); err != nil {
+			return fmt.Errorf("witness %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func (t *turn) check() error {
+	if t.Number == 0 {
+		return fmt.Errorf("number 0: want 1 or more")
+	}
+	return nil
 }
 
 func (t *target) check() error {

@@ -15,25 +15,37 @@ const Domain api.Domain = "finality"
 
 // Feed rows of a witness's feed:
 //
-//	witness        standing: what the genesis says of this device
-//	final/<feed>   mark: last held final
-//	lock/<feed>    mark: last locked
-//	vow/<feed>     []vow: promises that may bind still
+//	witness              standing: what the genesis or the record that names its epoch says of this device
+//	final/<feed><epoch>  mark: last held final
+//	lock/<feed><epoch>   mark: last locked
+//	vow/<feed><epoch>    []vow: promises that may bind still
+//	seal                 fact.Seal: its last one
+//	sealed/<feed><epoch> nothing: it has cited the seal of the witness who states in that feed, in its epoch
 //
 // and of the registrar's feed:
 //
 //	registrar      nothing: this device is; or fact.Office: who is after a handover
+//	epoch          number of the newest epoch it has named, 8 bytes
 //	draft/<feed>   draft body: the cut that is on its way
 //	cut/<feed>     number of the newest cut, 8 bytes
 var (
 	rowWitness   = []byte("witness")
 	rowRegistrar = []byte("registrar")
 	rowsDraft    = []byte("draft/")
+	rowSeal      = []byte("seal")
+	rowEpoch     = []byte("epoch")
 )
 
-func rowFinal(feed api.Hash) []byte { return append([]byte("final/"), feed[:]...) }
-func rowLock(feed api.Hash) []byte  { return append([]byte("lock/"), feed[:]...) }
-func rowVow(feed api.Hash) []byte   { return append([]byte("vow/"), feed[:]...) }
+func rowFinal(feed api.Hash, epoch uint64) []byte { return inEpoch("final/", feed, epoch) }
+func rowLock(feed api.Hash, epoch uint64) []byte  { return inEpoch("lock/", feed, epoch) }
+func rowVow(feed api.Hash, epoch uint64) []byte   { return inEpoch("vow/", feed, epoch) }
+
+func inEpoch(row string, feed api.Hash, epoch uint64) []byte {
+	return append(append([]byte(row), feed[:]...), api.Seq8(epoch)...)
+}
+
+func rowSealed(feed api.Hash, epoch uint64) []byte { return inEpoch("sealed/", feed, epoch) }
+
 func rowDraft(feed api.Hash) []byte { return append(bytes.Clone(rowsDraft), feed[:]...) }
 func rowCut(feed api.Hash) []byte   { return append([]byte("cut/"), feed[:]...) }
 
@@ -49,6 +61,7 @@ type mark struct {
 	ID       api.Hash
 	Accepted bool
 	Cut      uint64
+	Need     uint16 // witnesses of that epoch that must say so
 }
 
 type vow struct {
@@ -79,6 +92,12 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 		return applyStatement(tx, rec)
 	case fact.FinalityTopic + " " + kindPromise:
 		return applyPromise(tx, rec)
+	case fact.FinalityTopic + " " + kindSeal:
+		return applySeal(tx, rec)
+	case fact.FinalityTopic + " " + kindStart:
+		return applyStart(tx, rec)
+	case fact.CutTopic + " " + kindEpoch:
+		return applyEpoch(tx, rec)
 	case fact.CutTopic + " " + kindDraft:
 		return applyDraft(tx, rec)
 	case fact.CutTopic + " " + kindCut:
@@ -92,7 +111,8 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 func malformed(err error) api.Outcome { return api.Voided(Domain, "malformed", err.Error()) }
 
 var (
-	notWitness   = api.Voided(Domain, "not-a-witness", "only the space's witnesses speak here, and a witness's first record cites the genesis")
+	notWitness   = api.Voided(Domain, "not-a-witness", "only the space's witnesses speak here, and a witness's first record cites the genesis or the record that names it")
+	sealed       = api.Voided(Domain, "sealed", "the witness has made room for those who follow, and says nothing more in its epoch")
 	notRegistrar = api.Voided(Domain, "not-registrar", "only the registrar's device cuts feeds, and its first record here cites the genesis")
 )
 
@@ -102,15 +122,18 @@ func applyStatement(tx api.Tx, rec *api.Record) api.Outcome {
 		return malformed(err)
 	}
 	w, ok := witness(tx, rec)
-	if !ok {
+	switch {
+	case !ok:
 		return notWitness
+	case w.sealed(tx):
+		return sealed
 	}
 	for i := range s.Final {
 		it := &s.Final[i]
-		if v, ok := forbids(get[[]vow](tx.Own(rowVow(it.Feed))), it); ok {
+		if v, ok := forbids(get[[]vow](tx.Own(rowVow(it.Feed, w.Epoch))), it); ok {
 			return withInputs(api.Voided(Domain, "vowed", "the witness has promised to hold nothing beyond until the feed is cut"), it.Feed, it.Seq, v.Seq)
 		}
-		if out := advance(tx, rec, it, rowFinal(it.Feed)); out.Void != nil {
+		if out := w.advance(tx, rec, it, rowFinal(it.Feed, w.Epoch)); out.Void != nil {
 			return out
 		}
 		f := w.fact(it)
@@ -119,7 +142,7 @@ func applyStatement(tx api.Tx, rec *api.Record) api.Outcome {
 	}
 	for i := range s.Locks {
 		it := &s.Locks[i]
-		if out := advance(tx, rec, it, rowLock(it.Feed)); out.Void != nil {
+		if out := w.advance(tx, rec, it, rowLock(it.Feed, w.Epoch)); out.Void != nil {
 			return out
 		}
 		fact.PutLock(tx, it.Feed, w.fact(it))
@@ -138,7 +161,7 @@ func (w standing) fact(it *item) fact.Final {
 }
 
 // advance notes an item under row if it goes beyond what was said there before.
-func advance(tx api.Tx, rec *api.Record, it *item, row []byte) api.Outcome {
+func (w standing) advance(tx api.Tx, rec *api.Record, it *item, row []byte) api.Outcome {
 	if it.Feed == rec.Feed {
 		return api.Voided(Domain, "own-feed", "a witness does not state its own feed final")
 	}
@@ -146,11 +169,11 @@ func advance(tx api.Tx, rec *api.Record, it *item, row []byte) api.Outcome {
 	if !it.ahead(last) {
 		return withInputs(api.Voided(Domain, "not-ahead", "a statement goes beyond what was stated before, for each of its feeds"), it.Feed, it.Seq, last.Seq)
 	}
-	tx.Put(row, codec.MustMarshal(&mark{Seq: it.Seq, ID: it.ID, Accepted: it.Accepted, Cut: it.Cut}))
+	tx.Put(row, codec.MustMarshal(&mark{Seq: it.Seq, ID: it.ID, Accepted: it.Accepted, Cut: it.Cut, Need: w.Need}))
 	return api.Accepted
 }
 
-// witness returns what the genesis says of rec's device.
+// witness returns in which epoch rec's device speaks: that of the genesis until it has started in a later one.
 func witness(tx api.Tx, rec *api.Record) (w standing, ok bool) {
 	if b, ok := tx.Own(rowWitness); ok {
 		return get[standing](b, true), true
@@ -185,10 +208,13 @@ func applyPromise(tx api.Tx, rec *api.Record) api.Outcome {
 		return malformed(err)
 	}
 	w, ok := witness(tx, rec)
-	if !ok {
+	switch {
+	case !ok:
 		return notWitness
+	case w.sealed(tx):
+		return sealed
 	}
-	vows := get[[]vow](tx.Own(rowVow(p.Feed)))
+	vows := get[[]vow](tx.Own(rowVow(p.Feed, w.Epoch)))
 	if n := len(vows); n > 0 && p.Number <= vows[n-1].Number {
 		return withInputs(api.Voided(Domain, "promised", "the witness has answered this draft or a later one"), p.Feed, p.Number, vows[n-1].Number)
 	}
@@ -207,7 +233,7 @@ func applyPromise(tx api.Tx, rec *api.Record) api.Outcome {
 	if !drafted {
 		return api.Voided(Domain, "no-draft", "a promise cites the draft that it answers")
 	}
-	held, locked := get[mark](tx.Own(rowFinal(p.Feed))), get[mark](tx.Own(rowLock(p.Feed)))
+	held, locked := get[mark](tx.Own(rowFinal(p.Feed, w.Epoch))), get[mark](tx.Own(rowLock(p.Feed, w.Epoch)))
 	switch {
 	case p.At.Seq < held.Seq:
 		return withInputs(api.Voided(Domain, "not-the-highest", "the witness has held more than this final"), p.Feed, p.At.Seq, held.Seq)
@@ -220,12 +246,14 @@ func applyPromise(tx api.Tx, rec *api.Record) api.Outcome {
 		}
 	default:
 		said := []fact.Final{}
-		if locked.Seq > 0 {
-			said = append(said, w.fact(&item{Seq: locked.Seq, ID: locked.ID, Accepted: locked.Accepted, Cut: locked.Cut}))
-		}
-		for _, v := range views {
-			if f, ok := fact.LockAt(tx, v, p.Feed); ok {
-				said = append(said, f)
+		for e := range w.Epoch + 1 { // what an earlier epoch has certified binds still
+			if m := get[mark](tx.Own(rowLock(p.Feed, e))); m.Seq > 0 {
+				said = append(said, fact.Final{Seq: m.Seq, ID: m.ID, Accepted: m.Accepted, Cut: m.Cut, Epoch: e, Need: m.Need})
+			}
+			for _, v := range views {
+				if f, ok := fact.LockAt(tx, v, e, p.Feed); ok {
+					said = append(said, f)
+				}
 			}
 		}
 		said = slices.DeleteFunc(said, func(f fact.Final) bool { return f.Cut+1 != p.Number || !tx.Within(f.Position(p.Feed)) })
@@ -238,7 +266,7 @@ func applyPromise(tx api.Tx, rec *api.Record) api.Outcome {
 	if len(vows) >= maxVows {
 		return withInputs(api.Voided(Domain, "too-many-vows", "so many cuts of the feed are under way already"), p.Feed, p.Number, known)
 	}
-	tx.Put(rowVow(p.Feed), codec.MustMarshal(append(vows, vow{Number: p.Number, Seq: p.At.Seq})))
+	tx.Put(rowVow(p.Feed, w.Epoch), codec.MustMarshal(append(vows, vow{Number: p.Number, Seq: p.At.Seq})))
 	fact.PutPromise(tx, p.Feed, fact.Promise{Number: p.Number, At: p.At, Epoch: w.Epoch, Need: w.Need})
 	return api.Accepted
 }
@@ -288,9 +316,10 @@ func applyCut(tx api.Tx, rec *api.Record) api.Outcome {
 	voices := map[uint64]int{}
 	var most fact.Place
 	enough := false
+	named := fact.Number(tx.Own(rowEpoch))
 	for _, d := range rec.Deps {
 		p, ok := fact.PromiseAt(tx, d, feed)
-		if !ok || p.Number != c.Number {
+		if !ok || p.Number != c.Number || p.Epoch < named { // a vow does not bind those who follow
 			continue
 		}
 		voices[p.Epoch]++

@@ -77,6 +77,8 @@ type ShowOut struct {
 	Founders   []api.DID    `json:"founders"`
 	Witnesses  []api.Key    `json:"witnesses"`
 	Threshold  int          `json:"threshold"`
+	Epoch      uint64       `json:"epoch" doc:"how often the witnesses have changed"`
+	Next       []api.Key    `json:"next,omitempty" doc:"witnesses that are named and not in force yet"`
 	Offices    []Office     `json:"offices"`
 	Genesis    api.Position `json:"genesis"`
 }
@@ -101,9 +103,11 @@ func (a *App) show(_ context.Context, _ *api.Call, in *ShowIn) (*ShowOut, error)
 		return nil, err
 	}
 	d := describe(r, s)
+	epoch, _ := s.Epoch()
+	next, _, _ := s.Named(epoch.Number + 1)
 	out := &ShowOut{
 		Space: d.Space, Name: d.Name, Kind: d.Kind, Test: d.Test, Members: d.Members, Currencies: d.Currencies,
-		Witnesses: s.Genesis.Witnesses, Threshold: int(s.Genesis.Threshold), Genesis: s.Founded,
+		Witnesses: epoch.Witnesses, Threshold: int(epoch.Threshold), Epoch: epoch.Number, Next: next.Witnesses, Genesis: s.Founded,
 	}
 	for _, m := range s.Genesis.Founders {
 		out.Founders = append(out.Founders, m.DID)

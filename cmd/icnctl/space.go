@@ -13,7 +13,7 @@ import (
 
 func (c *ctl) spaceCmd() *cobra.Command {
 	return group("space", "Co-operatives, communities and other circles that share records",
-		c.spaceCreate(), c.spaceList(), c.spaceShow(), c.spaceInvite(), c.spaceJoin())
+		c.spaceCreate(), c.spaceList(), c.spaceShow(), c.spaceWitness(), c.spaceInvite(), c.spaceJoin())
 }
 
 func (c *ctl) spaceCreate() *cobra.Command {
@@ -36,12 +36,9 @@ func (c *ctl) spaceCreate() *cobra.Command {
 				}
 				in.DefaultLimit = &minor
 			}
-			for _, w := range witnesses {
-				var k api.Key
-				if err := k.UnmarshalText([]byte(w)); err != nil || k == (api.Key{}) {
-					return api.Errorf("--witness", api.Invalid, "got %q, want a device key of 64 hexadecimal digits: `icnctl id show` on the witness's node prints it", w)
-				}
-				in.Witnesses = append(in.Witnesses, k)
+			var err error
+			if in.Witnesses, err = devices(witnesses); err != nil {
+				return err
 			}
 			if cmd.Flags().Changed("faulty") {
 				in.Faulty = &faulty
@@ -64,6 +61,56 @@ func (c *ctl) spaceCreate() *cobra.Command {
 	f.IntVar(&faulty, "faulty", 0, "how many witnesses may lie without harm (default a third of the others)")
 	f.IntVar(&threshold, "threshold", 0, "how many witnesses make a record final (default the fewest that are safe)")
 	f.BoolVar(&in.Test, "test", false, "a space for trying things out; the mark is never taken off")
+	return cmd
+}
+
+// devices reads the values of --witness.
+func devices(texts []string) (keys []api.Key, err error) {
+	for _, w := range texts {
+		var k api.Key
+		if err := k.UnmarshalText([]byte(w)); err != nil || k == (api.Key{}) {
+			return nil, api.Errorf("--witness", api.Invalid, "got %q, want a device key of 64 hexadecimal digits: `icnctl id show` on the witness's node prints it", w)
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
+
+func (c *ctl) spaceWitness() *cobra.Command {
+	var in client.SpaceWitnessIn
+	var faulty, threshold int
+	var witnesses []string
+	cmd := &cobra.Command{
+		Use: "witness", Short: "Name the witnesses that follow on those in force", Args: cobra.NoArgs,
+		Long: "Names all witnesses from then on, those that stay and those that are new; whoever is not named leaves. They are in force once enough of the " +
+			"witnesses before them have confirmed it and closed their books, which takes seconds while those run: `icnctl space show` tells. A witness " +
+			"whose disk was lost or restored from a backup must come back with a new device, as a new witness.",
+		Example: "icnctl space witness --witness DEVICE --witness DEVICE --witness DEVICE --threshold 2",
+	}
+	space := spaceFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		var err error
+		if in.Space, err = spaceID(*space); err != nil {
+			return err
+		}
+		if in.Witnesses, err = devices(witnesses); err != nil {
+			return err
+		}
+		if cmd.Flags().Changed("faulty") {
+			in.Faulty = &faulty
+		}
+		if cmd.Flags().Changed("threshold") {
+			in.Threshold = &threshold
+		}
+		return write(c, cmd, "space.witness", in, func(o *client.SpaceWitnessOut) {
+			c.note("Witness epoch %d is named; it begins when the witnesses in force have closed theirs (icnctl space show).", o.Epoch)
+			c.receipt(o.Receipt)
+		})
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&witnesses, "witness", nil, "device key of a witness, who has to have joined; repeat for each")
+	f.IntVar(&faulty, "faulty", 0, "how many witnesses may lie without harm (default a third of the others)")
+	f.IntVar(&threshold, "threshold", 0, "how many witnesses make a record final (default the fewest that are safe)")
 	return cmd
 }
 
@@ -109,6 +156,10 @@ func (c *ctl) spaceShow() *cobra.Command {
 			for _, w := range o.Witnesses {
 				c.facts("witness", w.String())
 			}
+			for _, w := range o.Next {
+				c.facts("next witness", w.String())
+			}
+			c.facts("witness epoch", strconv.FormatUint(o.Epoch, 10))
 			c.facts("threshold", fmt.Sprintf("%d of %d witnesses make a record final", o.Threshold, len(o.Witnesses)))
 			for _, of := range o.Offices {
 				c.facts("office", of.Name+" is held by "+string(of.DID))

@@ -138,6 +138,9 @@ type Support struct {
 	Epoch   uint64 // which set of feeds states: statements of two sets never add up
 	Variant uint64 // what they hold the verdicts to be, as far as that may differ: statements of two opinions never add up
 	Need    uint16
+	// Seal says that the position is of a feed that states itself, and that it goes on from there: once that is final so, what it states on other
+	// branches counts for nothing. Seals add up among themselves only, and count on whatever branch they stand.
+	Seal bool
 }
 
 // Alone is the support of a feed whose word is enough.

@@ -206,6 +206,23 @@ func (m *Model) settle() {
 
 // mark sets f's final record: of the positions that accepted records of enough other feeds state, in order, each that continues the one before.
 func (m *Model) mark(id api.Hash, f *feed) bool {
+	fin := m.supported(id, false)
+	moved := fin != f.final
+	f.final = fin
+	return moved
+}
+
+// sealedOff reports whether n is on a branch that seals of its feed have left.
+func (m *Model) sealedOff(n *node) bool {
+	if m.feeds[n.rec.Feed].fork == 0 {
+		return false
+	}
+	seal := m.supported(n.rec.Feed, true)
+	return seal != nil && !n.onBranch(seal) && !seal.onBranch(n)
+}
+
+// supported is the last position of a feed that enough others state, in seals only or in all statements.
+func (m *Model) supported(id api.Hash, seals bool) *node {
 	type voice struct {
 		n    *node // what is stated
 		from api.Hash
@@ -217,7 +234,8 @@ func (m *Model) mark(id api.Hash, f *feed) bool {
 			continue
 		}
 		for _, s := range n.effects.finals {
-			if at := m.nodes[s.pos.ID]; s.pos.Feed == id && at != nil && at.rec.Position() == s.pos && s.by.Need > 0 {
+			at := m.nodes[s.pos.ID]
+			if s.pos.Feed == id && at != nil && at.rec.Position() == s.pos && s.by.Need > 0 && (s.by.Seal || !seals && !m.sealedOff(n)) {
 				all = append(all, voice{at, n.rec.Feed, s.by})
 			}
 		}
@@ -229,7 +247,7 @@ func (m *Model) mark(id api.Hash, f *feed) bool {
 	for _, v := range all {
 		froms := map[api.Hash]bool{}
 		for _, o := range all {
-			if o.by.Epoch == v.by.Epoch && o.by.Variant == v.by.Variant && o.n.on(v.n.rec.Seq) == v.n {
+			if o.by.Epoch == v.by.Epoch && o.by.Variant == v.by.Variant && o.by.Seal == v.by.Seal && o.n.on(v.n.rec.Seq) == v.n {
 				froms[o.from] = true
 			}
 		}
@@ -237,9 +255,7 @@ func (m *Model) mark(id api.Hash, f *feed) bool {
 			fin = v.n
 		}
 	}
-	moved := fin != f.final
-	f.final = fin
-	return moved
+	return fin
 }
 
 // end is the last record with effect when fin is the final one.

@@ -24,6 +24,7 @@ type Feed struct {
 
 	Tip     Mark        // newest stored record of the branch this node met first
 	Final   Mark        // highest final position, zero for none
+	Seal    Mark        // highest sealed position: what this feed states on other branches does not count; zero for none
 	Fork    uint64      // lowest seq with two records, 0 for none
 	Alt     [2]api.Hash // two records at Fork: the evidence
 	Pending bool        // positions are stated final that are not stored yet
@@ -75,6 +76,9 @@ func (f *Feed) appendHead(b []byte) []byte {
 	if len(f.cuts)+len(f.rebases) > 0 {
 		flags |= 16
 	}
+	if f.Seal.Seq != 0 {
+		flags |= 32
+	}
 	b = append(b, flags)
 	b = binary.BigEndian.AppendUint64(b, f.Tip.Seq)
 	b = append(b, f.Tip.ID[:]...)
@@ -84,6 +88,9 @@ func (f *Feed) appendHead(b []byte) []byte {
 		b = binary.BigEndian.AppendUint64(b, f.Fork)
 		b = append(b, f.Alt[0][:]...)
 		b = append(b, f.Alt[1][:]...)
+	}
+	if f.Seal.Seq != 0 {
+		b = encodeMark(b, f.Seal)
 	}
 	return b
 }
@@ -112,9 +119,14 @@ func loadFeed(r store.Reader, id api.Hash) (*Feed, error) {
 			return nil, err
 		}
 	}
-	if hv[0]&1 != 0 && len(hv) == 153 {
-		f.Fork = binary.BigEndian.Uint64(hv[81:])
-		f.Alt = [2]api.Hash{api.Hash(hv[89:121]), api.Hash(hv[121:153])}
+	rest := hv[81:]
+	if hv[0]&1 != 0 && len(rest) >= 72 {
+		f.Fork = binary.BigEndian.Uint64(rest)
+		f.Alt = [2]api.Hash{api.Hash(rest[8:40]), api.Hash(rest[40:72])}
+		rest = rest[72:]
+	}
+	if hv[0]&32 != 0 && len(rest) >= 40 {
+		f.Seal = parseMark(rest)
 	}
 	return f, nil
 }

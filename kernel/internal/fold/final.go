@@ -19,28 +19,35 @@ type statement struct {
 type stated struct {
 	Mark
 	from api.Hash // feed
+	seq  uint64   // and the place in it
+	id   [8]byte  // the beginning of the record's id
 	api.Support
 }
 
 func encodeSupport(s api.Support) []byte {
-	b := make([]byte, 0, 18)
+	b := make([]byte, 0, 19)
 	b = binary.BigEndian.AppendUint64(b, s.Epoch)
 	b = binary.BigEndian.AppendUint64(b, s.Variant)
-	return binary.BigEndian.AppendUint16(b, s.Need)
+	b = binary.BigEndian.AppendUint16(b, s.Need)
+	if s.Seal {
+		b = append(b, 1)
+	}
+	return b
 }
 
 func decodeStated(k, v []byte) (stated, error) {
-	if len(k) != 121 || len(v) != 18 {
+	if len(k) != 121 || len(v) != 18 && len(v) != 19 {
 		return stated{}, api.Errorf("fold.final", api.Internal, "a stored statement is damaged; run `icnctl state rebuild`")
 	}
 	return stated{
-		Mark: Mark{binary.BigEndian.Uint64(k[33:41]), api.Hash(k[41:73])}, from: api.Hash(k[73:105]),
-		Support: api.Support{Epoch: binary.BigEndian.Uint64(v), Variant: binary.BigEndian.Uint64(v[8:]), Need: binary.BigEndian.Uint16(v[16:])},
+		Mark: Mark{binary.BigEndian.Uint64(k[33:41]), api.Hash(k[41:73])},
+		from: api.Hash(k[73:105]), seq: binary.BigEndian.Uint64(k[105:113]), id: [8]byte(k[113:121]),
+		Support: api.Support{Epoch: binary.BigEndian.Uint64(v), Variant: binary.BigEndian.Uint64(v[8:]), Need: binary.BigEndian.Uint16(v[16:]), Seal: len(v) == 19},
 	}, nil
 }
 
 // state notes that the record at by makes a statement. It counts for good, even if the feed that makes it turns out to be forked: what enough feeds
-// have stated must not cease to be final because one of them lies later.
+// have stated must not cease to be final because one of them lies later. Only a seal (seal.go) ends that.
 func (s *State) state(st statement, by api.Position) error {
 	pos := st.pos
 	if st.by.Need == 0 || pos.Feed == by.Feed {
@@ -56,12 +63,16 @@ func (s *State) state(st statement, by api.Position) error {
 	if err != nil || f == nil {
 		return err
 	}
-	if st.by.Need == 1 && f.Fork == 0 && !f.Pending && pos.Seq > f.Final.Seq {
+	if st.by.Need == 1 && !st.by.Seal && f.Fork == 0 && !f.Pending && pos.Seq > f.Final.Seq {
 		has, err := s.Has(pos)
 		if err != nil {
 			return err
 		}
-		if has {
+		off, err := s.sealedOff(by.Feed, by.Seq, [8]byte(by.ID[:8]))
+		if err != nil {
+			return err
+		}
+		if has && !off {
 			return s.setFinal(f, Mark{pos.Seq, pos.ID})
 		}
 	}
@@ -110,7 +121,7 @@ func (s *State) settle() error {
 			}
 			continue
 		}
-		if err := s.refinal(f); err != nil {
+		if err := s.refinal(f, w.anew); err != nil {
 			return err
 		}
 	}
@@ -120,8 +131,8 @@ func (s *State) settle() error {
 
 // refinal computes a feed's final mark from all statements about it: in order of seq, each position that is stored, stated by enough, and continues
 // the one before. So it is a function of the set, whatever came first. In a feed with one branch nothing at or below the present mark can
-// change, so only what lies between it and the tip is looked at.
-func (s *State) refinal(f *Feed) error {
+// change, so only what lies between it and the tip is looked at; but with anew, when a seal has made statements void.
+func (s *State) refinal(f *Feed, anew bool) error {
 	if f.Fork != 0 {
 		if err := s.touch(f); err != nil {
 			return err
@@ -132,7 +143,9 @@ func (s *State) refinal(f *Feed) error {
 	to := uint64(math.MaxUint64 - 1)
 	pending := false
 	if f.Fork == 0 {
-		to, m = f.Tip.Seq, f.Final
+		if to = f.Tip.Seq; !anew {
+			m = f.Final
+		}
 		if pending, err = s.statedFrom(f.ID, to+1); err != nil {
 			return err
 		}
@@ -147,11 +160,21 @@ func (s *State) refinal(f *Feed) error {
 		if err != nil {
 			return err
 		}
-		if has {
-			here = append(here, st)
-		} else {
-			pending = true
+		off := false
+		if has && !st.Seal {
+			if off, err = s.sealedOff(st.from, st.seq, st.id); err != nil {
+				return err
+			}
 		}
+		switch {
+		case !has:
+			pending = true
+		case !off:
+			here = append(here, st)
+		}
+	}
+	if err := s.seal(f, here); err != nil {
+		return err
 	}
 	if f.Fork == 0 {
 		if i := newestSupported(here); i >= 0 {
@@ -168,7 +191,10 @@ func (s *State) refinal(f *Feed) error {
 }
 
 // camp is those whose statements add up.
-type camp struct{ epoch, variant uint64 }
+type camp struct {
+	epoch, variant uint64
+	seal           bool
+}
 
 // newestSupported returns the last statement of one branch that enough feeds have made, or gone beyond; -1 for none.
 func newestSupported(all []stated) int {
@@ -182,7 +208,7 @@ func newestSupported(all []stated) int {
 		if st.Need == 1 {
 			return i
 		}
-		c := camp{st.Epoch, st.Variant}
+		c := camp{st.Epoch, st.Variant, st.Seal}
 		if v := (voice{c, st.from}); !heard[v] {
 			heard[v] = true
 			count[c]++
@@ -203,7 +229,7 @@ func (s *State) supportedBranch(f *Feed, all []stated) (m Mark, err error) {
 		}
 		froms := map[api.Hash]bool{}
 		for j := range all {
-			if st := &all[j]; st.Epoch == c.Epoch && st.Variant == c.Variant && !froms[st.from] && st.Seq >= c.Seq {
+			if st := &all[j]; st.Epoch == c.Epoch && st.Variant == c.Variant && st.Seal == c.Seal && !froms[st.from] && st.Seq >= c.Seq {
 				on, err := s.onBranch(f, c.Seq, c.ID, st.Mark)
 				if err != nil {
 					return m, err

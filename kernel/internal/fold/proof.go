@@ -35,7 +35,7 @@ func (r *Reader) Proof(feed api.Hash) []api.Position {
 		if by.IsZero() {
 			continue
 		}
-		c := camp{st.Epoch, st.Variant}
+		c := camp{st.Epoch, st.Variant, st.Seal}
 		if voices[c] == nil {
 			if st.Mark != f.Final {
 				continue // only what some statement names becomes the mark, and these come first
@@ -74,6 +74,11 @@ func (r *Reader) supports(f *Feed, k, v []byte) (st stated, by api.Position, err
 	}
 	if on, err := r.onBranch(f, f.Final.Seq, f.Final.ID, st.Mark); err != nil || !on {
 		return st, by, err
+	}
+	if !st.Seal {
+		if off, err := r.sealedOff(st.from, st.seq, st.id); err != nil || off {
+			return st, by, err
+		}
 	}
 	err = each(r.r, key(nsRecord, k[73:]), func(k, _ []byte) (bool, error) { // a statement is kept with the beginning of the record's id
 		by, _ = parsePos(k[1:])

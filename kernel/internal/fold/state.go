@@ -116,6 +116,7 @@ type State struct {
 type work struct {
 	feed api.Hash
 	cut  bool // how the feed stands may have changed: see touch
+	anew bool // what made positions final may count no longer
 }
 
 type row struct {
@@ -265,11 +266,6 @@ func (s *State) Put(e *record.Envelope) error {
 		for i := range tx.rows {
 			s.putRow(f, tx.rows[i].name, Mark{p.Seq, p.ID}, tx.rows[i].val)
 		}
-		for _, st := range tx.finals {
-			if err := s.state(st, p); err != nil {
-				return err
-			}
-		}
 	}
 	s.dirty[f.ID] = f
 	if tx != nil {
@@ -303,6 +299,13 @@ func (s *State) Put(e *record.Envelope) error {
 			f.Pending = true // what was stated of this branch was passed over while the other one was all there is
 			s.forget(f.ID)
 			s.log.Warn("feed is forked", "feed", f.ID.Short(), "author", f.Author, "seq", p.Seq, "ids", []string{other.ID.Short(), p.ID.Short()})
+		}
+	}
+	if out == accepted {
+		for _, st := range tx.finals { // a fork is known by now
+			if err := s.state(st, p); err != nil {
+				return err
+			}
 		}
 	}
 	if fresh {

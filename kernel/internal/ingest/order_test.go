@@ -137,10 +137,12 @@ func newNode(t testing.TB) *node {
 	return n
 }
 
-func (n *node) open(t testing.TB) {
+func (n *node) open(t testing.TB) { n.openWith(t, toy{n.need}) }
+
+func (n *node) openWith(t testing.TB, app api.App) {
 	t.Helper()
 	var err error
-	if n.apps, err = fold.NewApps([]api.App{toy{n.need}}); err != nil {
+	if n.apps, err = fold.NewApps([]api.App{app}); err != nil {
 		t.Fatal(err)
 	}
 	if n.state, err = fold.Open(n.st, n.apps, slog.New(slog.DiscardHandler)); err != nil {
