@@ -23,6 +23,7 @@ const (
 	FinalityTopic = "finality" // what witnesses state
 	CutTopic      = "cuts"     // where an office ends or corrects other feeds
 	LedgerTopic   = "ledger"   // transfers, grants, acknowledgements
+	KeysTopic     = "keys"     // key event logs, and what the registrar makes of them
 )
 
 // Offices that the genesis of a space fills.
@@ -181,6 +182,12 @@ type CutRequest struct {
 // is under way.
 type Cutter interface {
 	Cut(ctx context.Context, signer api.Signer, space api.Hash, q CutRequest, wait api.Wait) (feed api.Hash, number uint64, rc api.Receipt, err error)
+}
+
+// Mover gives a member another device, found among api.Services: it says so, and cuts the feeds of the one before for the new one to go on from. It is
+// Refused unless signer is the space's registrar on this node, or where the device fills an office. Asked again, it does what a crash has left out.
+type Mover interface {
+	Move(ctx context.Context, signer api.Signer, space api.Hash, did api.DID, device api.Key) error
 }
 
 // PutGenesis publishes what the space is.

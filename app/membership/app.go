@@ -28,6 +28,7 @@ var (
 	_ api.OperationProvider = (*App)(nil)
 	_ api.Reactor           = (*App)(nil)
 	_ api.Starter           = (*App)(nil)
+	_ fact.Mover            = (*App)(nil)
 )
 
 // New returns the app. Invitation keys and the nonces of new spaces are read from entropy, which must be safe for concurrent use; crypto/rand's
@@ -47,6 +48,7 @@ func (a *App) Start(_ context.Context, host api.Host) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.host = host
+	api.Provide[fact.Mover](host.Services(), a)
 	return nil
 }
 

@@ -95,6 +95,15 @@ func (a *App) device(ctx context.Context, call *api.Call, in *DeviceIn) (*Device
 	return out, nil
 }
 
+// Move implements fact.Mover.
+func (a *App) Move(ctx context.Context, signer api.Signer, space api.Hash, did api.DID, device api.Key) error {
+	_, err := a.device(ctx, &api.Call{Actor: signer.DID(), Signer: signer}, &DeviceIn{Space: space, DID: did, Device: device})
+	if api.KindOf(err) == api.Conflict { // it acts with the device already
+		return nil
+	}
+	return err
+}
+
 // officeOf names an office that a device fills, empty for none.
 func officeOf(s *fact.Space, device api.Key) string {
 	for _, name := range s.Genesis.Offices {
