@@ -49,8 +49,8 @@ type charter struct {
 // base is what a space follows of a member.
 type base struct {
 	_      struct{} `cbor:",toarray"`
-	Log    []byte  // up to its newest rotation or recovery
-	Device api.Key // the primary one there; zero: none
+	Log    []byte   // up to its newest rotation or recovery
+	Device api.Key  // the primary one there; zero: none
 }
 
 // started is a recovery that waits. Times are Unix milliseconds by witnesses' clocks.
@@ -82,7 +82,9 @@ func malformed(err error) api.Outcome { return api.Voided(Domain, "malformed", e
 
 func voided(why *api.Reason) api.Outcome { return api.Outcome{Void: why} }
 
-func reason(rule, text string) *api.Reason { return &api.Reason{Domain: Domain, Rule: rule, Text: text} }
+func reason(rule, text string) *api.Reason {
+	return &api.Reason{Domain: Domain, Rule: rule, Text: text}
+}
 
 func applyLog(tx api.Tx, rec *api.Record) api.Outcome {
 	var l *record.Log
