@@ -244,19 +244,7 @@ func TestGuardiansWaitForObjections(t *testing.T) {
 	if n.actsWith(dora.DID()) != dora.Device() {
 		t.Fatal("followed before the delay was over")
 	}
-	show := do[membership.ShowOut](n, "space.show", membership.ShowIn{})
-	early := struct {
-		_    struct{} `cbor:",toarray"`
-		DID  api.DID
-		Head api.Hash
-	}{DID: dora.DID(), Head: event}
-	r := n.m.Read("keys")
-	s, _ := fact.Open(r, show.Space)
-	_, cite, _ := s.Final(s.Feed(fact.KeysTopic, phone.Device()))
-	deps := fact.Deps(append(s.Views(), cite))
-	r.Close()
-	_, err := n.m.Append(n.self, api.Draft{Topic: api.Topic{Space: show.Space, Name: fact.KeysTopic}, Kind: "follow", Body: codec.MustMarshal(&early), Deps: deps})
-	n.wantRule(err, "too-early")
+	n.wantRule(n.follow(phone), "too-early")
 
 	n.m.Clock = start.Add(48*time.Hour + time.Minute)
 	n.tick()
@@ -274,6 +262,25 @@ func TestGuardiansWaitForObjections(t *testing.T) {
 		t.Error(err)
 	}
 	n.sound()
+}
+
+// follow says by hand, as the registrar, that the space follows what p's device has published.
+func (n *node) follow(p person) error {
+	n.t.Helper()
+	show := do[membership.ShowOut](n, "space.show", membership.ShowIn{})
+	r := n.m.Read("keys")
+	defer r.Close()
+	s, _ := fact.Open(r, show.Space)
+	_, cite, _ := s.Final(s.Feed(fact.KeysTopic, p.Device()))
+	body := codec.MustMarshal(&struct {
+		_    struct{} `cbor:",toarray"`
+		DID  api.DID
+		Head api.Hash
+	}{DID: p.DID(), Head: p.Log().Head().ID})
+	_, err := n.m.Append(n.self, api.Draft{
+		Topic: api.Topic{Space: show.Space, Name: fact.KeysTopic}, Kind: "follow", Body: body, Deps: fact.Deps(append(s.Views(), cite)),
+	})
+	return err
 }
 
 func (n *node) tick() {
@@ -327,6 +334,7 @@ func TestOwnerVetoesRecovery(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.tick()
+	n.wantRule(n.follow(other), "vetoed")
 	if n.actsWith(dora.DID()) != dora.Device() {
 		t.Error("a recovery takes effect that was vetoed")
 	}
@@ -384,5 +392,62 @@ func TestOthersDoNotRule(t *testing.T) {
 				t.Errorf("%s by %s: %v, want %s", kind, fmt.Sprint(who.DID())[:16], err, rule)
 			}
 		}
+	}
+}
+
+// Scenario 13 with three witnesses, of whom two suffice: the old phone spends in a partition with one of them while the new one is followed with the
+// other two. What it spent there has no effect anywhere; what was final stands; all nodes agree.
+func TestScenario13_ThreeWitnesses(t *testing.T) {
+	ann, ben, cas := newNode(t, "ann"), newNode(t, "ben"), newNode(t, "cas")
+	nodes := []*node{ann, ben, cas}
+	do[membership.CreateOut](ann, "space.create", membership.CreateIn{Name: "Bank", Witnesses: []api.Key{ben.self.Device(), cas.self.Device()}})
+	dora, carol := newPerson(t, "dora"), kerneltest.Signer("carol")
+	for did, device := range map[api.DID]api.Key{
+		dora.DID(): dora.Device(), carol.DID(): carol.Device(), ben.self.DID(): ben.self.Device(), cas.self.DID(): cas.self.Device(),
+	} {
+		do[membership.AddOut](ann, "member.add", membership.AddIn{DID: did, Device: device})
+	}
+	for _, n := range nodes[1:] {
+		if err := n.m.Host("membership").Follow(ann.m.Host("membership").Follows()[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exchange(t, nodes...)
+	if err := ben.pays(dora.Signer(), carol, 4000); err != nil {
+		t.Fatal(err)
+	}
+	exchange(t, nodes...)
+
+	// The old phone, with cas.
+	if err := cas.pays(dora.Signer(), carol, 6000); err != nil {
+		t.Fatal(err)
+	}
+	// The new one, with ann and ben.
+	phone := dora.back(t, dora.Log(), "dora's phone")
+	if err := ben.shows(phone, nil); err != nil {
+		t.Fatal(err)
+	}
+	exchange(t, ann, ben)
+	if got := ben.actsWith(dora.DID()); got != phone.Device() {
+		t.Fatalf("%s acts for dora, want the new phone", got)
+	}
+	if err := ben.pays(phone.Signer(), carol, 1000); err != nil {
+		t.Fatalf("the new phone pays: %v", err)
+	}
+	exchange(t, ann, ben)
+	exchange(t, nodes...)
+	for _, n := range nodes {
+		if got := n.balanceOf(phone.Signer()); got != -5000 {
+			t.Errorf("dora has %d by %s, want -5000", got, n.self.DID())
+		}
+		if err := n.pays(dora.Signer(), carol, 1); api.KindOf(err) != api.Refused {
+			t.Errorf("the old phone pays: %v", err)
+		}
+		for _, app := range []string{"keys", "ledger", "membership", "finality"} {
+			if n.m.Digest(app) != ann.m.Digest(app) {
+				t.Errorf("app %s: two nodes disagree", app)
+			}
+		}
+		n.sound()
 	}
 }

@@ -32,6 +32,8 @@ type App struct {
 	mu   sync.Mutex
 	host api.Host
 	todo map[api.Hash]map[api.Hash]bool // space -> feeds with logs and vetoes that the registrar has not settled
+	held map[api.Hash]bool              // spaces whose registrar this node's member was at the last look
+	seen bool                           // there was a look
 	auth []byte                         // whose log own is
 	own  *record.Log                    // this node's member's, nil while it has no rotation
 
@@ -48,7 +50,9 @@ var (
 )
 
 // New returns the app.
-func New(spaces Spaces) *App { return &App{spaces: spaces, todo: map[api.Hash]map[api.Hash]bool{}} }
+func New(spaces Spaces) *App {
+	return &App{spaces: spaces, todo: map[api.Hash]map[api.Hash]bool{}, held: map[api.Hash]bool{}}
+}
 
 // Info implements api.App.
 func (*App) Info() api.AppInfo {
@@ -57,22 +61,34 @@ func (*App) Info() api.AppInfo {
 	}}
 }
 
-// Start implements api.Starter: it finds what was published before the node stopped.
+// Start implements api.Starter.
 func (a *App) Start(_ context.Context, host api.Host) error {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.host = host
+	return nil
+}
+
+// takeOffice notes whether this node's member is a space's registrar, and returns it. Who has become it, or has started again, finds what was published
+// before.
+func (a *App) takeOffice(r api.Reader, space api.Hash, holds bool) bool {
+	a.mu.Lock()
+	before := a.held[space]
+	a.held[space] = holds
+	if !holds {
+		delete(a.todo, space)
+	}
 	a.mu.Unlock()
-	r := host.Read()
-	defer r.Close()
-	for _, space := range host.Follows() {
-		prefix := indexLogs(space)
-		for k := range r.Index(prefix, nil, false) {
-			if k = k[len(prefix):]; len(k) == len(api.Hash{})+8 {
-				a.note(space, api.Hash(k[:32]))
-			}
+	if !holds || before {
+		return holds
+	}
+	prefix := indexLogs(space)
+	for k := range r.Index(prefix, nil, false) {
+		if k = k[len(prefix):]; len(k) == len(api.Hash{})+8 {
+			a.note(space, api.Hash(k[:32]))
 		}
 	}
-	return nil
+	return holds
 }
 
 // Watch implements api.Reactor: who was admitted publishes, and what is final is followed.
@@ -83,8 +99,8 @@ func (a *App) React(ctx context.Context, host api.Host, commits []api.Commit) er
 	look := false
 	for _, c := range commits {
 		switch c.Record.Topic.Name {
-		case fact.SpaceTopic:
-			look = look || a.mine(host) != nil
+		case fact.SpaceTopic: // somebody was admitted, or has another office
+			look = true
 			continue
 		case fact.FinalityTopic:
 			continue
@@ -128,7 +144,8 @@ func (a *App) Serve(ctx context.Context, host api.Host) error {
 func (a *App) Tick(ctx context.Context, host api.Host, now time.Time) error {
 	own := a.mine(host)
 	a.mu.Lock()
-	idle := own == nil && len(a.todo) == 0
+	idle := a.seen && own == nil && len(a.todo) == 0
+	a.seen = true
 	a.mu.Unlock()
 	if idle {
 		return nil

@@ -38,13 +38,11 @@ func (a *App) look(ctx context.Context, host api.Host, space api.Hash, now time.
 	if err := d.publish(ctx, a.mine(host), now); err != nil {
 		return err
 	}
-	feeds := a.noted(space)
-	if !s.Holds(host.Self(), fact.Registrar) {
-		for _, feed := range feeds {
-			a.done(space, feed)
-		}
+	holds := s.Holds(host.Self(), fact.Registrar)
+	if !a.takeOffice(r, space, holds) {
 		return nil
 	}
+	feeds := a.noted(space)
 	for _, feed := range feeds {
 		if err := d.stop(ctx, feed); err != nil {
 			return err
@@ -83,11 +81,15 @@ type logger interface {
 	Info(msg string, args ...any)
 }
 
-// base returns what the space follows of a member, nil for nothing, and the record that says so.
-func (d *desk) base(did api.DID) (*record.Log, api.Key, api.Position) {
-	b, at, ok := d.r.Own(d.office, rowBase(did))
-	l, device := followed(b, ok)
-	return l, device, at
+// base returns what the space follows of a member, nil for nothing, and the record that says so: the registrar's, or of who held the office before.
+func (d *desk) base(did api.DID) (best *record.Log, device api.Key, at api.Position) {
+	for _, h := range d.host.Heads(api.Topic{Space: d.s.ID, Name: fact.KeysTopic}) {
+		b, by, ok := d.r.Own(h.Tip.Feed, rowBase(did))
+		if l, dev := followed(b, ok); further(l, best) {
+			best, device, at = l, dev, by
+		}
+	}
+	return best, device, at
 }
 
 func (d *desk) started(event api.Hash) (s started, ok bool) {
@@ -112,10 +114,16 @@ func (d *desk) write(ctx context.Context, kind string, body []byte, deps ...api.
 	return err == nil, err
 }
 
-// rule writes a record of the registrar, whose first one cites the genesis.
-func (d *desk) rule(ctx context.Context, kind string, body []byte, deps ...api.Position) (bool, error) {
+// rule writes a record of the registrar about did. The first one cites the genesis and what gives the office; each what others in office have followed.
+func (d *desk) rule(ctx context.Context, kind string, did api.DID, body []byte, deps ...api.Position) (bool, error) {
 	if _, _, known := d.r.Own(d.office, rowRegistrar); !known {
 		deps = append(deps, d.s.Founded)
+		if head, ok := d.r.Head(d.s.Registrar()); ok {
+			deps = append(deps, head)
+		}
+	}
+	if _, _, at := d.base(did); at.Seq > 0 && at.Feed != d.office {
+		deps = append(deps, at)
 	}
 	return d.write(ctx, kind, body, deps...)
 }
@@ -131,11 +139,14 @@ func (d *desk) publish(ctx context.Context, own *record.Log, now time.Time) erro
 		return nil
 	}
 	known, _, _ := d.base(self.DID())
-	ws, why := beyond(known, own.Settled())
-	if why != nil {
-		return nil
+	if ws, why := beyond(known, own.Settled()); why == nil {
+		return d.show(ctx, own, ws, d.s.Feed(fact.KeysTopic, self.Device()), now)
 	}
-	feed := d.s.Feed(fact.KeysTopic, self.Device())
+	return nil
+}
+
+// show publishes a log in a feed of this node's device, unless it is shown there.
+func (d *desk) show(ctx context.Context, own *record.Log, ws []waiting, feed api.Hash, now time.Time) error {
 	b, at, ok := d.r.Own(feed, rowLog)
 	if ok && bytes.Equal(b, own.Bytes()) && !d.claim(ws, at, now) {
 		return nil
@@ -174,7 +185,11 @@ func (d *desk) stop(ctx context.Context, feed api.Hash) error {
 		if !ok || !known {
 			continue
 		}
-		if _, err := d.rule(ctx, kindStop, codec.MustMarshal(&ruling{DID: rec.Author, Event: event}), at); err != nil {
+		var cite []api.Position
+		if feed != d.office {
+			cite = append(cite, at)
+		}
+		if _, err := d.rule(ctx, kindStop, rec.Author, codec.MustMarshal(&ruling{DID: rec.Author, Event: event}), cite...); err != nil {
 			return err
 		}
 	}
@@ -185,7 +200,7 @@ func (d *desk) stop(ctx context.Context, feed api.Hash) error {
 func (d *desk) settle(ctx context.Context, feed api.Hash) (settled bool, err error) {
 	b, at, ok := d.r.Own(feed, rowLog)
 	l := publishedLog(b, ok)
-	if l == nil {
+	if l == nil || feed == d.office { // the registrar's own device fills the office, and stays; whoever has it next follows the log
 		return true, nil
 	}
 	did := l.DID()
@@ -212,14 +227,14 @@ func (d *desk) settle(ctx context.Context, feed api.Hash) (settled bool, err err
 		}
 		s, ok := d.started(w.event)
 		if !ok {
-			written, err := d.rule(ctx, kindStart, codec.MustMarshal(&ruling{DID: did, Event: w.event}), deps...)
+			written, err := d.rule(ctx, kindStart, did, codec.MustMarshal(&ruling{DID: did, Event: w.event}), deps...)
 			return !written, err // the next look goes on
 		}
 		if c.now() < s.Due {
 			return false, nil
 		}
 	}
-	if w, err := d.rule(ctx, kindFollow, codec.MustMarshal(&follow{DID: did, Head: l.Settled().Head().ID}), deps...); err != nil || !w {
+	if w, err := d.rule(ctx, kindFollow, did, codec.MustMarshal(&follow{DID: did, Head: l.Settled().Head().ID}), deps...); err != nil || !w {
 		return !w, err
 	}
 	d.log.Info("the space follows a key event log", "did", did, "device", l.Settled().Primary())

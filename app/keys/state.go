@@ -137,21 +137,43 @@ func applyVeto(tx api.Tx, rec *api.Record) api.Outcome {
 	return api.Voided(Domain, "bad-veto", "a veto cites the log with the recovery, and is signed by the key that was in charge before it")
 }
 
-// registrar returns the charter if rec is by the registrar's device, which cites the genesis once.
+// registrar returns the charter if rec is by the registrar's device, which cites once the genesis and what gives it the office.
 func registrar(tx api.Tx, rec *api.Record) (c charter, ok bool) {
 	if b, ok := tx.Own(rowRegistrar); ok {
 		return c, codec.Unmarshal(b, &c) == nil
 	}
+	founded, holds := false, false
 	for _, d := range rec.Deps {
-		g, founded := fact.GenesisAt(tx, d)
+		if g, ok := fact.GenesisAt(tx, d); ok {
+			c.Faulty, founded = g.Faulty, true
+		}
 		o, ok := fact.OfficeAt(tx, d, fact.Registrar)
-		if founded && ok && o.Device == rec.Device && o.DID == rec.Author {
-			c.Faulty = g.Faulty
-			tx.Put(rowRegistrar, codec.MustMarshal(&c))
-			return c, true
+		holds = holds || ok && o.Device == rec.Device && o.DID == rec.Author
+	}
+	if founded && holds {
+		tx.Put(rowRegistrar, codec.MustMarshal(&c))
+	}
+	return c, founded && holds
+}
+
+// followedBefore returns what the registrar has followed of did, or who held the office before and is cited; nil for nothing.
+func followedBefore(tx api.Tx, rec *api.Record, did api.DID) *record.Log {
+	best, _ := followed(tx.Own(rowBase(did)))
+	for _, d := range rec.Deps {
+		if l, _ := followed(tx.At(d, rowBase(did))); further(l, best) {
+			best = l
 		}
 	}
-	return c, false
+	return best
+}
+
+// further reports whether l is a log that goes beyond another, which may be nil.
+func further(l, than *record.Log) bool {
+	if l == nil || than == nil {
+		return l != nil
+	}
+	r, _ := record.Compare(l, than)
+	return r == record.Ahead
 }
 
 var (
@@ -273,8 +295,7 @@ func applyStart(tx api.Tx, rec *api.Record) api.Outcome {
 	if _, ok := tx.Own(rowStart(r.Event)); ok {
 		return api.Voided(Domain, "started", "the recovery waits already")
 	}
-	before, _ := followed(tx.Own(rowBase(r.DID)))
-	ws, why := beyond(before, c.log.Settled())
+	ws, why := beyond(followedBefore(tx, rec, r.DID), c.log.Settled())
 	if why != nil {
 		return voided(why)
 	}
@@ -302,13 +323,16 @@ func applyStop(tx api.Tx, rec *api.Record) api.Outcome {
 	if _, ok := registrar(tx, rec); !ok {
 		return notRegistrar
 	}
+	_, brought := tx.Own(rowVeto(r.Event))
 	for _, d := range rec.Deps {
-		if _, ok := tx.At(d, rowVeto(r.Event)); ok {
-			tx.Put(rowStop(r.Event), nil)
-			return api.Accepted
-		}
+		_, ok := tx.At(d, rowVeto(r.Event))
+		brought = brought || ok
 	}
-	return api.Voided(Domain, "no-veto", "a stop cites the veto")
+	if !brought {
+		return api.Voided(Domain, "no-veto", "a stop cites the veto")
+	}
+	tx.Put(rowStop(r.Event), nil)
+	return api.Accepted
 }
 
 func applyFollow(tx api.Tx, rec *api.Record) api.Outcome {
@@ -327,8 +351,7 @@ func applyFollow(tx api.Tx, rec *api.Record) api.Outcome {
 	if l.Head().ID != f.Head {
 		return api.Voided(Domain, "other-head", "the log that is cited ends with another rotation or recovery")
 	}
-	before, _ := followed(tx.Own(rowBase(f.DID)))
-	ws, why := beyond(before, l)
+	ws, why := beyond(followedBefore(tx, rec, f.DID), l)
 	if why != nil {
 		return voided(why)
 	}

@@ -33,8 +33,8 @@ type DeviceCut struct {
 	Number uint64   `json:"number"`
 }
 
-// uncut are topics whose feeds do not pass to another device: what the registrar and the witnesses write.
-var uncut = []string{fact.FinalityTopic, fact.CutTopic, fact.SpaceTopic}
+// uncut are topics whose feeds do not pass to another device: what the registrar and the witnesses write, and logs, which prove themselves.
+var uncut = []string{fact.FinalityTopic, fact.CutTopic, fact.SpaceTopic, fact.KeysTopic}
 
 // device moves a member to another device: it says so, and cuts all feeds of the one before, so that whoever holds that can write nothing more
 // that counts. Asked again, it announces what a crash left out.
