@@ -8,6 +8,7 @@ import (
 	"math"
 
 	"github.com/intercooperative/icn/app/finality"
+	"github.com/intercooperative/icn/app/keys"
 	"github.com/intercooperative/icn/app/ledger"
 	"github.com/intercooperative/icn/app/membership"
 	"github.com/intercooperative/icn/app/security"
@@ -35,6 +36,7 @@ func Standard(o Options) []api.App {
 	return []api.App{
 		members,
 		finality.New(members),
+		keys.New(members),
 		ledger.New(members),
 		trust.New(members, trust.Options{MinConnect: trust.Score(math.Round(o.MinScore * 10000))}),
 		security.New(members, security.Options{Metrics: o.Metrics}),

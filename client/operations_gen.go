@@ -19,9 +19,29 @@ func (c *Client) FeedList(ctx context.Context, in FeedListIn) (*FeedListOut, err
 	return call[FeedListOut](ctx, c, "feed.list", in, nil)
 }
 
-// IDShow is the operation id.show: Show this node's member, device and node key.
+// IDShow is the operation id.show: Show this node's member, device and node key, and the key event log.
 func (c *Client) IDShow(ctx context.Context) (*IDShowOut, error) {
 	return call[IDShowOut](ctx, c, "id.show", nil, nil)
+}
+
+// KeyFollow is the operation key.follow: On a new device: show a space the key event log, and wait until it follows.
+func (c *Client) KeyFollow(ctx context.Context, in KeyFollowIn, opts ...CallOption) (*KeyFollowOut, error) {
+	return call[KeyFollowOut](ctx, c, "key.follow", in, opts)
+}
+
+// KeyLog is the operation key.log: Give the newest key event log of a DID that this node has.
+func (c *Client) KeyLog(ctx context.Context, in KeyLogIn) (*KeyLogOut, error) {
+	return call[KeyLogOut](ctx, c, "key.log", in, nil)
+}
+
+// KeyRecoveries is the operation key.recoveries: List recoveries by guardians, and how long they wait.
+func (c *Client) KeyRecoveries(ctx context.Context, in KeyRecoveriesIn) (*KeyRecoveriesOut, error) {
+	return call[KeyRecoveriesOut](ctx, c, "key.recoveries", in, nil)
+}
+
+// KeyVeto is the operation key.veto: Bring an objection to a recovery, signed by the key in charge.
+func (c *Client) KeyVeto(ctx context.Context, in KeyVetoIn, opts ...CallOption) (*KeyVetoOut, error) {
+	return call[KeyVetoOut](ctx, c, "key.veto", in, opts)
 }
 
 // LedgerBalance is the operation ledger.balance: Show an account's balances and limits.
@@ -300,9 +320,59 @@ type FeedListOut struct {
 
 // IDShowOut is what id.show answers.
 type IDShowOut struct {
-	DID    api.DID `json:"did"`
-	Device api.Key `json:"device"`
-	Node   api.DID `json:"node"`
+	DID    api.DID      `json:"did"`
+	Device api.Key      `json:"device"`
+	Node   api.DID      `json:"node"`
+	Log    KernelKeyLog `json:"log"` // the key event log that the node started with
+}
+
+// KeyFollowIn is the input of key.follow.
+type KeyFollowIn struct {
+	Space   api.Hash `json:"space,omitzero"`    // Id of the space; default: the only one this node follows
+	Address string   `json:"address,omitempty"` // Address of a node of the space, icn://<node did>@host:port; default: the peers that this node has
+}
+
+// KeyFollowOut is what key.follow answers.
+type KeyFollowOut struct {
+	Space    api.Hash      `json:"space"`
+	Name     string        `json:"name"`
+	Device   api.Key       `json:"device"`             // the device that acts for the member
+	Acts     bool          `json:"acts"`               // it is this node's
+	Recovery *KeysRecovery `json:"recovery,omitempty"` // the recovery that waits, or was vetoed
+}
+
+// KeyLogIn is the input of key.log.
+type KeyLogIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	DID   api.DID  `json:"did"`            // DID whose log it is
+}
+
+// KeyLogOut is what key.log answers.
+type KeyLogOut struct {
+	Log []uint8 `json:"log"` // the encoded log (docs/protocol.md, 2.5), base64
+}
+
+// KeyRecoveriesIn is the input of key.recoveries.
+type KeyRecoveriesIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	DID   api.DID  `json:"did,omitempty"`  // Whose recoveries; default: everybody's
+}
+
+// KeyRecoveriesOut is what key.recoveries answers.
+type KeyRecoveriesOut struct {
+	Recoveries []KeysRecovery `json:"recoveries"`
+}
+
+// KeyVetoIn is the input of key.veto.
+type KeyVetoIn struct {
+	Space     api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	Event     api.Hash `json:"event"`          // Id of the recovery, as key.recoveries shows it
+	Signature []uint8  `json:"signature"`      // by the key that is in charge before the recovery (docs/protocol.md, 2.5), base64
+}
+
+// KeyVetoOut is what key.veto answers.
+type KeyVetoOut struct {
+	Receipt api.Receipt `json:"receipt"`
 }
 
 // LedgerBalanceIn is the input of ledger.balance.
@@ -938,6 +1008,33 @@ type FinalityFeedOut struct {
 	Cuts   []FinalityCutOut `json:"cuts,omitempty"`
 }
 
+// KernelKeyLog is part of an answer or an input.
+type KernelKeyLog struct {
+	Bytes     []uint8           `json:"bytes"` // the encoded log, base64
+	Events    int               `json:"events"`
+	Head      api.Hash          `json:"head"`      // id of the newest event
+	Kind      string            `json:"head_kind"` // inception, devices, rotation or recovery
+	Key       api.Key           `json:"key_in_charge"`
+	Hybrid    bool              `json:"hybrid"`                 // events need an ML-DSA signature, too
+	Committed bool              `json:"rotation_key_committed"` // the recovery phrase can rotate
+	Guardians int               `json:"guardians"`
+	Needed    int               `json:"guardians_needed"`
+	Delay     int               `json:"recovery_delay_hours"`
+	Homes     []api.Hash        `json:"homes"`
+	Devices   []KernelKeyDevice `json:"devices"`
+	Removed   []api.Key         `json:"removed_devices"`
+}
+
+// KeysRecovery is part of an answer or an input.
+type KeysRecovery struct {
+	DID   api.DID   `json:"did"`
+	Event api.Hash  `json:"event"`          // id of the recovery in the key event log
+	Key   api.Key   `json:"key"`            // the key that it puts in charge
+	State string    `json:"state"`          // asked, waits, vetoed or in effect
+	Since time.Time `json:"since,omitzero"` // when the witnesses held it final
+	Due   time.Time `json:"due,omitzero"`   // when it takes effect unless it is vetoed, by the witnesses' clocks
+}
+
 // LedgerBalance is part of an answer or an input.
 type LedgerBalance struct {
 	Currency       string `json:"currency"`
@@ -1165,6 +1262,12 @@ type FinalityCutOut struct {
 	At    uint64       `json:"at"` // the last seq that stands
 	Final bool         `json:"final"`
 	Cited bool         `json:"cited"` // the feed goes on from there
+}
+
+// KernelKeyDevice is part of an answer or an input.
+type KernelKeyDevice struct {
+	Key  api.Key `json:"key"`
+	Role string  `json:"role"` // primary or secondary
 }
 
 // SecurityTally is part of an answer or an input.

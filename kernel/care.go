@@ -30,6 +30,9 @@ func (k *Kernel) initCare() error {
 	if err := k.refuseRetired(); err != nil {
 		return err
 	}
+	if err := k.admitWriter(); err != nil {
+		return err
+	}
 	if last, dropped := k.clock.Dropped(); dropped {
 		k.log.Warn("this node stamped records with a clock that was far ahead; it follows the wall clock again, and others hold the old records until they are due",
 			"stamped", last.Time(), "wall", k.opt.Now())

@@ -39,6 +39,7 @@ type Options struct {
 	DataDir  string // the store lies in its folder "store"; required unless Store is "mem"
 	Store    string // "pebble" (default), "mem", which forgets everything at the end, or the URL of a PostgreSQL database; never logged
 	Identity Identity
+	AnyStore bool // start a device key that may have been used on a store that does not know it (see writer.go)
 	Apps     []api.App
 	Config   map[string]any // effective configuration, without secrets, for node.config
 

@@ -47,13 +47,6 @@ type ConfigOut struct {
 	Values map[string]any `json:"values"`
 }
 
-// IdentityOut is the answer of id.show.
-type IdentityOut struct {
-	DID    api.DID `json:"did"`
-	Device api.Key `json:"device"`
-	Node   api.DID `json:"node"`
-}
-
 // SpaceIn names a space; empty for the only one the node follows.
 type SpaceIn struct {
 	Space api.Hash `json:"space,omitzero" doc:"space id; default: the only one this node follows"`
@@ -140,12 +133,8 @@ func (k *Kernel) operations() []api.Operation {
 			func(context.Context, *api.Call, *None) (*ConfigOut, error) { return &ConfigOut{k.opt.Config}, nil }),
 		api.Handle(api.Operation{
 			Name: "id.show", Method: "GET", Path: "/id", CLI: "id show", Scope: "node:read",
-			Summary: "Show this node's member, device and node key",
-		},
-			func(context.Context, *api.Call, *None) (*IdentityOut, error) {
-				s := k.opt.Identity.Signer()
-				return &IdentityOut{DID: s.DID(), Device: s.Device(), Node: k.selfDID()}, nil
-			}),
+			Summary: "Show this node's member, device and node key, and the key event log",
+		}, func(context.Context, *api.Call, *None) (*IdentityOut, error) { return k.showIdentity() }),
 		api.Handle(api.Operation{
 			Name: "topic.list", Method: "GET", Path: "/topics", CLI: "topic list", Scope: "topic:read",
 			Summary: "List the topics of a space",

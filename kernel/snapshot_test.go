@@ -116,7 +116,7 @@ func rows(t *testing.T, dir string) map[string]string {
 	defer it.Close()
 	out := map[string]string{}
 	for ok := it.First(); ok; ok = it.Next() {
-		if k := string(it.Key()); !strings.HasPrefix(k, "Msnapshot/") && !strings.HasPrefix(k, "Mretired/") && k != "Mdoubt" {
+		if k := string(it.Key()); !strings.HasPrefix(k, "Msnapshot/") && !strings.HasPrefix(k, "Mretired/") && !strings.HasPrefix(k, "Mwriter/") && k != "Mdoubt" {
 			out[k] = string(it.Value())
 		}
 	}

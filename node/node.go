@@ -31,6 +31,7 @@ const stopWithin = 9 * time.Second
 type Options struct {
 	Version    string                    // of the software, for people; "" is "dev"
 	Passphrase identity.PassphraseSource // its File counts unless the configuration names one
+	AnyStore   bool                      // start a device key that may have been used on a store that does not know it
 	Log        io.Writer                 // where log lines go, usually os.Stderr; nil discards
 	Ready      func()                    // called once when the node serves; may be nil
 }
@@ -116,6 +117,9 @@ func assemble(ctx context.Context, cfg *config.Config, opt Options, id *identity
 	if n.kernel, err = kernel.NewContext(ctx, kernelOptions(cfg, opt, id, n.reg, log)); err != nil {
 		return nil, err
 	}
+	if err := identity.MarkUsed(cfg.DataDir); err != nil { // from here on; the store knows the key
+		return nil, errors.Join(err, n.kernel.Close())
+	}
 	n.opened.Store(true)
 	signer := id.Signer()
 	n.rpc, err = rpc.Listen(rpc.Options{
@@ -144,7 +148,7 @@ func (n *running) serveHealth(ctx context.Context, l net.Listener) {
 
 func kernelOptions(cfg *config.Config, opt Options, id *identity.Identity, reg *obs.Registry, log *slog.Logger) kernel.Options {
 	o := kernel.Options{
-		DataDir: cfg.DataDir, Store: cfg.Store.Engine, Identity: id, Apps: measuredApps(cfg, reg), Config: cfg.Effective(),
+		DataDir: cfg.DataDir, Store: cfg.Store.Engine, Identity: id, AnyStore: opt.AnyStore, Apps: measuredApps(cfg, reg), Config: cfg.Effective(),
 		Bootstrap: cfg.Network.BootstrapPeers, MDNS: cfg.Network.EnableMDNS, MaxPeers: cfg.Network.MaxPeers,
 		AccessDomain: accessDomain, RateDomain: rateDomain, GuardDomains: guardDomains[:], Care: care(cfg, opt),
 		Version: cmp.Or(opt.Version, "dev"), Logger: log, Metrics: reg,

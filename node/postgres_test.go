@@ -169,3 +169,20 @@ func TestPostgresSecrets(t *testing.T) {
 		}
 	}
 }
+
+// A copy of a keystore on another database, which knows nothing of its device, would fork its feeds.
+func TestPostgresForeignDatabase(t *testing.T) {
+	t.Parallel()
+	ann := newProcess(t, "ann", "--store", database.URL(t))
+	ann.start()
+	ann.kill()
+	ben := twin(t, ann, "ben")
+	ben.args = []string{"--store", database.URL(t)}
+	ben.launch()
+	<-ben.exited
+	if code := ben.cmd.ProcessState.ExitCode(); code != 2 || !strings.Contains(ben.log.String(), ann.key.String()) {
+		t.Errorf("exit code %d\n%s", code, ben.log)
+	}
+	ben.args = ann.args
+	ben.start()
+}

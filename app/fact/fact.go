@@ -27,6 +27,7 @@ const (
 	LedgerTopic   = "ledger"   // transfers, grants, acknowledgements
 	TrustTopic    = "trust"    // attestations
 	SecurityTopic = "security" // reports, appeals, pardons
+	KeysTopic     = "keys"     // key event logs, and what the registrar makes of them
 )
 
 // MemberTopics lists the topics in which members write as members: those in which a feed ends when its device is replaced or its member removed,
@@ -227,6 +228,12 @@ type Cutter interface {
 	// Hand closes the registrar's feed of cuts, from which the next registrar's goes on, and returns the record that does. Asked again for the same
 	// holder it does nothing more.
 	Hand(ctx context.Context, signer api.Signer, space api.Hash, next Office) (api.Position, error)
+}
+
+// Mover gives a member another device, found among api.Services: it says so, and cuts the feeds of the one before for the new one to go on from. It is
+// Refused unless signer is the space's registrar on this node, or where the device fills an office. Asked again, it does what a crash has left out.
+type Mover interface {
+	Move(ctx context.Context, signer api.Signer, space api.Hash, did api.DID, device api.Key) error
 }
 
 // PutGenesis publishes what the space is.

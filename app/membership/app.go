@@ -29,6 +29,7 @@ var (
 	_ api.OperationProvider = (*App)(nil)
 	_ api.Reactor           = (*App)(nil)
 	_ api.Starter           = (*App)(nil)
+	_ fact.Mover            = (*App)(nil)
 )
 
 // New returns the app. Invitation keys and the nonces of new spaces are read from entropy, which must be safe for concurrent use; crypto/rand's
@@ -48,6 +49,7 @@ func (a *App) Start(_ context.Context, host api.Host) error {
 	a.mu.Lock()
 	a.host = host
 	a.mu.Unlock()
+	api.Provide[fact.Mover](host.Services(), a)
 	a.findOwed(host)
 	return nil
 }

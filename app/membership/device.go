@@ -65,3 +65,12 @@ func (a *App) device(ctx context.Context, call *api.Call, in *DeviceIn) (*Device
 	out.Cuts, err = a.cutOwed(ctx, host, signer, s.ID, in.DID)
 	return out, api.Wrap(op, err)
 }
+
+// Move implements fact.Mover.
+func (a *App) Move(ctx context.Context, signer api.Signer, space api.Hash, did api.DID, device api.Key) error {
+	_, err := a.device(ctx, &api.Call{Actor: signer.DID(), Signer: signer}, &DeviceIn{Space: space, DID: did, Device: device})
+	if api.KindOf(err) == api.Conflict { // it acts with the device already
+		return nil
+	}
+	return err
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -22,12 +23,13 @@ func (c *ctl) idCmd() *cobra.Command {
 	g := group("id", "Who the node signs for, and with which keys",
 		c.idShowCmd(),
 		group("device", "The devices that sign for a DID", c.deviceListCmd(), c.deviceRequestCmd(), c.deviceAddCmd(), c.deviceRemoveCmd(), c.deviceJoinCmd()),
-		c.idRotateCmd(), c.idRestoreCmd(),
-		group("recover", "Get a DID back with the help of guardians", c.recoverRequestCmd(), c.recoverApproveCmd(), c.recoverApplyCmd(), c.recoverCardsCmd()),
+		c.idRotateCmd(), c.idRestoreCmd(), c.idFollowCmd(), c.idLogCmd(),
+		group("recover", "Get a DID back with the help of guardians", c.recoverRequestCmd(), c.recoverApproveCmd(), c.recoverApplyCmd(), c.recoverCardsCmd(),
+			c.recoverStatusCmd(), c.recoverVetoCmd()),
 		c.idBackupCmd(), c.idCombineCmd(), c.idExportCmd(),
 	)
-	g.Long = "All but `id show` work on the keystore in the data directory, whether the daemon runs or not. A daemon that runs goes on with the keys it\n" +
-		"started with: restart it after a change. Passphrases and recovery phrases come from a file or the terminal, never from the command line."
+	g.Long = "All but `id show`, `id follow`, `id log` and `id recover status` work on the keystore in the data directory, whether the daemon runs or not.\n" +
+		"A daemon that runs goes on with the keys it started with: restart it after a change; then it shows its spaces the new key event log. Passphrases and recovery phrases come from a file or the terminal, never from the command line."
 	return g
 }
 
@@ -35,7 +37,7 @@ func (c *ctl) idShowCmd() *cobra.Command {
 	var keystore bool
 	var logFile string
 	cmd := &cobra.Command{
-		Use: "show", Short: "Show the node's member, device and node key, or a key event log", Args: cobra.NoArgs,
+		Use: "show", Short: "Show the node's member, device, node key and key event log, or another log", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case logFile != "":
@@ -49,6 +51,13 @@ func (c *ctl) idShowCmd() *cobra.Command {
 			}
 			return read(c, cmd, "id.show", nil, func(o *client.IDShowOut) {
 				c.facts("member", string(o.DID), "device", o.Device.String(), "node", string(o.Node))
+				if l, err := record.ParseLog(o.Log.Bytes); err == nil {
+					v := viewOf(l, nil)
+					for i := range v.Devices {
+						v.Devices[i].Here = v.Devices[i].Key == o.Device
+					}
+					c.logFacts(v)
+				}
 			})
 		},
 	}
@@ -215,6 +224,16 @@ func (c *ctl) showView(v *logView) error {
 	if c.json {
 		return c.printValue(v)
 	}
+	c.facts("member", string(v.DID))
+	c.logFacts(v)
+	if v.Waiting {
+		c.note("The device here waits: the log does not let it sign yet.")
+	}
+	return nil
+}
+
+// logFacts prints a log but for whose it is.
+func (c *ctl) logFacts(v *logView) {
 	charge := v.Key.String()
 	if v.Here {
 		charge += ", here"
@@ -226,14 +245,10 @@ func (c *ctl) showView(v *logView) error {
 	if v.Guardians > 0 {
 		guardians = fmt.Sprintf("%d of %d, after %d hours", v.Needed, v.Guardians, v.Delay)
 	}
-	c.facts("member", string(v.DID), "events", strconv.Itoa(v.Events), "head", v.Head.String()+", "+v.Kind, "key in charge", charge,
+	c.facts("events", strconv.Itoa(v.Events), "head", v.Head.String()+", "+v.Kind, "key in charge", charge,
 		"next key", map[bool]string{true: "committed: the recovery phrase rotates", false: "none: this DID cannot be rotated"}[v.Committed],
-		"guardians", guardians, "homes", hashes(v.Homes), "removed devices", strconv.Itoa(len(v.Removed)))
+		"guardians", guardians, "homes", hashes(v.Homes), "removed devices", removed(v.Removed))
 	c.devices(v)
-	if v.Waiting {
-		c.note("The device here waits: the log does not let it sign yet.")
-	}
-	return nil
 }
 
 func (c *ctl) devices(v *logView) {
@@ -242,6 +257,17 @@ func (c *ctl) devices(v *logView) {
 		rows[i] = []string{d.Key.String(), d.Role, yes(d.Here)}
 	}
 	c.table("No devices.", "DEVICE ROLE HERE", rows)
+}
+
+func removed(ks []api.Key) string {
+	if len(ks) == 0 {
+		return "none"
+	}
+	texts := make([]string, len(ks))
+	for i, k := range ks {
+		texts[i] = k.String()
+	}
+	return strings.Join(texts, ", ")
 }
 
 // key reads a device key.

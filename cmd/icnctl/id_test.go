@@ -107,7 +107,7 @@ func TestDevicesOnTheCommandLine(t *testing.T) {
 	}
 	log = d.write("log2", d.id("phone", "rotate", "--phrase-file", d.path("ann.phrase"), "--remove", laptop.String()))
 	out := d.id("phone", "show", "--log", log)
-	if strings.Contains(out, laptop.String()) || !strings.Contains(out, "rotation") {
+	if _, list, ok := strings.Cut(out, "DEVICE"); !ok || strings.Contains(list, laptop.String()) || !strings.Contains(out, laptop.String()) || !strings.Contains(out, "rotation") {
 		t.Errorf("%s", out)
 	}
 	if _, _, err := d.try("ann", "id", "device", "join", log, "--passphrase-file", d.path("passphrase")); api.KindOf(err) != api.Refused {

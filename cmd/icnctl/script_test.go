@@ -30,8 +30,8 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true, Cmds: commands(nil)})
 }
 
-// Scripts with nodes, which run in this process: `node NAME [bootstrap address...]` makes and starts one whose data directory is NAME, `stop NAME`
-// ends it in good order.
+// Scripts with nodes, which run in this process: `node NAME [bootstrap address...]` makes and starts one whose data directory is NAME, with its recovery
+// phrase in the file phrase there; `stop NAME` ends it in good order.
 func TestEndToEnd(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts nodes")
@@ -111,8 +111,9 @@ func (n *nodes) start(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	dir := filepath.Join(ts.Getenv("N"), args[0])
 	if _, err := os.Stat(filepath.Join(dir, identity.KeystoreFile)); err != nil {
-		_, err := config.Init(dir, []byte(passphrase), 2)
+		made, err := config.Init(dir, []byte(passphrase), 2)
 		ts.Check(err)
+		ts.Check(os.WriteFile(filepath.Join(dir, "phrase"), []byte(made.Phrase), 0o600)) // as its owner has it on paper
 	}
 	cfg := config.Defaults()
 	cfg.DataDir = dir

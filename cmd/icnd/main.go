@@ -67,7 +67,7 @@ func (s *settings) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	return node.Run(cmd.Context(), cfg, node.Options{Version: config.Version(), Passphrase: s.passphrase(), Log: os.Stderr})
+	return node.Run(cmd.Context(), cfg, node.Options{Version: config.Version(), Passphrase: s.passphrase(), AnyStore: s.adopt, Log: os.Stderr})
 }
 
 func (s *settings) init(cmd *cobra.Command) error {

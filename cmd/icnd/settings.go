@@ -18,7 +18,7 @@ type settings struct {
 	metricsBind                   string
 	text                          []textFlag
 	bootstrap                     []string
-	mdns                          bool
+	mdns, adopt                   bool
 }
 
 // textFlag is a flag that is one key of the configuration.
@@ -33,6 +33,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.passphraseFile, "passphrase-file", "", "file with the keystore's passphrase (default $ICN_KEYSTORE_PASSPHRASE, else the terminal is asked)")
 	f.StringVar(&s.metricsBind, "metrics-bind", "", "IP:PORT of metrics and health, or off")
 	f.StringArrayVar(&s.bootstrap, "bootstrap", nil, "icn://<node did>@host:port of a peer to keep; may be repeated")
+	f.BoolVar(&s.adopt, "adopt-store", false, "start on a store that does not know the device key, although the key may have been used: forks its feeds if it was")
 	f.BoolVar(&s.mdns, "mdns", true, "find nodes in the local network, and be found")
 	for _, k := range []struct{ flag, key, usage string }{
 		{"listen", "network.bind_addr", "host:port, UDP, where other nodes reach this one; empty: no other nodes"},

@@ -27,12 +27,9 @@ func (id *Identity) RemoveDevice(device api.Key) (*record.Log, error) {
 func (id *Identity) change(op string, add []record.Device, remove []api.Key) (*record.Log, error) {
 	id.mu.Lock()
 	defer id.mu.Unlock()
-	if !id.inCharge() {
-		return nil, api.Errorf(op, api.Refused, "this device does not hold the key in charge: do it on the one that does, or rotate with the recovery phrase")
-	}
-	k, err := record.NewControlKey(id.seed.control, len(id.log.Control().Hybrid) > 0)
+	k, err := id.controlKey(op)
 	if err != nil {
-		return nil, api.Wrap(op, err)
+		return nil, err
 	}
 	l, err := id.log.ChangeDevices(k, add, remove)
 	if err == nil {
@@ -42,6 +39,28 @@ func (id *Identity) change(op string, add []record.Device, remove []api.Key) (*r
 		return nil, api.Wrap(op, err)
 	}
 	return l, nil
+}
+
+// Veto objects to a recovery, named by the id of its event. It takes the key in charge: api.Refused where another device holds it.
+func (id *Identity) Veto(recovery api.Hash) ([]byte, error) {
+	const op = "identity.veto"
+	id.mu.RLock()
+	defer id.mu.RUnlock()
+	k, err := id.controlKey(op)
+	if err != nil {
+		return nil, err
+	}
+	veto, err := id.log.Veto(k, recovery)
+	return veto, api.Wrap(op, err)
+}
+
+// controlKey returns the key in charge, which this device must hold. Callers hold mu.
+func (id *Identity) controlKey(op string) (record.ControlKey, error) {
+	if !id.inCharge() {
+		return record.ControlKey{}, api.Errorf(op, api.Refused, "this device does not hold the key in charge: do it on the one that does, or rotate with the recovery phrase")
+	}
+	k, err := record.NewControlKey(id.seed.control, len(id.log.Control().Hybrid) > 0)
+	return k, api.Wrap(op, err)
 }
 
 // GuardianPlan names those of whom Threshold together can put a new key in charge.

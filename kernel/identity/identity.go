@@ -17,6 +17,7 @@ import (
 type Identity struct {
 	device  api.Key
 	nodeKey api.Key
+	used    bool // the device key may have signed records
 
 	mu     sync.RWMutex
 	seed   *seeds      // nil once closed
@@ -144,6 +145,10 @@ func (id *Identity) TakePhrase() *Phrase {
 	id.phrase = nil
 	return p
 }
+
+// Used reports whether the device key may have signed records, in a store that is not the one at hand: the identity was opened from a keystore without
+// the mark of a new one (see MarkUsed).
+func (id *Identity) Used() bool { return id.used }
 
 // Device returns the public device key, and Node the public node key.
 func (id *Identity) Device() api.Key { return id.device }

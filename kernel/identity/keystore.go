@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,6 +22,9 @@ import (
 
 // KeystoreFile is the name of the keystore in a data directory.
 const KeystoreFile = "keystore.age"
+
+// unusedFile stands beside a keystore whose device key has signed no record yet, and names the key. A copy of the keystore alone is without it.
+const unusedFile = "keystore.unused"
 
 // The work factors of scrypt, as powers of two: 18 takes about a second and 256 MiB, each step up doubles both.
 const (
@@ -83,6 +87,9 @@ func CreateWith(dir string, passphrase []byte, workFactor int, make func() (*Ide
 		return nil, api.Wrap(op, err)
 	}
 	sealed, err := id.seal(passphrase, workFactor)
+	if err == nil { // first the mark: a keystore without it does not start on an empty store
+		err = os.WriteFile(filepath.Join(dir, unusedFile), []byte(id.device.String()+"\n"), 0o600)
+	}
 	if err == nil {
 		err = writeNew(path, sealed)
 	}
@@ -91,6 +98,25 @@ func CreateWith(dir string, passphrase []byte, workFactor int, make func() (*Ide
 		return nil, api.Wrap(op, err)
 	}
 	return id, nil
+}
+
+// MarkUsed says for good that the device key of the keystore in dir may have signed records. Whoever opens a store for it does so once the store knows
+// the key, and before anything is signed.
+func MarkUsed(dir string) error {
+	err := os.Remove(filepath.Join(dir, unusedFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = syncDir(dir)
+	}
+	return api.Wrap("keystore.used", err)
+}
+
+// unused reports whether the keystore in dir is marked as one whose device key, this one, has signed nothing.
+func unused(dir string, device api.Key) bool {
+	b, err := os.ReadFile(filepath.Join(dir, unusedFile))
+	return err == nil && string(b) == device.String()+"\n"
 }
 
 // Open reads the keystore in dir. A wrong passphrase is ErrPassphrase, no keystore api.NotFound; a file that others can read, that is
@@ -128,6 +154,7 @@ func OpenWaiting(dir string, passphrase []byte) (*Identity, error) {
 	if err != nil {
 		return nil, api.Errorf(op, api.KindOf(err), "%s: %w", path, err)
 	}
+	id.used = !unused(dir, id.device)
 	return id, nil
 }
 

@@ -298,3 +298,37 @@ func ExampleCreate() {
 	// true keystore.open: wrong passphrase
 	// true <nil>
 }
+
+// A keystore says whether its device key may have been used: not while the mark of a new one lies beside it and names the key, else yes.
+func TestKeystoreSaysWhetherItWasUsed(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	create := func(dir string) *identity.Identity {
+		id, err := identity.Create(dir, []byte(passphrase), 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	if create(dir).Used() || create(other).Used() || reopen(t, dir).Used() {
+		t.Error("a new keystore was used")
+	}
+	// A copy of the keystore, in a directory with the mark of another one.
+	b, err := os.ReadFile(filepath.Join(dir, identity.KeystoreFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(other, identity.KeystoreFile), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !reopen(t, other).Used() {
+		t.Error("a copy of a keystore passes for a new one")
+	}
+	for range 2 {
+		if err := identity.MarkUsed(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !reopen(t, dir).Used() {
+		t.Error("not used after all")
+	}
+}

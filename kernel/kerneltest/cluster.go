@@ -164,8 +164,13 @@ type Count struct {
 func (c *Cluster) FaultCounts() []Count {
 	n := c.Net.Counts()
 	out := []Count{
-		{"frame-arrived", n.Arrived}, {"frame-lost", n.Lost}, {"frame-repeated", n.Repeated}, {"frame-reordered", n.Reordered}, {"frame-walled", n.Walled},
-		{"frame-late", n.Late}, {"frame-slow", n.Slow},
+		{"frame-arrived", n.Arrived},
+		{"frame-lost", n.Lost},
+		{"frame-repeated", n.Repeated},
+		{"frame-reordered", n.Reordered},
+		{"frame-walled", n.Walled},
+		{"frame-late", n.Late},
+		{"frame-slow", n.Slow},
 	}
 	for _, k := range slices.Sorted(maps.Keys(c.faults)) {
 		out = append(out, Count{k, uint64(c.faults[k])})

@@ -170,6 +170,31 @@ func (l *Log) Prefix(n int) (*Log, error) {
 	return p, nil
 }
 
+// Settled returns the log up to its newest rotation or recovery, nil when it has none. All that comes after is a change of devices, which whoever has
+// stolen the key in charge can write, too.
+func (l *Log) Settled() *Log {
+	for n := len(l.events); n > 0; n-- {
+		if established(l.events[n-1 : n]) {
+			p, err := l.Prefix(n)
+			if err != nil { // verified before
+				return nil
+			}
+			return p
+		}
+	}
+	return nil
+}
+
+// Primary returns the primary device, zero when there is none.
+func (l *Log) Primary() api.Key {
+	for _, d := range l.devices {
+		if d.Role == Primary {
+			return d.Key
+		}
+	}
+	return api.Key{}
+}
+
 // Relation is how two logs stand to each other.
 type Relation uint8
 

@@ -10,6 +10,7 @@ import (
 
 const (
 	recoveryTag = "icn-key-recovery"
+	vetoTag     = "icn-recovery-veto\x00"
 	// maxRecovery bounds a request, in bytes: a log and one event more.
 	maxRecovery = MaxAuth + 16<<10
 )
@@ -145,3 +146,35 @@ func (r *RecoveryRequest) Complete(approvals ...[]byte) (*Log, error) {
 	}
 	return r.Log.with(&s)
 }
+
+// Veto is the objection of the key in charge of l, k, to a recovery of its DID, which is named by the id of its event: whoever still has that key has
+// not lost it. Another key gets api.Refused.
+func (l *Log) Veto(k ControlKey, recovery api.Hash) ([]byte, error) {
+	const op = "recovery.veto"
+	if got := k.Public().Key; got != l.control.Key {
+		return nil, api.Errorf(op, api.Refused, "the key %s is not in charge of %s", got, l.DID())
+	}
+	sig, err := k.sign(vetoWords(recovery))
+	return sig, api.Wrap(op, err)
+}
+
+// CheckVeto verifies a veto of a recovery that l has among its events: by the key that was in charge before it. An event that is no recovery of l is
+// api.NotFound, a veto that does not verify api.Invalid.
+func (l *Log) CheckVeto(recovery api.Hash, veto []byte) error {
+	const op = "recovery.veto"
+	i := slices.IndexFunc(l.events, func(e Event) bool { return e.ID == recovery && e.Kind == Recovery })
+	if i < 1 {
+		return api.Errorf(op, api.NotFound, "the log of %s has no recovery %s", l.DID(), recovery)
+	}
+	before, err := l.Prefix(i)
+	if err != nil {
+		return err
+	}
+	if err := before.signedBy(&signedForm{Event: vetoWords(recovery), Signature: veto}, &budget{}); err != nil {
+		return api.Errorf(op, api.Invalid, "%w", err)
+	}
+	return nil
+}
+
+// vetoWords is what a veto signs.
+func vetoWords(recovery api.Hash) []byte { return append([]byte(vetoTag), recovery[:]...) }
