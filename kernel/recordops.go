@@ -87,7 +87,7 @@ func (k *Kernel) opExplain(ctx context.Context, _ *api.Call, in *ExplainIn) (*Ex
 		}
 		return nil, api.Errorf("record.explain", api.NotFound, "record %s: this node does not hold it", in.ID)
 	}
-	if k.net != nil && k.inline == nil {
+	if k.net != nil && k.inline == nil && !v.Final { // beyond that no copy adds anything
 		ctx, cancel := context.WithTimeout(ctx, explainWait)
 		defer cancel()
 		_ = k.net.letters.copies.wait(ctx, rec.Position(), rec.Topic.Space, rec.Author, everyNode) // who has not answered by then is not counted

@@ -83,7 +83,7 @@ func concerns(call *api.Call) func(who []api.DID) bool {
 func (k *Kernel) refusalOperations() []api.Operation {
 	return []api.Operation{
 		api.Handle(api.Operation{
-			Name: "refusal.explain", Method: "GET", Path: "/refusals/{id}", CLI: "explain", Scope: "refusal:read",
+			Name: "refusal.explain", Method: "GET", Path: "/refusals/{id}", Scope: "refusal:read",
 			Summary: "Say why something was refused",
 		}, k.opExplainRefusal),
 		api.Handle(api.Operation{
