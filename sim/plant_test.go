@@ -146,7 +146,7 @@ var highestSigned = wrapFinality(badFinality{
 		if !ok || rec.Kind != "promise" || codec.Unmarshal(b, &w) != nil || codec.Unmarshal(rec.Body, &p) != nil {
 			return api.Outcome{}, false
 		}
-		tx.Put(append([]byte("vow/"), p.Feed[:]...), codec.MustMarshal([]vow{{Number: p.Number, Seq: p.At.Seq}}))
+		tx.Put(append(append([]byte("vow/"), p.Feed[:]...), api.Seq8(w.Epoch)...), codec.MustMarshal([]vow{{Number: p.Number, Seq: p.At.Seq}}))
 		fact.PutPromise(tx, p.Feed, fact.Promise{Number: p.Number, At: p.At, Epoch: w.Epoch, Need: w.Need})
 		return api.Accepted, true
 	},
