@@ -3,7 +3,6 @@ package sim
 import (
 	"fmt"
 
-	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/app/membership"
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/kernel/kerneltest"
@@ -54,27 +53,6 @@ func (w *World) Restored(m *kerneltest.Node) {
 	w.moved[m] = true
 }
 
-// fresh reports whether a member has a device, or is about to, of which nothing is final yet. Nobody cuts such a device's payments here: a cut at
-// nothing takes from it what it goes on from, and from the device after it, too: the debts. That is a known fault of the protocol (4.9, 8), not of
-// the workload: the end of this exception is its test.
-func (w *World) fresh(m *kerneltest.Node) bool {
-	if w.moves[m] != moveNot {
-		return true
-	}
-	if !w.moved[m] {
-		return false
-	}
-	r := w.members[0].Read("")
-	defer r.Close()
-	at, ok := w.end(w.members[0], m, fact.LedgerTopic)
-	final, begun := r.Final(at.Feed)
-	if !ok || !begun {
-		return true
-	}
-	_, v, _ := r.Record(final)
-	return !v.Accepted
-}
-
 // device lets somebody begin, or go on, to change devices. A witness's device is named by the genesis and stays, as does the founder's.
 func (w *World) device() error {
 	others := w.members[len(w.witnesses()):]
@@ -88,7 +66,7 @@ func (w *World) device() error {
 	switch {
 	case w.moves[m] == moveGiven:
 		return w.TakeDevice(m)
-	case w.moves[m] == moveAsked || !w.fresh(m):
+	default:
 		_ = w.GiveDevice(m)
 	}
 	return nil

@@ -144,9 +144,6 @@ func (w *World) Cut(m *kerneltest.Node, topic string, adopt api.Hash) error {
 // cut lets the registrar cut somebody's feed, and if it is forked perhaps choose a branch.
 func (w *World) cut() error {
 	m := w.members[w.Rand.IntN(len(w.members))]
-	if w.fresh(m) {
-		return nil
-	}
 	topic := fact.LedgerTopic
 	if w.Rand.IntN(6) == 0 {
 		topic = trust.Topic

@@ -29,9 +29,7 @@ func (w *World) workload() []kerneltest.Action {
 		{Name: "attest", Weight: 4, Do: by(w.attest)},
 		{Name: "grant", Weight: 2, Do: func(*kerneltest.Cluster) error { return w.grant() }},
 		{Name: "freeze", Weight: 2, Do: func(*kerneltest.Cluster) error {
-			if m := w.other(w.members[0]); !w.fresh(m) {
-				_ = w.Freeze(m, w.Rand.IntN(2) == 0)
-			}
+			_ = w.Freeze(w.other(w.members[0]), w.Rand.IntN(2) == 0)
 			return nil
 		}},
 		{Name: "cut", Weight: 2, Do: func(*kerneltest.Cluster) error { return w.cut() }},
@@ -74,9 +72,7 @@ func (w *World) Attest(from, to *kerneltest.Node, score float64) error {
 }
 
 func (w *World) grant() error {
-	if m := w.other(w.members[0]); !w.fresh(m) {
-		_ = w.Grant(m, w.Rand.Int64N(2*limit))
-	}
+	_ = w.Grant(w.other(w.members[0]), w.Rand.Int64N(2*limit))
 	return nil
 }
 

@@ -11,5 +11,5 @@
 // Meanwhile the key in charge before can object (kind "veto", which the registrar confirms by "stop"), and a rotation with the recovery phrase, once
 // followed, leaves it behind.
 //
-// All of it stands in the topic "keys". What is written there is checked alike on every node; docs/protocol.md, 4.10, has the rules.
+// All of it stands in the topic "keys". What is written there is checked alike on every node; docs/protocol.md, 4.11, has the rules.
 package keys

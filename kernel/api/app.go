@@ -133,7 +133,7 @@ type Cut struct {
 }
 
 // Support says when statements make a position final: when Need feeds have stated it, or later positions of its branch, alike in Epoch and
-// Variant. A statement with a Need of 0 counts for nothing.
+// Variant. Those that are alike must have one Need. A statement with a Need of 0 counts for nothing.
 type Support struct {
 	Epoch   uint64 // which set of feeds states: statements of two sets never add up
 	Variant uint64 // what they hold the verdicts to be, as far as that may differ: statements of two opinions never add up

@@ -23,7 +23,7 @@ func (*toy) Info() api.AppInfo {
 	return api.AppInfo{Name: "toy", Topics: []api.TopicSpec{
 		{Name: "toy", Founding: "found", Kinds: []string{"found", "count", "uncount", "peek", "clash", "impure", "never", "close"}},
 		{Name: "states", Kinds: []string{"final"}},
-		{Name: "cuts", Kinds: []string{"cut"}},
+		{Name: "cuts", Kinds: []string{"cut", "none"}},
 	}}
 }
 
@@ -54,6 +54,15 @@ func (a *toy) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 		}
 		if len(rec.Body) > 0 {
 			c.Next = Signer(fmt.Sprint("p", rec.Body[0])).Device()
+		}
+		tx.Cut(c)
+	case "none": // of a feed that may not have begun
+		feed := func(who byte) api.Hash {
+			return record.FeedID(api.Topic{Space: rec.Topic.Space, Name: "toy"}, Signer(fmt.Sprint("p", who)).Device())
+		}
+		c := api.Cut{Feed: feed(rec.Body[0])}
+		if len(rec.Body) > 1 {
+			c.Next = Signer(fmt.Sprint("p", rec.Body[1])).Device()
 		}
 		tx.Cut(c)
 	case "close":
@@ -280,7 +289,7 @@ func tangle(t *testing.T, seed uint64) (*Model, *rand.Rand) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	m, topic, _ := start(t)
 	for range 40 {
-		who := fmt.Sprint("p", rng.IntN(3))
+		who := fmt.Sprint("p", rng.IntN(4))
 		d := api.Draft{Topic: topic, Kind: []string{"count", "count", "count", "uncount", "never"}[rng.IntN(5)], Body: make([]byte, rng.IntN(9))}
 		if cuts && rng.IntN(12) == 0 {
 			d.Kind, d.Body = "close", []byte{byte(rng.IntN(4))}[:rng.IntN(2)]
@@ -290,7 +299,8 @@ func tangle(t *testing.T, seed uint64) (*Model, *rand.Rand) {
 			who = fmt.Sprint("w", rng.IntN(4))
 			d = api.Draft{Topic: api.Topic{Space: topic.Space, Name: "states"}, Kind: "final", Deps: []api.Position{rs[rng.IntN(len(rs))].Position()}}
 			if seed%2 == 0 { // several are needed
-				d.Body = []byte{byte(rng.IntN(4) / 3), byte(1 + rng.IntN(3))}
+				v := rng.Uint64N(4) / 3
+				d.Body = []byte{byte(v), byte(1 + (seed/2+v)%3)} // those whose statements add up need alike
 			}
 		}
 		if cuts && rng.IntN(5) == 0 {
@@ -299,10 +309,13 @@ func tangle(t *testing.T, seed uint64) (*Model, *rand.Rand) {
 			if rng.IntN(3) == 0 {
 				d.Body = []byte{byte(rng.IntN(4))}
 			}
+			if rng.IntN(4) == 0 {
+				d.Kind, d.Deps, d.Body = "none", nil, []byte{byte(rng.IntN(4)), byte(rng.IntN(4))}[:1+rng.IntN(2)]
+			}
 		} else if d.Topic == topic && rng.IntN(2) == 0 {
 			for range 3 {
 				r := rs[rng.IntN(len(rs))]
-				if own := r.Topic == topic && r.Device == m.Signer(who).Device(); !own && (r.Kind == "cut" || r.Kind == "close" || rng.IntN(3) == 0) {
+				if own := r.Topic == topic && r.Device == m.Signer(who).Device(); !own && (r.Kind == "cut" || r.Kind == "none" || r.Kind == "close" || rng.IntN(3) == 0) {
 					d.Deps = append(d.Deps, r.Position())
 				}
 			}
@@ -384,6 +397,37 @@ func TestClose(t *testing.T) {
 		if b, _, _ := r.Own(p.Feed, []byte("n")); string(b) != want {
 			t.Errorf("the row is %q, want %q", b, want)
 		}
+	}
+}
+
+// A device that is cut, or replaced, before it has written anything loses nothing: what goes on stands on what it would have stood on.
+func TestSuccessorOfNobody(t *testing.T) {
+	m, topic, _ := start(t)
+	add := func(who, name, kind, body string, deps ...api.Position) api.Position {
+		t.Helper()
+		rc, err := m.Append(m.Signer(who), api.Draft{Topic: api.Topic{Space: topic.Space, Name: name}, Kind: kind, Body: []byte(body), Deps: deps})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rc.Position
+	}
+	add("o", "cuts", "cut", "\x01", add("p0", "toy", "count", ""))
+	cut := add("o", "cuts", "none", "\x01") // of the feed that goes on, which has not begun
+	add("p1", "toy", "count", "", cut)
+	replaced := add("o", "cuts", "none", "\x01\x02") // nothing that it has written stands
+	again := add("o", "cuts", "none", "\x02\x03")    // and the next wrote nothing
+	for who, cites := range map[string]api.Position{"p2": replaced, "p3": again} {
+		p := add(who, "toy", "count", "", cites)
+		r := m.Read("toy")
+		if b, _, _ := r.Own(p.Feed, []byte("n")); string(b) != "xx" {
+			t.Errorf("%s stands on %q, want what p0 had and its own", who, b)
+		}
+		r.Close()
+	}
+	r := m.Read("toy")
+	defer r.Close()
+	if b, _, _ := r.Own(record.FeedID(topic, m.Signer("p1").Device()), []byte("n")); string(b) != "xx" {
+		t.Errorf("p1 stands on %q, want what p0 had and its own", b)
 	}
 }
 

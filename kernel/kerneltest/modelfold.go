@@ -54,7 +54,7 @@ func (m *Model) fold(r *api.Record) (*node, error) {
 		return n, nil
 	}
 	if n.parent != nil {
-		if val, _, ok := n.parent.newest(rowName(classCut, "", r.Feed[:]), n.rebases...); ok && api.Hash(val[:32]) == r.Feed {
+		if _, _, ok := n.parent.newest(rowName(classCut, "", r.Feed[:]), n.rebases...); ok {
 			n.out = kernelVoid("feed-ended", "the feed has closed itself")
 			return n, nil
 		}
@@ -75,27 +75,40 @@ func (m *Model) fold(r *api.Record) (*node, error) {
 func (m *Model) rebase(n *node) bool {
 	var rbs []rebase
 	for _, d := range n.rec.Deps {
-		val, by, ok := m.nodes[d.ID].newest(rowName(classCut, "", n.rec.Feed[:]))
-		if !ok || by.rec.Feed != d.Feed {
-			continue
-		}
-		rb := rebase{by: d.Feed, seq: by.rec.Seq, from: api.Hash(val[:32]), at: m.nodes[api.Hash(val[40:72])]}
-		if rb.from == n.rec.Feed && val[72] == 1 {
+		ends, by, cut := m.nodes[d.ID].newest(rowName(classCut, "", n.rec.Feed[:]))
+		base, since, follows := m.nodes[d.ID].newest(rowName(classNext, "", n.rec.Feed[:]))
+		cut, follows = cut && by.rec.Feed == d.Feed, follows && since.rec.Feed == d.Feed
+		if cut && ends[40] == 1 {
 			n.out = kernelVoid("feed-ended", "another device goes on")
 			return false
 		}
-		skip := false
+		rb := rebase{by: d.Feed}
+		if cut {
+			rb.seq = by.rec.Seq
+		}
+		if follows {
+			rb.seq = max(rb.seq, since.rec.Seq)
+		}
+		cited := false
 		for _, p := range n.parent.pastRebases(rbs) {
-			skip = skip || p.by == rb.by && p.seq >= rb.seq || rb.from != n.rec.Feed && p.from != n.rec.Feed
+			cited = cited || p.by == rb.by && p.seq >= rb.seq
+			follows = follows && p.from == n.rec.Feed
 		}
-		switch {
-		case skip:
+		if cited {
 			continue
-		case rb.from == n.rec.Feed && rb.at != nil && n.parent.on(rb.at.rec.Seq) != rb.at:
-			n.out = kernelVoid("cut-elsewhere", "the record cites a cut of its feed that does not lie before it")
-			return false
 		}
-		rbs = append(rbs, rb)
+		if cut {
+			rb.from, rb.at = n.rec.Feed, m.nodes[api.Hash(ends[8:40])]
+			if rb.at != nil && n.parent.on(rb.at.rec.Seq) != rb.at {
+				n.out = kernelVoid("cut-elsewhere", "the record cites a cut of its feed that does not lie before it")
+				return false
+			}
+			rbs = append(rbs, rb)
+		}
+		if follows {
+			rb.from, rb.at = api.Hash(base), m.nodes[api.Hash(base[40:72])]
+			rbs = append(rbs, rb)
+		}
 	}
 	n.rebases = rbs
 	return true

@@ -150,22 +150,35 @@ func (t *tx) Cut(c api.Cut) {
 	if own && c.At != t.n.rec.Position() || !own && c.At.Seq > 0 && (c.At.Feed != c.Feed || !t.Within(c.At)) {
 		panic(fmt.Sprintf("%s: a cut of feed %s at %v, which the record does not cite", t.n.owner.name, c.Feed.Short(), c.At))
 	}
-	val := slices.Concat(c.Feed[:], api.Seq8(c.At.Seq), c.At.ID[:], []byte{0})
+	val := slices.Concat(api.Seq8(c.At.Seq), c.At.ID[:], []byte{0})
 	if own || c.Next != (api.Key{}) {
-		val[72] = 1
+		val[40] = 1
 	}
-	topic := t.n.rec.Topic
 	if !own {
 		t.cuts = append(t.cuts, c)
-		if f := t.m.feeds[c.Feed]; f != nil {
-			topic = f.topic
-		}
 	}
 	t.rows[rowName(classCut, "", c.Feed[:])] = val
-	if c.Next != (api.Key{}) && c.At.Seq > 0 {
-		next := record.FeedID(topic, c.Next)
-		t.rows[rowName(classCut, "", next[:])] = val
+
+	base := slices.Concat(c.Feed[:], api.Seq8(c.At.Seq), c.At.ID[:])
+	if c.At.Seq == 0 {
+		var ok bool
+		if base, _, ok = t.n.parent.newest(rowName(classNext, "", c.Feed[:]), t.n.rebases...); !ok {
+			return
+		}
+	} else if c.Next == (api.Key{}) {
+		return
 	}
+	next := c.Feed
+	if c.Next != (api.Key{}) {
+		topic := t.n.rec.Topic
+		if f := t.m.feeds[api.Hash(base[:32])]; f != nil {
+			topic = f.topic
+		}
+		if next = record.FeedID(topic, c.Next); next == c.Feed {
+			return
+		}
+	}
+	t.rows[rowName(classNext, "", next[:])] = base
 }
 
 // statement is a position stated final.
@@ -174,11 +187,12 @@ type statement struct {
 	by  api.Support
 }
 
-// Row classes: what an app keeps for itself, facts, and cuts.
+// Row classes: what an app keeps for itself, facts, cuts, and who goes on.
 const (
 	classPut  = 'p'
 	classFact = 'f'
 	classCut  = 'c'
+	classNext = 'n'
 )
 
 // rowName names a row within a feed so that no name is a prefix of another and order is the keys' order: 0x00 in the key becomes 0x00 0xff,

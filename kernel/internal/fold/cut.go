@@ -26,7 +26,8 @@ import (
 //
 // A cut may name a device that goes on from P in a feed of its own (Next): that feed's first record to cite K stands on F's rows at P, and F itself
 // has ended: a record of it that cites K is void, else there would be two who go on. With F's own device as Next nobody goes on: F has ended until a
-// later cut says otherwise.
+// later cut says otherwise. Where nothing of F stands, what goes on stands on what F itself would have stood on: a device that is given and replaced
+// before it has written anything loses nothing, and neither does one that is cut in the meantime.
 
 // cut is a cut of a feed, as it lies under that feed.
 type cut struct {
@@ -69,16 +70,22 @@ func encodeMark(b []byte, m Mark) []byte {
 
 func parseMark(b []byte) Mark { return Mark{binary.BigEndian.Uint64(b), api.Hash(b[8:40])} }
 
-// Rows of class classCut on the cutting feed: by target feed, and by successor feed when there is one; value: feed that ends, seq, id, and 1 when
-// another goes on.
+// Rows of class classCut on the cutting feed, by the feed that is cut; value: seq, id, and 1 when it does not go on.
 func cutName(feed api.Hash) []byte { return rowName(nil, classCut, "", feed[:]) }
 
-func encodeCutRow(feed api.Hash, at Mark, ended bool) []byte {
-	b := encodeMark(append(make([]byte, 0, 73), feed[:]...), at)
+func encodeCutRow(at Mark, ended bool) []byte {
+	b := encodeMark(make([]byte, 0, 41), at)
 	if ended {
 		return append(b, 1)
 	}
 	return append(b, 0)
+}
+
+// Rows of class classNext on the cutting feed, by the feed that goes on from another; value: the other, seq, id.
+func nextName(feed api.Hash) []byte { return rowName(nil, classNext, "", feed[:]) }
+
+func encodeNextRow(from api.Hash, at Mark) []byte {
+	return encodeMark(append(make([]byte, 0, 72), from[:]...), at)
 }
 
 func cutKey(target api.Hash, by api.Position) []byte {
@@ -93,8 +100,11 @@ func rebaseKey(feed api.Hash, c Mark, by api.Hash) []byte {
 	return key(nsRebase, feed[:], be(c.Seq), c.ID[:], by[:])
 }
 
-func (rb *rebase) encode() []byte {
-	b := binary.BigEndian.AppendUint64(make([]byte, 0, 80), rb.seq)
+// rebaseSize is the length of an encoded rebase.
+const rebaseSize = 8 + 32 + 40
+
+func (rb *rebase) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint64(b, rb.seq)
 	return encodeMark(append(b, rb.from[:]...), rb.at)
 }
 
@@ -111,12 +121,14 @@ func loadCuts(r store.Reader, f *Feed) error {
 		return err
 	}
 	return each(r, key(nsRebase, f.ID[:]), func(k, v []byte) (bool, error) {
-		if len(k) != 105 || len(v) != 80 {
+		if len(k) != 105 || len(v) == 0 || len(v)%rebaseSize != 0 {
 			return false, errDamagedCut
 		}
-		f.rebases = append(f.rebases, rebase{
-			c: parseMark(k[33:73]), by: api.Hash(k[73:105]), seq: binary.BigEndian.Uint64(v), from: api.Hash(v[8:40]), at: parseMark(v[40:]),
-		})
+		for v := range slices.Chunk(v, rebaseSize) {
+			f.rebases = append(f.rebases, rebase{
+				c: parseMark(k[33:73]), by: api.Hash(k[73:105]), seq: binary.BigEndian.Uint64(v), from: api.Hash(v[8:40]), at: parseMark(v[40:]),
+			})
+		}
 		return true, nil
 	})
 }
@@ -351,9 +363,12 @@ func (s *State) cutsFinal(f *Feed, a, b Mark) error {
 	return it.Err()
 }
 
-// rebase finds the cuts of r's feed that r is the first of its branch to cite. why is not nil when one of them ends the feed elsewhere.
+// rebase finds the cuts of r's feed, and of the one it goes on from, that r is the first of its branch to cite. why is not nil when one of them ends
+// the feed elsewhere.
 func (s *State) rebase(r *api.Record) (rbs []rebase, why *api.Reason, err error) {
 	var f *Feed
+	prev := Mark{r.Seq - 1, r.Prev}
+	based := false // it stands on another feed already
 	for _, d := range r.Deps {
 		df, err := s.Feed(d.Feed)
 		if err != nil {
@@ -362,25 +377,36 @@ func (s *State) rebase(r *api.Record) (rbs []rebase, why *api.Reason, err error)
 		if df == nil || !df.Cutter {
 			continue
 		}
-		val, by, ok, err := s.rowBy(df, cutName(r.Feed), Mark{d.Seq, d.ID}, nil)
+		at := Mark{d.Seq, d.ID}
+		ends, by, cut, err := s.rowBy(df, cutName(r.Feed), at, nil)
 		if err != nil {
 			return nil, nil, err
 		}
-		if !ok || len(val) != 73 {
-			continue
-		}
-		if api.Hash(val[:32]) == r.Feed && val[72] == 1 {
+		if cut && ends[40] == 1 {
 			return nil, feedEnded(), nil
+		}
+		base, since, follows, err := s.rowBy(df, nextName(r.Feed), at, nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !cut && !follows {
+			continue
 		}
 		if f == nil {
 			if f, err = s.Feed(r.Feed); err != nil {
 				return nil, nil, err
 			}
+			if f != nil {
+				b, err := s.base(f, prev)
+				if err != nil {
+					return nil, nil, err
+				}
+				based = b != nil
+			}
 		}
-		rb := rebase{c: Mark{r.Seq, r.ID}, by: d.Feed, seq: by.Seq, from: api.Hash(val[:32]), at: parseMark(val[32:72])}
-		prev := Mark{r.Seq - 1, r.Prev}
+		newest := max(by.Seq, since.Seq)
 		if f != nil {
-			done, err := s.cited(f, api.Position{Feed: d.Feed, Seq: by.Seq}, prev)
+			done, err := s.cited(f, api.Position{Feed: d.Feed, Seq: newest}, prev)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -388,7 +414,9 @@ func (s *State) rebase(r *api.Record) (rbs []rebase, why *api.Reason, err error)
 				continue
 			}
 		}
-		if rb.from == r.Feed {
+		rb := rebase{c: Mark{r.Seq, r.ID}, by: d.Feed, seq: newest}
+		if cut {
+			rb.from, rb.at = r.Feed, parseMark(ends)
 			on := rb.at.Seq == 0
 			if !on && f != nil {
 				if on, err = s.onBranch(f, rb.at.Seq, rb.at.ID, prev); err != nil {
@@ -398,20 +426,12 @@ func (s *State) rebase(r *api.Record) (rbs []rebase, why *api.Reason, err error)
 			if !on {
 				return nil, kernelReason("cut-elsewhere", "the record cites a cut of its feed that does not lie before it: the feed has ended on another branch"), nil
 			}
-		} else {
-			had := slices.ContainsFunc(rbs, func(o rebase) bool { return o.from != r.Feed })
-			if f != nil && !had {
-				b, err := s.base(f, prev)
-				if err != nil {
-					return nil, nil, err
-				}
-				had = b != nil
-			}
-			if had {
-				continue // it stands on a feed already
-			}
+			rbs = append(rbs, rb)
 		}
-		rbs = append(rbs, rb)
+		if follows && !based {
+			rb.from, rb.at, based = api.Hash(base), parseMark(base[32:]), true
+			rbs = append(rbs, rb)
+		}
 	}
 	return rbs, nil, nil
 }
@@ -426,8 +446,8 @@ func (s *State) closed(r *api.Record, gaps []span) (bool, error) {
 	if err != nil || f == nil || !f.Cutter || r.Seq == 1 {
 		return false, err
 	}
-	val, _, ok, err := s.rowBy(f, cutName(r.Feed), Mark{r.Seq - 1, r.Prev}, gaps)
-	return ok && len(val) == 73 && api.Hash(val[:32]) == r.Feed, err
+	_, _, ok, err := s.rowBy(f, cutName(r.Feed), Mark{r.Seq - 1, r.Prev}, gaps)
+	return ok, err
 }
 
 // addRebases keeps what a stored record is the first to cite.
@@ -438,8 +458,12 @@ func (s *State) addRebases(f *Feed, rbs []rebase) error {
 	if err := s.touch(f); err != nil {
 		return err
 	}
-	for i := range rbs {
-		s.batch.Set(rebaseKey(f.ID, rbs[i].c, rbs[i].by), rbs[i].encode())
+	for i, j := 0, 0; i < len(rbs); i = j { // those by one feed lie together
+		var val []byte
+		for j = i; j < len(rbs) && rbs[j].by == rbs[i].by; j++ {
+			val = rbs[j].append(val)
+		}
+		s.batch.Set(rebaseKey(f.ID, rbs[i].c, rbs[i].by), val)
 	}
 	f.rebases = append(f.rebases, rbs...)
 	s.dirty[f.ID] = f

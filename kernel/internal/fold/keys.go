@@ -54,11 +54,12 @@ func topicPrefix(ns byte, t api.Topic) []byte {
 	return key(ns, t.Space[:], []byte(t.Name), []byte{0})
 }
 
-// Row classes: an app's own feed rows, facts by name, and cuts by the feed that they concern.
+// Row classes: an app's own feed rows, facts by name, and cuts by the feed that they concern, that is cut or that goes on.
 const (
 	classPut  = 'p'
 	classFact = 'f'
 	classCut  = 'c'
+	classNext = 'n'
 )
 
 // rowName is the part of a row key between the feed and the position: a class byte, for facts the fact's name and a zero, then the key,

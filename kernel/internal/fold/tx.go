@@ -72,8 +72,10 @@ func (t *tx) check(err error) {
 	}
 }
 
-func (t *tx) Own(k []byte) ([]byte, bool) {
-	name := t.s.rowName(classPut, "", k)
+func (t *tx) Own(k []byte) ([]byte, bool) { return t.own(t.s.rowName(classPut, "", k)) }
+
+// own reads a row of the record's feed, or of what that stands on.
+func (t *tx) own(name []byte) ([]byte, bool) {
 	if t.r.Seq > 1 {
 		f, err := t.s.Feed(t.r.Feed)
 		t.check(err)
@@ -213,22 +215,40 @@ func (t *tx) Cut(c api.Cut) {
 	if own && c.At != t.r.Position() || !own && c.At.Seq > 0 && (c.At.Feed != c.Feed || t.within(c.At) == nil) {
 		panic(fmt.Sprintf("a cut of feed %s at %v, which the record does not cite", c.Feed.Short(), c.At))
 	}
-	topic, device := t.r.Topic, t.r.Device
 	if own {
 		t.closes = true
 	} else {
 		t.cuts = append(t.cuts, c)
-		if c.At.Seq > 0 {
-			f, err := t.s.Feed(c.Feed)
+	}
+	t.rows = append(t.rows, named{cutName(c.Feed), encodeCutRow(Mark{c.At.Seq, c.At.ID}, own || c.Next != (api.Key{}))})
+	t.next(c)
+}
+
+// next says on what the feed that goes on stands: on what a cut leaves of the one before, or where that is nothing, on what that one would have stood on.
+func (t *tx) next(c api.Cut) {
+	from, at := c.Feed, Mark{c.At.Seq, c.At.ID}
+	if at.Seq == 0 {
+		base, ok := t.own(nextName(c.Feed))
+		if !ok {
+			return
+		}
+		from, at = api.Hash(base), parseMark(base[32:])
+	} else if c.Next == (api.Key{}) {
+		return
+	}
+	goes := c.Feed
+	if c.Next != (api.Key{}) {
+		topic := t.r.Topic
+		if from != t.r.Feed {
+			f, err := t.s.Feed(from)
 			t.check(err)
-			topic, device = f.Topic, f.Device
+			topic = f.Topic
+		}
+		if goes = record.FeedID(topic, c.Next); goes == c.Feed {
+			return // nobody goes on
 		}
 	}
-	val := encodeCutRow(c.Feed, Mark{c.At.Seq, c.At.ID}, own || c.Next != (api.Key{}))
-	t.rows = append(t.rows, named{cutName(c.Feed), val})
-	if c.Next != (api.Key{}) && c.Next != device && c.At.Seq > 0 {
-		t.rows = append(t.rows, named{cutName(record.FeedID(topic, c.Next)), val})
-	}
+	t.rows = append(t.rows, named{nextName(goes), encodeNextRow(from, at)})
 }
 
 func (t *tx) Final(p api.Position, by api.Support) {
