@@ -113,7 +113,14 @@ func (a *App) Cut(ctx context.Context, signer api.Signer, space api.Hash, q fact
 		return feed, c.Number, earlier(r, at), nil
 	}
 	b, at, ok := r.Own(s.Cutter(), rowDraft(feed))
-	if open := get[draft](b, ok); open.Number == d.Number {
+	open := get[draft](b, ok)
+	if open.Number < d.Number && open.passesOn() {
+		return feed, 0, rc, api.Refusal(op, &api.Reason{
+			Domain: Domain, Rule: "feed-ended", Text: "the feed has ended for good: another device goes on from there",
+			Inputs: map[string]string{"feed": feed.String(), "next": open.Next.String()}, Remedy: "cut the feed of that device: icnctl feed cut " + q.Topic + " " + open.Next.String(),
+		})
+	}
+	if open.Number == d.Number {
 		if serves(open.Causes, &q) {
 			return feed, d.Number, earlier(r, at), nil
 		}

@@ -187,6 +187,9 @@ func (p *promise) check() error {
 	return checkPlace("at", p.At)
 }
 
+// passesOn reports whether another device goes on from the feed. For good: unlike where nobody does, no later cut says otherwise.
+func (d *draft) passesOn() bool { return d.Next != (api.Key{}) && d.Next != d.Target.Device }
+
 func (d *draft) check() error {
 	switch {
 	case d.Number == 0:

@@ -286,8 +286,12 @@ func applyDraft(tx api.Tx, rec *api.Record) api.Outcome {
 	if last := fact.Number(tx.Own(rowCut(feed))); d.Number != last+1 {
 		return withInputs(api.Voided(Domain, "out-of-order", "the cuts of a feed are numbered without gaps"), feed, d.Number, last)
 	}
-	if open := get[draft](tx.Own(rowDraft(feed))); open.Number == d.Number {
-		return withInputs(api.Voided(Domain, "draft-exists", "this cut has been announced"), feed, d.Number, open.Number)
+	newest := get[draft](tx.Own(rowDraft(feed)))
+	if newest.Number == d.Number {
+		return withInputs(api.Voided(Domain, "draft-exists", "this cut has been announced"), feed, d.Number, newest.Number)
+	}
+	if newest.passesOn() { // a later cut would leave two who go on, or nobody
+		return withInputs(api.Voided(Domain, "feed-ended", "the feed has ended for good: another device goes on"), feed, d.Number, newest.Number)
 	}
 	for _, why := range d.Causes {
 		if !tx.Within(why.Position()) {
