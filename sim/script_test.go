@@ -55,12 +55,12 @@ func TestScripts(t *testing.T) {
 }
 
 // play runs the commands of a script with a planted fault, and returns the first error, which is a check that fails.
-func play(path string, wrap func(string, []api.App) []api.App) error {
+func play(path string, planted sim.Options) error {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	s := &script{wrap: wrap}
+	s := &script{planted: planted}
 	defer func() {
 		if s.w != nil {
 			s.w.Close()
@@ -87,10 +87,10 @@ func play(path string, wrap func(string, []api.App) []api.App) error {
 
 // script is a world that a file drives.
 type script struct {
-	w      *sim.World
-	wrap   func(node string, apps []api.App) []api.App // a planted fault, nil for none
-	old    map[string]bool                             // nodes whose build does not know grants
-	labels map[string]map[api.Hash]byte                // how records at one place are called, in the order in which they were met: a, b, ...
+	w       *sim.World
+	planted sim.Options                  // Plant and Wrap, when a fault is planted
+	old     map[string]bool              // nodes whose build does not know grants
+	labels  map[string]map[api.Hash]byte // how records at one place are called, in the order in which they were met: a, b, ...
 }
 
 // do runs one line:
@@ -211,7 +211,7 @@ func (s *script) do(words []string) (string, error) {
 }
 
 func (s *script) found(args []string) (err error) {
-	o := sim.Options{Seed: 1, Outsider: args[len(args)-1] == "outsider"}
+	o := sim.Options{Seed: 1, Plant: s.planted.Plant, Outsider: args[len(args)-1] == "outsider"}
 	if o.Outsider {
 		args = args[:len(args)-1]
 	}
@@ -220,8 +220,8 @@ func (s *script) found(args []string) (err error) {
 		if s.old[node] {
 			apps = oldBuild(apps)
 		}
-		if s.wrap != nil {
-			apps = s.wrap(node, apps)
+		if s.planted.Wrap != nil {
+			apps = s.planted.Wrap(node, apps)
 		}
 		return apps
 	}

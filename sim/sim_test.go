@@ -84,7 +84,7 @@ func TestPlantedFaults(t *testing.T) {
 		want   string // of the error, a pattern
 	}{
 		{name: "acknowledged before it is on disk", o: sim.Options{Plant: kerneltest.Plant{AckBeforeSync: true}}, want: "which it had acknowledged"},
-		{name: "a refusal remembered by id", o: sim.Options{Liars: 1, Plant: kerneltest.Plant{RefusalByID: "bob"}}, want: "do not hold the same"},
+		{name: "a refusal remembered by id", o: sim.Options{Plant: kerneltest.Plant{RefusalByID: "bob"}}, script: "poisoned-id", want: "do not hold the same"},
 		{name: "a gate that drops what fits its chain", o: sim.Options{Plant: kerneltest.Plant{GateDrops: "bob"}}, want: "do not hold the same|cannot join"},
 		{name: "a local retry that changes a verdict", o: sim.Options{Liars: 1, Plant: kerneltest.Plant{RetryFlips: "bob"}}, want: "accepted is"},
 		{name: "one phase", o: sim.Options{Wrap: onePhase}, script: "hidden-certificate", want: "final record"},
@@ -98,7 +98,7 @@ func TestPlantedFaults(t *testing.T) {
 			t.Parallel()
 			caught := regexp.MustCompile(tc.want)
 			if tc.script != "" {
-				if err := play(filepath.Join("testdata", "script", tc.script), tc.o.Wrap); err == nil || !caught.MatchString(err.Error()) {
+				if err := play(filepath.Join("testdata", "script", tc.script), tc.o); err == nil || !caught.MatchString(err.Error()) {
 					t.Errorf("script %s: %v", tc.script, err)
 				} else {
 					t.Logf("caught: %.300v", err)

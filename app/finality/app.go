@@ -33,6 +33,7 @@ type App struct {
 	host    api.Host                       // nil until Start
 	pending map[api.Hash]map[api.Hash]bool // space -> feeds that have grown, or of which another witness has spoken
 	cut     map[api.Hash]map[api.Hash]bool // space -> feeds with a cut that is new
+	waits   map[api.Hash]map[api.Hash]bool // space -> feeds with a draft that waits for what other witnesses hold
 	cutters map[api.Hash]api.Hash          // space -> the registrar's feed of cuts
 	serving bool                           // Serve runs and will state it
 
@@ -50,7 +51,7 @@ var (
 
 // New returns the app.
 func New(spaces Spaces) *App {
-	return &App{spaces: spaces, kick: make(chan struct{}, 1), pending: map[api.Hash]map[api.Hash]bool{}, cut: map[api.Hash]map[api.Hash]bool{}, cutters: map[api.Hash]api.Hash{}, desks: map[api.Hash]*desk{}}
+	return &App{spaces: spaces, kick: make(chan struct{}, 1), pending: map[api.Hash]map[api.Hash]bool{}, cut: map[api.Hash]map[api.Hash]bool{}, waits: map[api.Hash]map[api.Hash]bool{}, cutters: map[api.Hash]api.Hash{}, desks: map[api.Hash]*desk{}}
 }
 
 // Info implements api.App.
@@ -118,9 +119,10 @@ func (a *App) hear(rec *api.Record) {
 		}
 		a.mu.Lock()
 		cutter, known := a.cutters[space]
+		waits := a.waits[space] // not changed, but replaced
 		a.mu.Unlock()
 		for i := range s.Final {
-			if !known || s.Final[i].Feed == cutter { // a cut may have become final
+			if !known || s.Final[i].Feed == cutter || waits[s.Final[i].Feed] { // a cut may have become final, or a promise may be shown
 				a.note(space, s.Final[i].Feed)
 			}
 		}
@@ -285,7 +287,11 @@ func (a *App) witness(ctx context.Context, host api.Host, v *view, feeds []api.H
 	for feed := range cuts {
 		d.cuts[feed] = true
 	}
-	return d.round(ctx, host, v, feeds)
+	err := d.round(ctx, host, v, feeds)
+	a.mu.Lock()
+	a.waits[v.ID] = maps.Clone(d.waits)
+	a.mu.Unlock()
+	return err
 }
 
 // isWitness reports whether self is or was a witness of the space.

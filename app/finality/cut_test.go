@@ -169,6 +169,42 @@ func TestScenario6_HiddenCertificate(t *testing.T) {
 	}
 }
 
+// Half the witnesses have locked one branch of a fork and half the other: no branch shows by locks alone what is certified before it, but what they
+// have held does, and the feed is cut there, or on the branch that the draft adopts.
+func TestCutOfAnEvenFork(t *testing.T) {
+	for seed := range uint64(12) {
+		c := newCouncil(t, 4, 3, seed)
+		c.gather(c.nodes[0])
+		everybody := []int{0, 1, 2, 3}
+		c.run(everybody...)
+		root := c.say(1, "mal", "say")
+		c.run(everybody...)
+		left := c.sayAfter(0, "mal", "say", root)
+		c.run(0, 1)
+		show := c.hide(left)
+		right := c.sayAfter(2, "mal", "say", root)
+		c.run(2, 3)
+		show()
+		c.run(everybody...)
+		c.wantFinal(root, true, everybody...)
+		c.wantFinal(left, false, everybody...)
+		c.wantFinal(right, false, everybody...)
+		var q fact.CutRequest
+		want := root
+		if seed%2 == 0 {
+			q.Adopt, want = right, right
+		}
+		feed := c.cutFeed("mal", q)
+		c.run(everybody...)
+		if _, at, n := c.cutAt(3, feed); n != 1 || at != want {
+			t.Fatalf("seed %d: %d final cuts, at %v; want one at %v", seed, n, at, want)
+		}
+		c.wantFinal(left, false, everybody...)
+		c.wantFinal(right, want == right, everybody...)
+		c.same(everybody...)
+	}
+}
+
 // Scenario 9, removed-but-acked: half the witnesses know of the removal while carol cites a later record of bob's. She is held no longer than
 // delivery takes, whatever becomes of his record; his feed has ended for good, and nothing of it counts any more, also not what cites the cut.
 func TestScenario9_RemovedButAcked(t *testing.T) {

@@ -31,6 +31,7 @@ type desk struct {
 	open   map[api.Hash][]queued // by feed, the records that are applied and not locked, oldest first
 	locked map[api.Hash]item     // own locks, as far as this desk has looked
 	cuts   map[api.Hash]bool     // feeds with a cut that is not final yet
+	waits  map[api.Hash]bool     // feeds with a draft that others have to state something for before it is answered
 	due    time.Time             // when the first of open that is dated ahead becomes due, zero for never
 }
 
@@ -41,7 +42,7 @@ type queued struct {
 }
 
 func newDesk(space api.Hash, epoch uint64) *desk {
-	return &desk{space: space, epoch: epoch, open: map[api.Hash][]queued{}, locked: map[api.Hash]item{}, cuts: map[api.Hash]bool{}}
+	return &desk{space: space, epoch: epoch, open: map[api.Hash][]queued{}, locked: map[api.Hash]item{}, cuts: map[api.Hash]bool{}, waits: map[api.Hash]bool{}}
 }
 
 // view is one round's look at the space.
@@ -105,59 +106,6 @@ func newView(host api.Host, r api.Reader, s *fact.Space) *view {
 
 // alone reports whether the space has this one witness: its word is enough, and it need not lock.
 func (v *view) alone() bool { return len(v.Finality()) == 1 && v.Need() == 1 }
-
-// answer promises for each feed of which a cut is announced. It reads anew: what the round has stated counts.
-func (d *desk) answer(ctx context.Context, host api.Host, feeds []api.Hash) error {
-	r := host.Read()
-	defer r.Close()
-	s, ok := fact.Open(r, d.space)
-	if !ok {
-		return nil
-	}
-	v := newView(host, r, s)
-	for _, feed := range feeds {
-		dr, at, ok := s.Draft(feed)
-		if !ok {
-			continue
-		}
-		if vows := get[[]vow](v.mark(rowVow(feed, v.stand.Epoch))); len(vows) > 0 && vows[len(vows)-1].Number >= dr.Number {
-			continue
-		}
-		if known, _ := s.FinalCuts(feed); known+1 != dr.Number {
-			continue // first the earlier cuts become final here: what is certified depends on them
-		}
-		p, deps := v.promise(feed, dr, at)
-		if !v.covers(p) {
-			continue // first this epoch certifies what an earlier one may have
-		}
-		if err := v.write(ctx, host, kindPromise, codec.MustMarshal(p), deps...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// promise finds the highest position of a feed that is certified, and what shows it.
-func (v *view) promise(feed api.Hash, dr fact.Draft, at api.Position) (*promise, []api.Position) {
-	p := &promise{Feed: feed, Number: dr.Number}
-	deps := []api.Position{at}
-	if c, _, ok := v.Cut(feed); ok {
-		p.At = c.At
-	}
-	if v.alone() {
-		if m := get[mark](v.mark(rowFinal(feed, v.stand.Epoch))); m.Seq > p.At.Seq {
-			p.At = fact.Place{Seq: m.Seq, ID: m.ID}
-		}
-		return p, deps
-	}
-	for e, feeds := range v.Epochs() { // what an earlier one has certified binds still
-		if f, top, ok := v.certified(e.Number, feeds, feed, dr.Number-1); ok && f.Seq > p.At.Seq {
-			p.At = fact.Place{Seq: f.Seq, ID: f.ID}
-			deps = append(v.heads(feeds), at, top)
-		}
-	}
-	return p, deps
-}
 
 // certified returns the newest position of feed that enough of the witnesses of an epoch have locked alike, with so many cuts in account, and the
 // furthest that one of them has locked on its branch. A fork does not hide what is certified; a cut does.

@@ -64,6 +64,10 @@ type mark struct {
 	Need     uint16 // witnesses of that epoch that must say so
 }
 
+func (m mark) fact(epoch uint64) fact.Final {
+	return fact.Final{Seq: m.Seq, ID: m.ID, Accepted: m.Accepted, Cut: m.Cut, Epoch: epoch, Need: m.Need}
+}
+
 type vow struct {
 	_      struct{} `cbor:",toarray"`
 	Number uint64   // of the cut that ends it
@@ -245,18 +249,20 @@ func applyPromise(tx api.Tx, rec *api.Record) api.Outcome {
 			return withInputs(api.Voided(Domain, "not-the-highest", "a lone witness promises what it has stated"), p.Feed, p.At.Seq, held.Seq)
 		}
 	default:
-		said := []fact.Final{}
+		var said []fact.Final
+		shows := func(f fact.Final) bool { return f.Seq > 0 && f.Cut+1 == p.Number && tx.Within(f.Position(p.Feed)) }
 		for e := range w.Epoch + 1 { // what an earlier epoch has certified binds still
-			if m := get[mark](tx.Own(rowLock(p.Feed, e))); m.Seq > 0 {
-				said = append(said, fact.Final{Seq: m.Seq, ID: m.ID, Accepted: m.Accepted, Cut: m.Cut, Epoch: e, Need: m.Need})
+			if f, ok := voice(shows, get[mark](tx.Own(rowLock(p.Feed, e))).fact(e), get[mark](tx.Own(rowFinal(p.Feed, e))).fact(e)); ok {
+				said = append(said, f)
 			}
 			for _, v := range views {
-				if f, ok := fact.LockAt(tx, v, e, p.Feed); ok {
+				lock, _ := fact.LockAt(tx, v, e, p.Feed)
+				held, _ := fact.FinalAt(tx, v, e, p.Feed)
+				if f, ok := voice(shows, lock, held); ok {
 					said = append(said, f)
 				}
 			}
 		}
-		said = slices.DeleteFunc(said, func(f fact.Final) bool { return f.Cut+1 != p.Number || !tx.Within(f.Position(p.Feed)) })
 		if f, ok := fact.Supported(said); !ok || f.Seq != p.At.Seq || f.ID != p.At.ID {
 			return withInputs(api.Voided(Domain, "not-certified", "the cited statements do not show that enough witnesses have locked this position"), p.Feed, p.At.Seq, f.Seq)
 		}
@@ -269,6 +275,18 @@ func applyPromise(tx api.Tx, rec *api.Record) api.Outcome {
 	tx.Put(rowVow(p.Feed, w.Epoch), codec.MustMarshal(append(vows, vow{Number: p.Number, Seq: p.At.Seq})))
 	fact.PutPromise(tx, p.Feed, fact.Promise{Number: p.Number, At: p.At, Epoch: w.Epoch, Need: w.Need})
 	return api.Accepted
+}
+
+// voice returns what a witness says for one branch: the further of what it has locked and what it has held, as far as that shows. Whoever holds has
+// seen enough locks, so to hold counts like a lock; and of those who have locked several branches of a fork, it is all that can be cited beside one.
+func voice(shows func(fact.Final) bool, lock, held fact.Final) (f fact.Final, ok bool) {
+	if shows(lock) {
+		f, ok = lock, true
+	}
+	if shows(held) && held.Seq > f.Seq {
+		f, ok = held, true
+	}
+	return f, ok
 }
 
 // maxVows bounds how many cuts of one feed may wait to become final.
