@@ -63,12 +63,10 @@ func (w *World) device() error {
 	if z := w.liar(false); z != nil && !w.Witness(z) && w.Rand.IntN(2) == 0 {
 		m = z
 	}
-	switch {
-	case w.moves[m] == moveGiven:
+	if w.moves[m] == moveGiven {
 		return w.TakeDevice(m)
-	default:
-		_ = w.GiveDevice(m)
 	}
+	_ = w.GiveDevice(m)
 	return nil
 }
 

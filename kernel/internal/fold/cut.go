@@ -458,12 +458,11 @@ func (s *State) addRebases(f *Feed, rbs []rebase) error {
 	if err := s.touch(f); err != nil {
 		return err
 	}
-	for i, j := 0, 0; i < len(rbs); i = j { // those by one feed lie together
-		var val []byte
-		for j = i; j < len(rbs) && rbs[j].by == rbs[i].by; j++ {
-			val = rbs[j].append(val)
-		}
-		s.batch.Set(rebaseKey(f.ID, rbs[i].c, rbs[i].by), val)
+	rows := map[string][]byte{}
+	for i := range rbs { // two by one feed share a row
+		k := string(rebaseKey(f.ID, rbs[i].c, rbs[i].by))
+		rows[k] = rbs[i].append(rows[k])
+		s.batch.Set([]byte(k), rows[k])
 	}
 	f.rebases = append(f.rebases, rbs...)
 	s.dirty[f.ID] = f
