@@ -35,6 +35,7 @@ type App struct {
 	cut     map[api.Hash]map[api.Hash]bool // space -> feeds with a cut that is new
 	waits   map[api.Hash]map[api.Hash]bool // space -> feeds with a draft that waits for what other witnesses hold
 	cutters map[api.Hash]api.Hash          // space -> the registrar's feed of cuts
+	idle    map[api.Hash]bool              // spaces in which this node has no say, as far as it has read
 	serving bool                           // Serve runs and will state it
 
 	stating sync.Mutex         // one round at a time; guards what follows
@@ -51,7 +52,7 @@ var (
 
 // New returns the app.
 func New(spaces Spaces) *App {
-	return &App{spaces: spaces, kick: make(chan struct{}, 1), pending: map[api.Hash]map[api.Hash]bool{}, cut: map[api.Hash]map[api.Hash]bool{}, waits: map[api.Hash]map[api.Hash]bool{}, cutters: map[api.Hash]api.Hash{}, desks: map[api.Hash]*desk{}}
+	return &App{spaces: spaces, kick: make(chan struct{}, 1), pending: map[api.Hash]map[api.Hash]bool{}, cut: map[api.Hash]map[api.Hash]bool{}, waits: map[api.Hash]map[api.Hash]bool{}, cutters: map[api.Hash]api.Hash{}, idle: map[api.Hash]bool{}, desks: map[api.Hash]*desk{}}
 }
 
 // Info implements api.App.
@@ -85,6 +86,9 @@ func (a *App) Start(_ context.Context, host api.Host) error {
 // not run.
 func (a *App) React(ctx context.Context, host api.Host, commits []api.Commit) error {
 	for _, c := range commits {
+		if a.idles(c.Record) {
+			continue
+		}
 		if c.Record.Topic.Name != fact.FinalityTopic {
 			a.note(c.Record.Topic.Space, c.Record.Feed)
 			if c.Record.Topic.Name != fact.CutTopic {
@@ -103,6 +107,22 @@ func (a *App) React(ctx context.Context, host api.Host, commits []api.Commit) er
 	}
 	a.wake()
 	return nil
+}
+
+// idles reports whether a record is of no concern to this node, which is neither witness nor registrar of its space: most nodes of most spaces. What may
+// change that ends it: records of the space and its offices, and words of witnesses on who follows them.
+func (a *App) idles(rec *api.Record) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch rec.Topic.Name {
+	case fact.SpaceTopic, fact.CutTopic:
+		delete(a.idle, rec.Topic.Space)
+	case fact.FinalityTopic:
+		if rec.Kind == kindSeal || rec.Kind == kindStart {
+			delete(a.idle, rec.Topic.Space)
+		}
+	}
+	return a.idle[rec.Topic.Space]
 }
 
 // hear notes the feeds that a witness or the registrar speaks of.
@@ -249,12 +269,16 @@ func (a *App) stateSpace(ctx context.Context, host api.Host, space api.Hash, fee
 	cuts := a.cut[space]
 	delete(a.cut, space)
 	a.mu.Unlock()
-	if isWitness(s, host.Self()) {
+	witness, registrar := isWitness(s, host.Self()), s.Holds(host.Self(), fact.Registrar)
+	a.mu.Lock()
+	a.idle[space] = !witness && !registrar
+	a.mu.Unlock()
+	if witness {
 		if err := a.witness(ctx, host, newView(host, r, s), feeds, cuts); err != nil {
 			return err
 		}
 	}
-	if s.Holds(host.Self(), fact.Registrar) {
+	if registrar {
 		return settleDrafts(ctx, host, space, feeds)
 	}
 	return nil
