@@ -433,7 +433,7 @@ func TestSuccessorOfNobody(t *testing.T) {
 
 // The kernel's fold and the model make the same of the same records, in any order and however the commits are cut.
 func TestModelIsTheFold(t *testing.T) {
-	for seed := range uint64(200) {
+	for seed := range uint64(500) {
 		m, rng := tangle(t, seed)
 		apps, err := fold.NewApps([]api.App{&toy{}})
 		if err != nil {
