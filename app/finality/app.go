@@ -243,8 +243,8 @@ func (a *App) state(ctx context.Context, host api.Host) error {
 	pending := a.pending
 	a.pending = map[api.Hash]map[api.Hash]bool{}
 	a.mu.Unlock()
-	for _, space := range slices.SortedFunc(maps.Keys(pending), compare) {
-		if err := a.stateSpace(ctx, host, space, slices.SortedFunc(maps.Keys(pending[space]), compare)); err != nil {
+	for _, space := range slices.SortedFunc(maps.Keys(pending), api.Hash.Compare) {
+		if err := a.stateSpace(ctx, host, space, slices.SortedFunc(maps.Keys(pending[space]), api.Hash.Compare)); err != nil {
 			for space, feeds := range pending {
 				for feed := range feeds {
 					a.note(space, feed)

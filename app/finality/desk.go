@@ -1,7 +1,6 @@
 package finality
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"maps"
@@ -57,8 +56,6 @@ type view struct {
 	forked map[api.Hash]bool // feeds of witnesses with two branches
 }
 
-func compare(a, b api.Hash) int { return bytes.Compare(a[:], b[:]) }
-
 // round states what can be stated of the feeds that are noted, and of those that an earlier round had to leave; then it answers drafts of cuts.
 func (d *desk) round(ctx context.Context, host api.Host, v *view, feeds []api.Hash) error {
 	for feed := range d.cuts {
@@ -71,7 +68,7 @@ func (d *desk) round(ctx context.Context, host api.Host, v *view, feeds []api.Ha
 			feeds = append(feeds, feed)
 		}
 	}
-	slices.SortFunc(feeds, compare)
+	slices.SortFunc(feeds, api.Hash.Compare)
 	feeds = slices.Compact(feeds)
 	var st statement
 	if v.alone() {
@@ -176,7 +173,7 @@ func (d *desk) lock(v *view, feeds []api.Hash) []item {
 		moved[feed] = d.recut(v, feed) || begun
 		d.fill(v, feed)
 	}
-	open := slices.SortedFunc(maps.Keys(d.open), compare)
+	open := slices.SortedFunc(maps.Keys(d.open), api.Hash.Compare)
 	for again := true; again; {
 		again = false
 		for _, feed := range open {
@@ -320,7 +317,7 @@ func unfolded(vd api.Verdict) bool {
 // say writes statements, as many as the items need.
 func (v *view) say(ctx context.Context, host api.Host, st *statement) error {
 	for _, items := range [...][]item{st.Final, st.Locks} {
-		slices.SortFunc(items, func(a, b item) int { return compare(a.Feed, b.Feed) })
+		slices.SortFunc(items, func(a, b item) int { return a.Feed.Compare(b.Feed) })
 	}
 	for len(st.Final)+len(st.Locks) > 0 {
 		n := min(len(st.Final), maxItems)

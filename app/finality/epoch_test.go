@@ -166,7 +166,7 @@ func TestScenario8_WitnessSwap(t *testing.T) {
 		for _, i := range old {
 			w := self(c.nodes[i])
 			its := []item{{Feed: fresh.Feed, Seq: fresh.Seq, ID: fresh.ID, Accepted: true}, {Feed: again.Feed, Seq: again.Seq, ID: again.ID, Accepted: true}}
-			slices.SortFunc(its, func(a, b item) int { return compare(a.Feed, b.Feed) })
+			slices.SortFunc(its, func(a, b item) int { return a.Feed.Compare(b.Feed) })
 			c.forge(w, kindStatement, &statement{Final: its, Locks: its}, api.Position{}, c.nodes[0].Records()[0].Position())
 		}
 		c.run(old...)

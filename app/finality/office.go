@@ -85,26 +85,17 @@ func cutOf(r api.Reader, s *fact.Space, feed api.Hash, d *draft) (*cut, []api.Po
 // Cut implements fact.Cutter.
 func (a *App) Cut(ctx context.Context, signer api.Signer, space api.Hash, q fact.CutRequest, wait api.Wait) (feed api.Hash, number uint64, rc api.Receipt, err error) {
 	const op = "feed.cut"
-	a.mu.Lock()
-	host := a.host
-	a.mu.Unlock()
-	if host == nil {
-		return feed, 0, rc, api.Errorf(op, api.Unavailable, "the node is starting")
+	host, err := a.with(op)
+	if err != nil {
+		return feed, 0, rc, err
 	}
 	a.cutting.Lock() // before reading: the number must be the newest
 	defer a.cutting.Unlock()
 	r := host.Read()
 	defer r.Close()
-	s, ok := fact.Open(r, space)
-	if !ok {
-		return feed, 0, rc, api.Errorf(op, api.NotFound, "space %s: its genesis is not on this node (yet)", space)
-	}
-	if !s.Holds(signer, fact.Registrar) {
-		o, _ := s.Office(fact.Registrar)
-		return feed, 0, rc, api.Refusal(op, &api.Reason{
-			Domain: Domain, Rule: "not-registrar", Text: "only the registrar of " + s.Genesis.Name + " cuts feeds",
-			Inputs: map[string]string{"registrar": string(o.DID)}, Remedy: "ask " + string(o.DID),
-		})
+	s, err := asRegistrar(op, r, signer, space, "cuts feeds")
+	if err != nil {
+		return feed, 0, rc, err
 	}
 	d := &draft{Target: target{Topic: q.Topic, Device: q.Device}, Adopt: fact.Place{Seq: q.Adopt.Seq, ID: q.Adopt.ID}, Next: q.Next}
 	feed = d.Target.feed(space)
@@ -173,26 +164,17 @@ func causes(s *fact.Space, feed api.Hash, asked []api.Position) []api.Position {
 // Name names the witnesses of the next epoch.
 func (a *App) Name(ctx context.Context, signer api.Signer, space api.Hash, witnesses []api.Key, threshold, faulty int, wait api.Wait) (number uint64, rc api.Receipt, err error) {
 	const op = "space.witness"
-	a.mu.Lock()
-	host := a.host
-	a.mu.Unlock()
-	if host == nil {
-		return 0, rc, api.Errorf(op, api.Unavailable, "the node is starting")
+	host, err := a.with(op)
+	if err != nil {
+		return 0, rc, err
 	}
 	a.cutting.Lock() // before reading: the number must be the newest
 	defer a.cutting.Unlock()
 	r := host.Read()
 	defer r.Close()
-	s, ok := fact.Open(r, space)
-	if !ok {
-		return 0, rc, api.Errorf(op, api.NotFound, "space %s: its genesis is not on this node (yet)", space)
-	}
-	if !s.Holds(signer, fact.Registrar) {
-		o, _ := s.Office(fact.Registrar)
-		return 0, rc, api.Refusal(op, &api.Reason{
-			Domain: Domain, Rule: "not-registrar", Text: "only the registrar of " + s.Genesis.Name + " names witnesses",
-			Inputs: map[string]string{"registrar": string(o.DID)}, Remedy: "ask " + string(o.DID),
-		})
+	s, err := asRegistrar(op, r, signer, space, "names witnesses")
+	if err != nil {
+		return 0, rc, err
 	}
 	now, _ := s.Epoch()
 	e := newEpoch(now.Number+1, witnesses, threshold, faulty)
@@ -224,4 +206,20 @@ func (a *App) Name(ctx context.Context, signer api.Signer, space api.Hash, witne
 	}
 	rc, err = host.Append(ctx, signer, api.Draft{Topic: api.Topic{Space: space, Name: fact.CutTopic}, Deps: fact.Deps(deps), Kind: kindEpoch, Body: codec.MustMarshal(e)}, wait)
 	return e.Number, rc, api.Wrap(op, err)
+}
+
+// asRegistrar opens a space for its registrar, who alone does what.
+func asRegistrar(op string, r api.Reader, signer api.Signer, space api.Hash, what string) (*fact.Space, error) {
+	s, ok := fact.Open(r, space)
+	if !ok {
+		return nil, api.Errorf(op, api.NotFound, "space %s: its genesis is not on this node (yet)", space)
+	}
+	if !s.Holds(signer, fact.Registrar) {
+		o, _ := s.Office(fact.Registrar)
+		return nil, api.Refusal(op, &api.Reason{
+			Domain: Domain, Rule: "not-registrar", Text: "only the registrar of " + s.Genesis.Name + " " + what,
+			Inputs: map[string]string{"registrar": string(o.DID)}, Remedy: "ask " + string(o.DID),
+		})
+	}
+	return s, nil
 }

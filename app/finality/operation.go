@@ -39,18 +39,9 @@ type WitnessIn struct {
 
 // Validate implements api.Validator.
 func (in *WitnessIn) Validate() error {
-	n := len(in.Witnesses)
-	if in.Faulty == nil {
-		in.Faulty = new(max(0, n-1) / 3)
-	}
-	if in.Threshold == nil {
-		in.Threshold = new((n+*in.Faulty)/2 + 1)
-	}
-	if *in.Faulty < 0 || *in.Faulty > maxWitnesses {
-		return fmt.Errorf("faulty %d: want 0 to %d", *in.Faulty, maxWitnesses)
-	}
-	if *in.Threshold < 1 || *in.Threshold > maxWitnesses {
-		return fmt.Errorf("threshold %d: want 1 to %d", *in.Threshold, maxWitnesses)
+	fact.FillQuorum(len(in.Witnesses), &in.Threshold, &in.Faulty)
+	if err := fact.CheckQuorumFields(*in.Threshold, *in.Faulty); err != nil {
+		return err
 	}
 	return newEpoch(1, in.Witnesses, *in.Threshold, *in.Faulty).check()
 }
@@ -146,13 +137,21 @@ func (a *App) list(_ context.Context, _ *api.Call, in *ListIn) (*ListOut, error)
 	return out, nil
 }
 
+// with returns the host, or an error before Start.
+func (a *App) with(op string) (api.Host, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.host == nil {
+		return nil, api.Errorf(op, api.Unavailable, "the node is starting")
+	}
+	return a.host, nil
+}
+
 // at returns the host and the space that is meant.
 func (a *App) at(op string, space api.Hash) (api.Host, api.Hash, error) {
-	a.mu.Lock()
-	host := a.host
-	a.mu.Unlock()
-	if host == nil {
-		return nil, space, api.Errorf(op, api.Unavailable, "the node is starting")
+	host, err := a.with(op)
+	if err != nil {
+		return nil, space, err
 	}
 	if space.IsZero() {
 		space, err := a.spaces.Default()

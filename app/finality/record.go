@@ -23,9 +23,6 @@ const (
 	kindEpoch     = "epoch"     // who the next witnesses are to be
 )
 
-// maxWitnesses bounds the witnesses of an epoch.
-const maxWitnesses = 16
-
 // maxCauses bounds what a cut names as its reasons.
 const maxCauses = 16
 
@@ -136,23 +133,13 @@ func newEpoch(number uint64, witnesses []api.Key, threshold, faulty int) *epoch 
 }
 
 func (e *epoch) check() error {
-	switch n, t, f := len(e.Witnesses), int(e.Threshold), int(e.Faulty); {
-	case e.Number == 0:
+	if e.Number == 0 {
 		return fmt.Errorf("number 0: want 1 or more")
-	case n == 0 || n > maxWitnesses:
-		return fmt.Errorf("%d witnesses: want 1 to %d", n, maxWitnesses)
-	case 2*t <= n+f || t > n-f:
-		return fmt.Errorf("threshold %d of %d witnesses of which %d may be faulty: want more than half of their sum, and no more than the %d others", t, n, f, n-f)
 	}
-	for i, w := range e.Witnesses {
-		if i > 0 && bytes.Compare(e.Witnesses[i-1][:], w[:]) >= 0 {
-			return fmt.Errorf("witnesses: want strictly ascending order of key")
-		}
-		if err := record.CheckKey(w); err != nil {
-			return fmt.Errorf("witness %d: %w", i, err)
-		}
+	if err := fact.CheckQuorum(len(e.Witnesses), int(e.Threshold), int(e.Faulty)); err != nil {
+		return err
 	}
-	return nil
+	return fact.CheckWitnesses(e.Witnesses)
 }
 
 func (t *turn) check() error {

@@ -29,13 +29,13 @@ type Spaces interface {
 type App struct {
 	spaces Spaces
 
-	mu   sync.Mutex
-	host api.Host
-	todo map[api.Hash]map[api.Hash]bool // space -> feeds with logs and vetoes that the registrar has not settled
-	held map[api.Hash]bool              // spaces whose registrar this node's member was at the last look
-	seen bool                           // there was a look
-	auth []byte                         // whose log own is
-	own  *record.Log                    // this node's member's, nil while it has no rotation
+	mu      sync.Mutex
+	host    api.Host
+	pending map[api.Hash]map[api.Hash]bool // space -> feeds with logs and vetoes that the registrar has not settled
+	held    map[api.Hash]bool              // spaces whose registrar this node's member was at the last look
+	seen    bool                           // there was a look
+	auth    []byte                         // whose log own is
+	own     *record.Log                    // this node's member's, nil while it has no rotation
 
 	working sync.Mutex // one round at a time
 }
@@ -51,7 +51,7 @@ var (
 
 // New returns the app.
 func New(spaces Spaces) *App {
-	return &App{spaces: spaces, todo: map[api.Hash]map[api.Hash]bool{}, held: map[api.Hash]bool{}}
+	return &App{spaces: spaces, pending: map[api.Hash]map[api.Hash]bool{}, held: map[api.Hash]bool{}}
 }
 
 // Info implements api.App.
@@ -76,7 +76,7 @@ func (a *App) takeOffice(r api.Reader, space api.Hash, holds bool) bool {
 	before := a.held[space]
 	a.held[space] = holds
 	if !holds {
-		delete(a.todo, space)
+		delete(a.pending, space)
 	}
 	a.mu.Unlock()
 	if !holds || before {
@@ -116,7 +116,7 @@ func (a *App) React(ctx context.Context, host api.Host, commits []api.Commit) er
 		}
 	}
 	a.mu.Lock()
-	look = look || len(a.todo) > 0
+	look = look || len(a.pending) > 0
 	a.mu.Unlock()
 	if !look {
 		return nil
@@ -144,7 +144,7 @@ func (a *App) Serve(ctx context.Context, host api.Host) error {
 func (a *App) Tick(ctx context.Context, host api.Host, now time.Time) error {
 	own := a.mine(host)
 	a.mu.Lock()
-	idle := a.seen && own == nil && len(a.todo) == 0
+	idle := a.seen && own == nil && len(a.pending) == 0
 	a.seen = true
 	a.mu.Unlock()
 	if idle {
@@ -156,17 +156,17 @@ func (a *App) Tick(ctx context.Context, host api.Host, now time.Time) error {
 func (a *App) note(space, feed api.Hash) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.todo[space] == nil {
-		a.todo[space] = map[api.Hash]bool{}
+	if a.pending[space] == nil {
+		a.pending[space] = map[api.Hash]bool{}
 	}
-	a.todo[space][feed] = true
+	a.pending[space][feed] = true
 }
 
 func (a *App) done(space, feed api.Hash) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if delete(a.todo[space], feed); len(a.todo[space]) == 0 {
-		delete(a.todo, space)
+	if delete(a.pending[space], feed); len(a.pending[space]) == 0 {
+		delete(a.pending, space)
 	}
 }
 
@@ -174,7 +174,7 @@ func (a *App) done(space, feed api.Hash) {
 func (a *App) noted(space api.Hash) []api.Hash {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return slices.SortedFunc(maps.Keys(a.todo[space]), func(x, y api.Hash) int { return bytes.Compare(x[:], y[:]) })
+	return slices.SortedFunc(maps.Keys(a.pending[space]), api.Hash.Compare)
 }
 
 // mine returns the log of this node's member, nil when nothing of it can be followed.

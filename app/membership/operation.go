@@ -97,13 +97,7 @@ func (in *CreateIn) defaults() {
 		in.DefaultLimit = new(int64)
 		*in.DefaultLimit = 10000
 	}
-	n := len(in.Witnesses) + 1
-	if in.Faulty == nil {
-		in.Faulty = new((n - 1) / 3)
-	}
-	if in.Threshold == nil {
-		in.Threshold = new((n+*in.Faulty)/2 + 1)
-	}
+	fact.FillQuorum(len(in.Witnesses)+1, &in.Threshold, &in.Faulty)
 }
 
 // Validate implements api.Validator.
@@ -120,14 +114,10 @@ func (in *CreateIn) Validate() error {
 		return fmt.Errorf("scale %d: want 0 to %d", *in.Scale, maxScale)
 	case *in.DefaultLimit < 0:
 		return fmt.Errorf("default_limit %d: want 0 or more", *in.DefaultLimit)
-	case len(in.Witnesses) >= maxWitnesses:
-		return fmt.Errorf("witnesses: %d further ones, want at most %d", len(in.Witnesses), maxWitnesses-1)
-	case *in.Faulty < 0 || *in.Faulty > maxWitnesses:
-		return fmt.Errorf("faulty %d: want 0 to %d", *in.Faulty, maxWitnesses)
-	case *in.Threshold < 1 || *in.Threshold > maxWitnesses:
-		return fmt.Errorf("threshold %d: want 1 to %d", *in.Threshold, maxWitnesses)
+	case len(in.Witnesses) >= fact.MaxWitnesses:
+		return fmt.Errorf("witnesses: %d further ones, want at most %d", len(in.Witnesses), fact.MaxWitnesses-1)
 	}
-	return nil
+	return fact.CheckQuorumFields(*in.Threshold, *in.Faulty)
 }
 
 // CreateOut is the output of space.create.

@@ -1,7 +1,6 @@
 package membership
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"fmt"
 	"strings"
@@ -34,7 +33,6 @@ const (
 	maxCode       = 16
 	maxScale      = 6
 	maxUses       = 10000
-	maxWitnesses  = 16
 	maxReason     = 256
 	maxOffice     = 32
 )
@@ -128,7 +126,7 @@ func decode[T interface{ check() error }](b []byte, v T) error {
 }
 
 func (g *genesis) check() error {
-	switch n, t, f := len(g.Witnesses), int(g.Threshold), int(g.Faulty); {
+	switch {
 	case !text(g.Name, maxName):
 		return fmt.Errorf("name: want 1 to %d bytes of printable text, not starting or ending in space", maxName)
 	case !knownKind(g.Kind):
@@ -137,10 +135,11 @@ func (g *genesis) check() error {
 		return fmt.Errorf("nonce of %d bytes: want %d", len(g.Nonce), nonceSize)
 	case len(g.Founders) == 0 || len(g.Founders) > maxFounders:
 		return fmt.Errorf("%d founders: want 1 to %d", len(g.Founders), maxFounders)
-	case n == 0 || n > maxWitnesses:
-		return fmt.Errorf("%d witnesses: want 1 to %d", n, maxWitnesses)
-	case 2*t <= n+f || t > n-f:
-		return fmt.Errorf("threshold %d of %d witnesses of which %d may be faulty: want more than half of their sum, and no more than the %d others", t, n, f, n-f)
+	}
+	if err := fact.CheckQuorum(len(g.Witnesses), int(g.Threshold), int(g.Faulty)); err != nil {
+		return err
+	}
+	switch {
 	case len(g.Offices) > maxOffices:
 		return fmt.Errorf("%d offices: at most %d", len(g.Offices), maxOffices)
 	case len(g.Currencies) == 0 || len(g.Currencies) > maxCurrencies:
@@ -154,13 +153,8 @@ func (g *genesis) check() error {
 			return fmt.Errorf("founder %d: %w", i, err)
 		}
 	}
-	for i, w := range g.Witnesses {
-		if i > 0 && bytes.Compare(g.Witnesses[i-1][:], w[:]) >= 0 {
-			return fmt.Errorf("witnesses: want strictly ascending order of key")
-		}
-		if err := record.CheckKey(w); err != nil {
-			return fmt.Errorf("witness %d: %w", i, err)
-		}
+	if err := fact.CheckWitnesses(g.Witnesses); err != nil {
+		return err
 	}
 	held := map[string]bool{}
 	for i, o := range g.Offices {

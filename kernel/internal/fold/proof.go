@@ -1,7 +1,6 @@
 package fold
 
 import (
-	"bytes"
 	"maps"
 	"slices"
 
@@ -55,7 +54,7 @@ func (r *Reader) Proof(feed api.Hash) []api.Position {
 
 // proof lists what supports f's final mark, without doubles.
 func proof(f *Feed, voices map[api.Hash][2]api.Position) (ps []api.Position) {
-	for _, from := range slices.SortedFunc(maps.Keys(voices), func(a, b api.Hash) int { return bytes.Compare(a[:], b[:]) }) {
+	for _, from := range slices.SortedFunc(maps.Keys(voices), api.Hash.Compare) {
 		by, names := voices[from][0], voices[from][1]
 		if ps = append(ps, by); names.Seq > f.Final.Seq && !slices.Contains(ps, names) {
 			ps = append(ps, names)

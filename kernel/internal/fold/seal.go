@@ -98,7 +98,7 @@ func (s *State) restate(f *Feed) error {
 	if err != nil {
 		return err
 	}
-	for _, id := range slices.SortedFunc(maps.Keys(targets), func(a, b api.Hash) int { return bytes.Compare(a[:], b[:]) }) {
+	for _, id := range slices.SortedFunc(maps.Keys(targets), api.Hash.Compare) {
 		s.work = append(s.work, work{feed: id, anew: true})
 	}
 	return nil
