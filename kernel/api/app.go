@@ -162,7 +162,7 @@ type Verdict struct {
 	Reason   *Reason `json:"reason,omitempty"`
 }
 
-// Reader reads one consistent snapshot of an app's query side. Close it.
+// Reader reads one consistent snapshot of an app's query side, for one goroutine at a time. Close it.
 type Reader interface {
 	// Counter returns a counter's value; an untouched counter is zero.
 	Counter(key []byte) int64

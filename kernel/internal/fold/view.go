@@ -9,15 +9,28 @@ import (
 
 // view reads rows branch by branch, from a snapshot or, with a State behind it, from the store and what the State has not committed yet.
 type view struct {
-	r store.Reader
-	s *State // nil for a snapshot
+	r     store.Reader
+	s     *State             // nil for a snapshot
+	known map[api.Hash]*Feed // of a snapshot, what was read before: one look at a space asks for the same few feeds again and again
 }
 
 func (v *view) feed(id api.Hash) (*Feed, error) {
 	if v.s != nil {
 		return v.s.Feed(id)
 	}
-	return loadFeed(v.r, id)
+	f, ok := v.known[id]
+	if ok {
+		return f, nil
+	}
+	f, err := loadFeed(v.r, id)
+	if err != nil {
+		return nil, err
+	}
+	if v.known == nil || len(v.known) >= maxFeeds {
+		v.known = map[api.Hash]*Feed{}
+	}
+	v.known[id] = f // or that there is none
+	return f, nil
 }
 
 // stored returns a record, or nil.
