@@ -29,6 +29,7 @@ type desk struct {
 	epoch  uint64
 	open   map[api.Hash][]queued // by feed, the records that are applied and not locked, oldest first
 	locked map[api.Hash]item     // own locks, as far as this desk has looked
+	held   map[api.Hash]mark     // what this witness holds final, as far as this desk has looked or stated it
 	cuts   map[api.Hash]bool     // feeds with a cut that is not final yet
 	waits  map[api.Hash]bool     // feeds with a draft that others have to state something for before it is answered
 	due    time.Time             // when the first of open that is dated ahead becomes due, zero for never
@@ -41,19 +42,21 @@ type queued struct {
 }
 
 func newDesk(space api.Hash, epoch uint64) *desk {
-	return &desk{space: space, epoch: epoch, open: map[api.Hash][]queued{}, locked: map[api.Hash]item{}, cuts: map[api.Hash]bool{}, waits: map[api.Hash]bool{}}
+	return &desk{space: space, epoch: epoch, open: map[api.Hash][]queued{}, locked: map[api.Hash]item{}, held: map[api.Hash]mark{}, cuts: map[api.Hash]bool{}, waits: map[api.Hash]bool{}}
 }
 
 // view is one round's look at the space.
 type view struct {
 	api.Reader
 	*fact.Space
-	self   api.Signer
-	own    api.Hash // the witness's feed
-	stand  standing
-	now    time.Time
-	fresh  bool              // nothing stated yet: the first statement cites the genesis
-	forked map[api.Hash]bool // feeds of witnesses with two branches
+	self    api.Signer
+	own     api.Hash // the witness's feed
+	stand   standing
+	now     time.Time
+	vows    map[api.Hash][]vow // by feed, this witness's promises that may bind still
+	fresh   bool               // nothing stated yet: the first statement cites the genesis
+	forked  map[api.Hash]bool  // feeds of witnesses with two branches
+	refused bool               // something this witness wrote was
 }
 
 // round states what can be stated of the feeds that are noted, and of those that an earlier round had to leave; then it answers drafts of cuts.
@@ -73,7 +76,7 @@ func (d *desk) round(ctx context.Context, host api.Host, v *view, feeds []api.Ha
 	var st statement
 	if v.alone() {
 		for _, feed := range feeds {
-			if it, ok := v.newest(feed); ok && v.mayHold(&it) && v.continues(&it) {
+			if it, ok := v.newest(feed); ok && d.mayHold(v, &it) && v.continues(&it) {
 				st.Final = append(st.Final, it)
 			}
 		}
@@ -81,8 +84,15 @@ func (d *desk) round(ctx context.Context, host api.Host, v *view, feeds []api.Ha
 		st.Locks = d.lock(v, feeds)
 		st.Final = d.hold(v, feeds)
 	}
+	held := st.Final
 	if err := v.say(ctx, host, &st); err != nil {
 		return err
+	}
+	for i := range held {
+		if v.refused {
+			break
+		}
+		d.held[held[i].Feed] = mark{Seq: held[i].Seq, ID: held[i].ID, Accepted: held[i].Accepted, Cut: held[i].Cut}
 	}
 	return d.answer(ctx, host, feeds)
 }
@@ -92,6 +102,12 @@ func newView(host api.Host, r api.Reader, s *fact.Space) *view {
 	v.own = s.Feed(fact.FinalityTopic, v.self.Device())
 	b, _, known := r.Own(v.own, rowWitness)
 	v.stand, v.fresh = get[standing](b, known), !known
+	v.vows = map[api.Hash][]vow{}
+	for k, b := range r.Rows(v.own, rowsVow) {
+		if feed, epoch, ok := splitEpoch(rowsVow, k); ok && epoch == v.stand.Epoch {
+			v.vows[feed] = get[[]vow](b, true)
+		}
+	}
 	if s.Past() > 0 {
 		v.forked = map[api.Hash]bool{}
 		for _, h := range host.Heads(api.Topic{Space: s.ID, Name: fact.FinalityTopic}) {
@@ -139,11 +155,16 @@ func (v *view) heads(feeds []api.Hash) (ps []api.Position) {
 }
 
 // mayHold reports whether a statement that holds it goes beyond what was stated and breaks no promise.
-func (v *view) mayHold(it *item) bool {
-	if _, bound := forbids(get[[]vow](v.mark(rowVow(it.Feed, v.stand.Epoch))), it); bound {
+func (d *desk) mayHold(v *view, it *item) bool {
+	if _, bound := forbids(v.vows[it.Feed], it); bound {
 		return false
 	}
-	return it.ahead(get[mark](v.mark(rowFinal(it.Feed, v.stand.Epoch))))
+	last, ok := d.held[it.Feed]
+	if !ok {
+		last = get[mark](v.mark(rowFinal(it.Feed, d.epoch)))
+		d.held[it.Feed] = last
+	}
+	return it.ahead(last)
 }
 
 func (v *view) mark(row []byte) ([]byte, bool) {
@@ -299,7 +320,7 @@ func (d *desk) hold(v *view, feeds []api.Hash) []item {
 		cuts, _ := v.FinalCuts(feed)
 		f, _, ok := v.certified(d.epoch, v.Finality(), feed, cuts)
 		it := item{Feed: feed, Seq: f.Seq, ID: f.ID, Accepted: f.Accepted, Cut: f.Cut}
-		if !ok || !v.mayHold(&it) {
+		if !ok || !d.mayHold(v, &it) {
 			continue
 		}
 		if _, vd, ok := v.Record(it.position()); ok && vd.Accepted == it.Accepted && !unfolded(vd) {
@@ -341,6 +362,7 @@ func (v *view) write(ctx context.Context, host api.Host, kind string, body []byt
 	_, err := host.Append(ctx, v.self, d, api.WaitLocal)
 	if api.KindOf(err) == api.Refused {
 		// This feed is forked, or another program holds the key: no statement of ours counts until people have looked at it.
+		v.refused = true
 		host.Log().Error("the witness's record is refused", "kind", kind, "space", v.ID.Short(), "err", err)
 		return nil
 	}

@@ -22,7 +22,7 @@ func (d *desk) answer(ctx context.Context, host api.Host, feeds []api.Hash) erro
 		if !ok {
 			continue
 		}
-		if vows := get[[]vow](v.mark(rowVow(feed, v.stand.Epoch))); len(vows) > 0 && vows[len(vows)-1].Number >= dr.Number {
+		if vows := v.vows[feed]; len(vows) > 0 && vows[len(vows)-1].Number >= dr.Number {
 			continue
 		}
 		if known, _ := s.FinalCuts(feed); known+1 != dr.Number {

@@ -2,6 +2,7 @@ package finality
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 	"strconv"
 
@@ -32,19 +33,29 @@ var (
 	rowWitness   = []byte("witness")
 	rowRegistrar = []byte("registrar")
 	rowsDraft    = []byte("draft/")
+	rowsVow      = []byte("vow/")
 	rowSeal      = []byte("seal")
 	rowEpoch     = []byte("epoch")
 )
 
-func rowFinal(feed api.Hash, epoch uint64) []byte { return inEpoch("final/", feed, epoch) }
-func rowLock(feed api.Hash, epoch uint64) []byte  { return inEpoch("lock/", feed, epoch) }
-func rowVow(feed api.Hash, epoch uint64) []byte   { return inEpoch("vow/", feed, epoch) }
+func rowFinal(feed api.Hash, epoch uint64) []byte { return inEpoch([]byte("final/"), feed, epoch) }
+func rowLock(feed api.Hash, epoch uint64) []byte  { return inEpoch([]byte("lock/"), feed, epoch) }
+func rowVow(feed api.Hash, epoch uint64) []byte   { return inEpoch(rowsVow, feed, epoch) }
 
-func inEpoch(row string, feed api.Hash, epoch uint64) []byte {
-	return append(append([]byte(row), feed[:]...), api.Seq8(epoch)...)
+func inEpoch(row []byte, feed api.Hash, epoch uint64) []byte {
+	return append(append(bytes.Clone(row), feed[:]...), api.Seq8(epoch)...)
 }
 
-func rowSealed(feed api.Hash, epoch uint64) []byte { return inEpoch("sealed/", feed, epoch) }
+// splitEpoch takes a row of inEpoch apart.
+func splitEpoch(row, k []byte) (feed api.Hash, epoch uint64, ok bool) {
+	if len(k) != len(row)+len(feed)+8 {
+		return feed, 0, false
+	}
+	rest := k[len(row):]
+	return api.Hash(rest[:len(feed)]), binary.BigEndian.Uint64(rest[len(feed):]), true
+}
+
+func rowSealed(feed api.Hash, epoch uint64) []byte { return inEpoch([]byte("sealed/"), feed, epoch) }
 
 func rowDraft(feed api.Hash) []byte { return append(bytes.Clone(rowsDraft), feed[:]...) }
 func rowCut(feed api.Hash) []byte   { return append([]byte("cut/"), feed[:]...) }
