@@ -22,8 +22,10 @@ func (w *World) protocol() protocol { return protocol{w, map[*kerneltest.Node]*h
 type heard struct {
 	turns   uint64 // those of the node when it was last looked at
 	records int
-	words   map[api.Hash][]word // what the witnesses have said of each feed
-	right   map[api.Hash]closed // where each feed was final when that was found right
+	starts  map[api.Hash][]api.Position // where witnesses' feeds begin to speak in a later epoch
+	epochs  map[api.Hash]uint64         // and in which, by the id of that record
+	words   map[api.Hash][]word         // what the witnesses have said of each feed
+	right   map[api.Hash]closed         // where each feed was final when that was found right
 }
 
 type closed struct {
@@ -34,8 +36,9 @@ type closed struct {
 // word is what a witness has held final in one record.
 type word struct {
 	item
-	by *kerneltest.Node
-	in api.Position
+	by    *kerneltest.Node
+	in    api.Position
+	epoch uint64 // in which it was said
 }
 
 // Step implements kerneltest.Checker, on the nodes that have got something.
@@ -68,21 +71,34 @@ func (p protocol) End(*kerneltest.Cluster) error {
 func (p protocol) listen(n *kerneltest.Node) *heard {
 	h, recs := p.seen[n], n.Records()
 	if h == nil || h.records > len(recs) || n.Turns() < h.turns {
-		h = &heard{words: map[api.Hash][]word{}, right: map[api.Hash]closed{}}
+		h = &heard{starts: map[api.Hash][]api.Position{}, epochs: map[api.Hash]uint64{}, words: map[api.Hash][]word{}, right: map[api.Hash]closed{}}
 		p.seen[n] = h
 	}
 	witnesses := map[api.Key]*kerneltest.Node{}
-	for _, m := range p.w.witnesses() {
-		witnesses[m.Member().Device()] = m
+	for _, m := range p.w.members {
+		if p.w.Witness(m) {
+			witnesses[m.Member().Device()] = m
+		}
 	}
 	for _, rec := range recs[h.records:] {
 		by := witnesses[rec.Device]
+		var start turn
+		if by != nil && rec.Topic.Name == fact.FinalityTopic && rec.Kind == kindStart && codec.Unmarshal(rec.Body, &start) == nil {
+			h.starts[rec.Feed] = append(h.starts[rec.Feed], rec.Position())
+			h.epochs[rec.ID] = start.Epoch
+		}
 		var s statement
 		if by == nil || rec.Topic.Name != fact.FinalityTopic || rec.Kind != kindStatement || codec.Unmarshal(rec.Body, &s) != nil {
 			continue
 		}
+		var epoch uint64
+		for _, at := range h.starts[rec.Feed] {
+			if at.Seq < rec.Seq {
+				epoch = max(epoch, h.epochs[at.ID])
+			}
+		}
 		for _, it := range s.Final {
-			h.words[it.Feed] = append(h.words[it.Feed], word{it, by, rec.Position()})
+			h.words[it.Feed] = append(h.words[it.Feed], word{it, by, rec.Position(), epoch})
 		}
 	}
 	h.turns, h.records = n.Turns(), len(recs)
@@ -95,7 +111,7 @@ func (p protocol) feeds(n *kerneltest.Node, end bool) error {
 	heard := p.listen(n)
 	for _, h := range n.Heads(api.Topic{Space: p.w.Space}) {
 		mark, ok := r.Final(h.Tip.Feed)
-		if !ok {
+		if !ok || h.Topic.Name == fact.FinalityTopic { // those who follow say where a witness's feed ends
 			continue
 		}
 		var cuts []api.CutState
@@ -117,7 +133,7 @@ func (p protocol) feeds(n *kerneltest.Node, end bool) error {
 			}
 		}
 	}
-	if end && p.w.opt.Liars+p.w.opt.Witnesses <= p.w.opt.Nodes {
+	if end && !slices.ContainsFunc(p.w.members, func(m *kerneltest.Node) bool { return m.Liar() && p.w.Witness(m) }) {
 		return p.deps(n, r)
 	}
 	return nil
@@ -125,25 +141,27 @@ func (p protocol) feeds(n *kerneltest.Node, end bool) error {
 
 // feed checks that enough witnesses hold what is final of a feed, and that no final cut says otherwise.
 func (p protocol) feed(n *kerneltest.Node, r api.Reader, h api.Head, mark api.Position, words []word, cuts []api.CutState) error {
-	voices := map[uint64]map[*kerneltest.Node]bool{}
+	type camp struct{ epoch, cut uint64 }
+	voices := map[camp]map[*kerneltest.Node]bool{}
 	enough := false
 	for _, x := range slices.Backward(words) {
-		if x.Seq < mark.Seq || voices[x.Cut][x.by] {
+		c := camp{x.epoch, x.Cut}
+		if x.Seq < mark.Seq || voices[c][x.by] {
 			continue
 		}
 		if _, v, _ := r.Record(x.in); !v.Accepted || !r.Before(mark, x.at()) {
 			continue
 		}
-		if voices[x.Cut] == nil {
-			voices[x.Cut] = map[*kerneltest.Node]bool{}
+		if voices[c] == nil {
+			voices[c] = map[*kerneltest.Node]bool{}
 		}
-		voices[x.Cut][x.by] = true
-		if enough = len(voices[x.Cut]) >= p.w.need(); enough {
+		voices[c][x.by] = true
+		if enough = len(voices[c]) >= p.w.need(); enough {
 			break
 		}
 	}
 	if !enough {
-		return fmt.Errorf("%s: feed %s of %s is final to %d, which not %d witnesses hold with one number of cuts in account: %v", n.Name, mark.Feed.Short(), h.Topic.Name, mark.Seq, p.w.need(), voices)
+		return fmt.Errorf("%s: feed %s of %s is final to %d, which not %d witnesses of one epoch hold with one number of cuts in account: %v", n.Name, mark.Feed.Short(), h.Topic.Name, mark.Seq, p.w.need(), voices)
 	}
 	for _, c := range cuts {
 		if c.At.Seq > 0 && !r.Before(c.At, mark) && !r.Before(mark, c.At) {

@@ -53,14 +53,19 @@ func (w *World) Restored(m *kerneltest.Node) {
 	w.moved[m] = true
 }
 
-// device lets somebody begin, or go on, to change devices. A witness's device is named by the genesis and stays, as does the founder's.
+// device lets somebody begin, or go on, to change devices. A witness's device and a clerk's are named as they are and stay, as does the founder's.
 func (w *World) device() error {
-	others := w.members[len(w.witnesses()):]
+	var others []*kerneltest.Node
+	for _, m := range w.members[1:] {
+		if !w.Witness(m) && !w.clerks[m] {
+			others = append(others, m)
+		}
+	}
 	if len(others) == 0 {
 		return nil
 	}
 	m := others[w.Rand.IntN(len(others))]
-	if z := w.liar(false); z != nil && !w.Witness(z) && w.Rand.IntN(2) == 0 {
+	if z := w.liar(false); z != nil && !w.Witness(z) && !w.clerks[z] && w.Rand.IntN(2) == 0 {
 		m = z
 	}
 	if w.moves[m] == moveGiven {

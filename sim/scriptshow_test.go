@@ -206,3 +206,20 @@ func (s *script) room() (string, error) {
 	}
 	return out.String(), nil
 }
+
+// epoch says which witness epoch is in force for the running honest nodes.
+func (s *script) epoch() string {
+	var b strings.Builder
+	for _, n := range s.w.Honest() {
+		if !n.Up() || n.Outsider {
+			continue
+		}
+		r := n.Read("")
+		if sp, ok := fact.Open(r, s.w.Space); ok {
+			e, _ := sp.Epoch()
+			fmt.Fprintf(&b, "%s: epoch %d, %d witnesses\n", n.Name, e.Number, len(e.Witnesses))
+		}
+		r.Close()
+	}
+	return b.String()
+}

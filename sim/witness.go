@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/app/finality"
@@ -16,12 +15,19 @@ import (
 const (
 	kindStatement = "statement"
 	kindPromise   = "promise"
+	kindStart     = "start"
 )
 
 type statement struct {
 	_     struct{} `cbor:",toarray"`
 	Final []item
 	Locks []item
+}
+
+// turn is the body of a start.
+type turn struct {
+	_     struct{} `cbor:",toarray"`
+	Epoch uint64
 }
 
 type item struct {
@@ -123,14 +129,6 @@ func (w *World) Promise(z, m *kerneltest.Node, topic string, at, cite api.Positi
 	}, prev, to...)
 	return err
 }
-
-// witnesses are the members who are witnesses of the space.
-func (w *World) witnesses() []*kerneltest.Node {
-	return w.members[:min(len(w.members), max(1, w.opt.Witnesses))]
-}
-
-// Witness reports whether the node's member is a witness of the space.
-func (w *World) Witness(n *kerneltest.Node) bool { return slices.Contains(w.witnesses(), n) }
 
 // Cut lets the registrar announce a cut of a member's feed. The error is the refusal.
 func (w *World) Cut(m *kerneltest.Node, topic string, adopt api.Hash) error {
@@ -249,9 +247,9 @@ func (w *World) lies() []kerneltest.Action {
 	return []kerneltest.Action{
 		slander,
 		{Name: "betray", Weight: 14, Do: func(*kerneltest.Cluster) error { return w.betray() }},
-		{Name: "mute", Weight: 2, Do: func(*kerneltest.Cluster) error {
+		{Name: "mute", Weight: 8, Do: func(*kerneltest.Cluster) error {
 			if z := w.liar(true); z != nil {
-				z.Mute([]string{"", fact.FinalityTopic}[w.Rand.IntN(2)])
+				z.Mute([]string{"", fact.FinalityTopic, fact.FinalityTopic}[w.Rand.IntN(3)])
 			}
 			return nil
 		}},

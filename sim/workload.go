@@ -34,6 +34,8 @@ func (w *World) workload() []kerneltest.Action {
 		}},
 		{Name: "cut", Weight: 2, Do: func(*kerneltest.Cluster) error { return w.cut() }},
 		{Name: "device", Weight: 6, Do: func(*kerneltest.Cluster) error { return w.device() }},
+		{Name: "swap", Weight: 2, Do: func(*kerneltest.Cluster) error { return w.swap() }},
+		{Name: "hand", Weight: 1, Do: func(*kerneltest.Cluster) error { return w.hand() }},
 		{Name: "join", Weight: 3, Do: func(*kerneltest.Cluster) error { return w.join() }},
 		{Name: "verify", Weight: 1, Do: by(verify)},
 		{Name: "rebuild", Weight: 1, Do: by(Rebuild)},
@@ -79,13 +81,13 @@ func (w *World) grant() error {
 // Grant lets the clerk set the limit of a member's account; a lower one is followed by a cut.
 func (w *World) Grant(to *kerneltest.Node, most int64) error {
 	w.granted[to] = max(w.granted[to], most)
-	_, err := call(w.members[0], "ledger.grant", ledger.GrantIn{Space: w.Space, To: to.Member().DID(), Currency: Currency, Limit: most})
+	_, err := call(w.clerk, "ledger.grant", ledger.GrantIn{Space: w.Space, To: to.Member().DID(), Currency: Currency, Limit: most})
 	return err
 }
 
 // Freeze lets the clerk stop a member's account from spending, or go on.
 func (w *World) Freeze(to *kerneltest.Node, lift bool) error {
-	_, err := call(w.members[0], "ledger.freeze", ledger.FreezeIn{Space: w.Space, To: to.Member().DID(), Currency: Currency, Lift: lift})
+	_, err := call(w.clerk, "ledger.freeze", ledger.FreezeIn{Space: w.Space, To: to.Member().DID(), Currency: Currency, Lift: lift})
 	return err
 }
 

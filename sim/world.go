@@ -66,12 +66,15 @@ type World struct {
 	*kerneltest.Cluster
 	Space api.Hash
 
-	opt     Options
-	members []*kerneltest.Node          // in the order in which they joined
-	granted map[*kerneltest.Node]int64  // the highest limit that each was ever granted
-	guest   *guest                      // who is about to join, nil for nobody
-	moves   map[*kerneltest.Node]moving // who changes devices
-	moved   map[*kerneltest.Node]bool   // who has changed devices
+	opt      Options
+	members  []*kerneltest.Node          // in the order in which they joined
+	councils [][]*kerneltest.Node        // the witnesses, and all that were named to follow them
+	clerk    *kerneltest.Node            // who has the office, as far as the registrar knows
+	clerks   map[*kerneltest.Node]bool   // all who may have had it
+	granted  map[*kerneltest.Node]int64  // the highest limit that each was ever granted
+	guest    *guest                      // who is about to join, nil for nobody
+	moves    map[*kerneltest.Node]moving // who changes devices
+	moved    map[*kerneltest.Node]bool   // who has changed devices
 }
 
 // guest is a node whose member has an invitation and is not a member yet.
@@ -91,7 +94,7 @@ func New(o Options) (*World, error) {
 	if lying := o.Liars + o.Witnesses - o.Nodes; o.Witnesses < 0 || o.Witnesses > o.Nodes || lying > max(0, o.Witnesses-1)/3 {
 		return nil, fmt.Errorf("sim: %d witnesses among %d members, %d of them liars: at most one of three further witnesses may lie", o.Witnesses, o.Nodes, o.Liars)
 	}
-	w := &World{opt: o, granted: map[*kerneltest.Node]int64{}, moves: map[*kerneltest.Node]moving{}, moved: map[*kerneltest.Node]bool{}}
+	w := &World{opt: o, clerks: map[*kerneltest.Node]bool{}, granted: map[*kerneltest.Node]int64{}, moves: map[*kerneltest.Node]moving{}, moved: map[*kerneltest.Node]bool{}}
 	w.Cluster = kerneltest.NewCluster(kerneltest.ClusterOptions{
 		Seed: o.Seed, AccessDomain: membership.Domain, RateDomain: trust.Domain, SlowDisks: o.SlowDisks, Plant: o.Plant, Trace: o.Trace, Logger: o.Logger,
 		Apps: func(node string, random io.Reader) []api.App {
@@ -136,6 +139,7 @@ func (w *World) found() error {
 		return err
 	}
 	w.Space = out.(*membership.CreateOut).Space
+	w.clerk, w.councils = ann, [][]*kerneltest.Node{nodes[:max(1, w.opt.Witnesses)]}
 	w.members = append(w.members, ann)
 	for _, n := range nodes[1:] {
 		if err := w.Join(n); err != nil {

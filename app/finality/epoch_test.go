@@ -296,6 +296,145 @@ func TestScenario8_HiddenFinal(t *testing.T) {
 	}
 }
 
+// A dishonest one of the old witnesses lets the others make a record final and takes back its part in it, in each way that the protocol leaves it: the new
+// ones, who have not seen the record, still do not lock the other branch of the fork, nor cut the feed below.
+func TestScenario8_LiarTakesItsLockBack(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		beyond bool   // it locks what follows on the other branch
+		cut    uint64 // with so many cuts in account
+		forks  bool   // or it says so beside its first word
+		cuts   bool   // the registrar cuts the feed
+	}{
+		{name: "it locks on", beyond: true},
+		{name: "it counts cuts that are not", cut: 9},
+		{name: "it forks its feed", forks: true},
+		{name: "it counts cuts that are not, and there is one", cut: 9, cuts: true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for seed := range uint64(3) {
+				c := newCouncil(t, 4, 3, seed)
+				var next []int
+				for i := range 4 {
+					next = append(next, c.join(fmt.Sprint("n", i)))
+				}
+				honest := slices.Concat([]int{0, 1, 2}, next)
+				c.gather(c.nodes[0])
+				c.run(honest...)
+				root := c.say(1, "mal", "say")
+				c.run(honest...)
+				left := c.sayAfter(1, "mal", "say", root)
+				c.deliver(c.nodes[2], true)
+				show := c.hide(left)
+				z := self(c.nodes[3])
+				it := []item{{Feed: left.Feed, Seq: left.Seq, ID: left.ID, Accepted: true}}
+				first := c.forge(z, kindStatement, &statement{Final: it, Locks: it}, api.Position{}, c.nodes[0].Records()[0].Position())
+				c.run(1, 2)
+				c.wantFinal(left, true, 1)
+				right := c.sayAfter(next[0], "mal", "say", root)
+				again := right
+				if tc.beyond {
+					again = c.sayAfter(next[0], "mal", "say", right)
+				}
+				var founded []api.Position
+				if tc.forks {
+					first, founded = api.Position{}, []api.Position{c.nodes[0].Records()[0].Position()}
+				}
+				back := []item{{Feed: again.Feed, Seq: again.Seq, ID: again.ID, Accepted: true, Cut: tc.cut}}
+				c.forge(z, kindStatement, &statement{Locks: back}, first, founded...)
+				c.swap(3, 1, next...)
+				c.run(0, 1, 2)
+				if tc.cuts {
+					c.run(next...)
+					c.cutFeed("mal", fact.CutRequest{})
+				}
+				c.run(append(slices.Clone(next), 0)...)
+				c.wantEpoch(1, next...)
+				free := c.say(next[0], "bob", "say")
+				c.run(next...)
+				c.wantFinal(free, true, next...)
+				c.wantFinal(right, false, next...)
+				show()
+				c.run(honest...)
+				c.wantFinal(left, true, honest...)
+				c.wantFinal(right, false, honest...)
+				if _, at, n := c.cutAt(0, left.Feed); tc.cuts && (n != 1 || at.Seq < left.Seq) {
+					t.Errorf("seed %d: %d cuts, at %v, want one that leaves %v", seed, n, at, left)
+				}
+				c.same(honest...)
+			}
+		})
+	}
+}
+
+// Two of the old witnesses have locked a record, and the feed of a third, which was forked with its key, may have held it: nobody locks the other branch.
+func TestScenario8_HolderForks(t *testing.T) {
+	for seed := range uint64(3) {
+		c := newCouncil(t, 4, 3, seed)
+		var next []int
+		for i := range 4 {
+			next = append(next, c.join(fmt.Sprint("n", i)))
+		}
+		c.gather(c.nodes[0])
+		all := slices.Concat([]int{0, 1, 2, 3}, next)
+		c.run(all...)
+		root := c.say(1, "mal", "say")
+		c.run(all...)
+		left := c.sayAfter(1, "mal", "say", root)
+		c.deliver(c.nodes[2], true)
+		show := c.hide(left)
+		c.run(1, 2)
+		c.swap(3, 1, next...)
+		c.run(0, 1, 2, 3)
+		right := c.sayAfter(next[0], "mal", "say", root)
+		c.forge(self(c.nodes[3]), kindStatement, &statement{Locks: []item{{Feed: root.Feed, Seq: root.Seq, ID: root.ID, Accepted: true}}}, api.Position{}, c.nodes[0].Records()[0].Position())
+		c.run(next...)
+		c.wantEpoch(1, next...)
+		c.wantFinal(right, false, next...)
+		show()
+		c.run(all...)
+		c.wantFinal(right, false, all...)
+		c.same(all...)
+	}
+}
+
+// The locks of an epoch that a fork has split keep nobody from cutting the feed in the next: nobody has held either branch.
+func TestSplitLocksAreCutInTheNextEpoch(t *testing.T) {
+	for seed := range uint64(3) {
+		c := newCouncil(t, 4, 3, seed)
+		var next []int
+		for i := range 4 {
+			next = append(next, c.join(fmt.Sprint("n", i)))
+		}
+		c.gather(c.nodes[0])
+		all := slices.Concat([]int{0, 1, 2, 3}, next)
+		c.run(all...)
+		root := c.say(1, "mal", "say")
+		c.run(all...)
+		left := c.sayAfter(1, "mal", "say", root)
+		c.deliver(c.nodes[2], true)
+		showLeft := c.hide(left)
+		right := c.sayAfter(0, "mal", "say", root)
+		c.deliver(c.nodes[3], true)
+		showRight := c.hide(right)
+		c.run(0, 1, 2, 3) // two lock either
+		c.swap(3, 1, next...)
+		c.run(all...)
+		showLeft()
+		showRight()
+		c.run(all...)
+		c.cutFeed("mal", fact.CutRequest{})
+		c.run(all...)
+		if _, at, n := c.cutAt(0, root.Feed); n != 1 || at != root {
+			t.Fatalf("seed %d: %d cuts, at %v: want one at %v", seed, n, at, root)
+		}
+		p := c.say(0, "bob", "say")
+		c.run(all...)
+		c.wantFinal(p, true, all...)
+		c.same(all...)
+	}
+}
+
 // R5: nobody takes a step of a succession alone, or twice.
 func TestR5_NoEpochWithoutTheOneBefore(t *testing.T) {
 	c := newCouncil(t, 4, 3, 1)

@@ -30,7 +30,7 @@ func (chat) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 		if err := json.Unmarshal(rec.Body, &c); err != nil {
 			panic(err)
 		}
-		fact.PutGenesis(tx, fact.Genesis{Name: "x", Witnesses: c.Witnesses, Threshold: c.Need})
+		fact.PutGenesis(tx, fact.Genesis{Name: "x", Witnesses: c.Witnesses, Threshold: c.Need, Faulty: uint16(max(0, len(c.Witnesses)-1) / 3)})
 		for _, w := range c.Witnesses {
 			fact.PutWitness(tx, w, fact.Witness{})
 		}

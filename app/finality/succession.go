@@ -104,26 +104,59 @@ func (v *view) covers(p *promise) bool {
 	return v.past(p.Feed, p.Number-1, func(pos api.Position) bool { return v.Before(pos, at) })
 }
 
-// past reports whether what earlier epochs may have made final of a feed agrees with fits. What was held, enough have locked; those of them that this
-// node knows are in the past of a seal that it has cited. So as long as fewer than that many disagree, or may have signed what is not seen here, nothing
-// that disagrees was held.
+// past reports whether what earlier epochs may have made final of a feed agrees with fits.
+//
+// Of those who held such a position one at least was honest and had sealed: its word is in the past of a seal that this node has cited, and so are the
+// locks that it had read, of Threshold witnesses. All but Faulty of those are honest and were not taken back, while one who lies may have locked
+// something else since, stated more cuts than there are, or forked its feed. So nothing that disagrees was held unless one is seen to hold it and as
+// many as are honest at least have locked it; who has signed what is not seen here may have done either.
 func (v *view) past(feed api.Hash, cuts uint64, fits func(api.Position) bool) bool {
 	for e, feeds := range v.Epochs() {
 		if e.Number >= v.stand.Epoch {
 			break
 		}
-		doubts := 0
+		doubtful := 0
+		var held, locked []api.Position // what disagrees
 		for _, w := range feeds {
-			f, ok := v.Locked(w, e.Number, feed)
-			if v.doubtful(w) || ok && f.Cut == cuts && !fits(f.Position(feed)) {
-				doubts++
+			if v.doubtful(w) {
+				doubtful++
+				continue
+			}
+			if f, ok := v.Stated(w, e.Number, feed); ok && f.Cut == cuts && !fits(f.Position(feed)) {
+				held = append(held, f.Position(feed))
+			}
+			if f, ok := v.Locked(w, e.Number, feed); ok && f.Cut == cuts && !fits(f.Position(feed)) {
+				locked = append(locked, f.Position(feed))
 			}
 		}
-		if doubts >= int(e.Threshold) {
+		enough := int(e.Threshold - e.Faulty)
+		if doubtful >= enough {
 			return false
+		}
+		if doubtful > 0 {
+			held = append(held, locked...)
+		}
+		for _, p := range held {
+			voices := doubtful
+			for _, l := range locked {
+				if v.together(p, l) {
+					voices++
+				}
+			}
+			if voices >= enough {
+				return false
+			}
 		}
 	}
 	return true
+}
+
+// together reports whether two positions of a feed may be on one branch, as far as they are stored here.
+func (v *view) together(a, b api.Position) bool {
+	if a.Seq == b.Seq {
+		return a == b
+	}
+	return v.Before(a, b) || v.Before(b, a) || !v.Before(a, a) || !v.Before(b, b)
 }
 
 // inherited is what is final of a feed when this epoch has said nothing of it yet: there it goes on.

@@ -79,6 +79,36 @@ func TestPlanted(t *testing.T) {
 	}
 }
 
+// TestEpochs searches how one set of witnesses follows on another, as it is, each rule spoilt, and for the histories that make it matter.
+func TestEpochs(t *testing.T) {
+	for defines, want := range map[string]string{
+		"":                        "",
+		"OVERLAP=2":               "",
+		"RIVALS":                  "",
+		"LEAKS":                   "",
+		"LOCKS_OF_ALL":            "E2_cut_spares_the_final", // the rule of ADR 0016
+		"FORGETS":                 "E2_cut_spares_the_final",
+		"SEALS_OF_FEWER":          "E1_one_final",
+		"SIGNS_AFTER_SEAL":        "E2_cut_spares_the_final",
+		"RIVALS SEALS_UNSETTLED":  "E4_all_seal_for_one",
+		"LEAKS COUNT_BEYOND_SEAL": "E1_one_final",
+		"LEAKS LEAKS_EARLY":       "E1_one_final",
+		"REACH_BOTH_LOCKED":       "not_reached",
+		"REACH_LATE":              "not_reached",
+		"REACH_CUT":               "not_reached",
+		"LEAKS REACH_LEAKED":      "not_reached",
+	} {
+		t.Run(defines, func(t *testing.T) {
+			t.Parallel()
+			r := searchFile(t, "epochs.pml", "-O1", defines)
+			wantViolated(t, r, want)
+			if want == "" && (r.cut || r.errors != 0 || r.states < 400) {
+				t.Errorf("%d states, %d errors, want an exhaustive search\n%s", r.states, r.errors, r.output)
+			}
+		})
+	}
+}
+
 // TestHistories asks for the turning point of each short history: a state that no run reaches would prove nothing about it.
 func TestHistories(t *testing.T) {
 	if testing.Short() {
@@ -129,8 +159,13 @@ var (
 // optimising: compiling takes longer.
 func search(t *testing.T, optimise, defines string) result {
 	t.Helper()
+	return searchFile(t, "finality.pml", optimise, defines)
+}
+
+func searchFile(t *testing.T, file, optimise, defines string) result {
+	t.Helper()
 	needTools(t)
-	source, err := filepath.Abs("finality.pml")
+	source, err := filepath.Abs(file)
 	if err != nil {
 		t.Fatal(err)
 	}
