@@ -111,18 +111,18 @@ func (d *daemons) dir(ts *testscript.TestScript, args []string) string {
 	return filepath.Join(ts.Getenv("N"), args[0])
 }
 
-// stop is `stop NAME`: it ends a node in good order.
-func (d *daemons) stop(ts *testscript.TestScript, neg bool, args []string) {
+// term is `term NAME`: it ends a node in good order. (`stop` and `kill` are commands of testscript itself, and would win.)
+func (d *daemons) term(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: stop NAME")
+		ts.Fatalf("usage: term NAME")
 	}
 	d.end(d.dir(ts, args), syscall.SIGTERM)
 }
 
-// kill is `kill NAME`: kill -9.
-func (d *daemons) kill(ts *testscript.TestScript, neg bool, args []string) {
+// crash is `crash NAME`: kill -9.
+func (d *daemons) crash(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: kill NAME")
+		ts.Fatalf("usage: crash NAME")
 	}
 	d.end(d.dir(ts, args), syscall.SIGKILL)
 }

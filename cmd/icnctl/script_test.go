@@ -79,7 +79,7 @@ func commands(d *daemons) map[string]func(*testscript.TestScript, bool, []string
 		},
 	}
 	if d != nil {
-		cmds["node"], cmds["stop"], cmds["kill"], cmds["until"] = d.start, d.stop, d.kill, until
+		cmds["node"], cmds["term"], cmds["crash"], cmds["until"] = d.start, d.term, d.crash, until
 	}
 	return cmds
 }
