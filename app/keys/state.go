@@ -121,9 +121,7 @@ func applyLog(tx api.Tx, rec *api.Record) api.Outcome {
 }
 
 func notRotated() *api.Reason {
-	r := reason("not-rotated", "the key event log has no rotation and no recovery: a change of devices alone moves nobody, for a thief of the key in charge could write it")
-	r.Remedy = "rotate with the recovery phrase: icnctl id rotate, or icnctl id restore on a new device"
-	return r
+	return reason("not-rotated", "the key event log has no rotation and no recovery: a change of devices alone moves nobody, for a thief of the key in charge could write it")
 }
 
 // applyVeto takes an objection to a recovery. Whoever has the signature may bring it.
@@ -257,9 +255,7 @@ func beyond(followed, l *record.Log) ([]waiting, *api.Reason) {
 		case record.Same, record.Behind:
 			return nil, reason("known", "the space follows this log, or a longer one of it, already")
 		default:
-			why := reason("other-branch", "the space follows another branch of this key event log: somebody has written two")
-			why.Remedy = "the registrar decides by hand: icnctl member device"
-			return nil, why
+			return nil, reason("other-branch", "the space follows another branch of this key event log: somebody has written two")
 		}
 	}
 	var ws []waiting
@@ -319,9 +315,7 @@ func applyStart(tx api.Tx, rec *api.Record) api.Outcome {
 }
 
 func vetoed() *api.Reason {
-	r := reason("vetoed", "the key that was in charge has objected to this recovery")
-	r.Remedy = "who has the recovery phrase rotates with it; else the registrar decides by hand, when it knows the person: icnctl member device"
-	return r
+	return reason("vetoed", "the key that was in charge has objected to this recovery")
 }
 
 func applyStop(tx api.Tx, rec *api.Record) api.Outcome {
