@@ -33,7 +33,9 @@ type host struct {
 
 var _ api.Host = (*host)(nil)
 
-func (h *host) reader() *fold.Reader { return fold.NewReader(h.k.st, h.app.Info().Name, h.log) }
+func (h *host) reader() *fold.Reader {
+	return fold.NewReader(h.k.st, h.app.Info().Name, h.log).Advised(h.k.apps)
+}
 
 // Read implements api.Host.
 func (h *host) Read() api.Reader { return h.reader() }

@@ -78,7 +78,7 @@ func (k *Kernel) recordOperations() []api.Operation {
 }
 
 func (k *Kernel) opExplain(ctx context.Context, _ *api.Call, in *ExplainIn) (*ExplainOut, error) {
-	r := fold.NewReader(k.st, "", k.log)
+	r := fold.NewReader(k.st, "", k.log).Advised(k.apps)
 	rec, v, ok := r.Lookup(in.ID)
 	r.Close()
 	if !ok {

@@ -190,7 +190,7 @@ func (k *Kernel) refused(who []api.DID, peer bool, action string, domain api.Dom
 	if err == nil || api.RefusalOf(err) != "" || kind != api.Refused && kind != api.RateLimited {
 		return err
 	}
-	full := explained(kind, reason, action, domain, err)
+	full := k.explained(kind, reason, action, domain, err)
 	out := &api.Error{Kind: kind, Reason: full, Refusal: k.refusals.note(peer, who, action, kind, full, 1)}
 	if e, ok := errors.AsType[*api.Error](err); ok {
 		out.Op = e.Op
@@ -205,7 +205,7 @@ func (k *Kernel) refused(who []api.DID, peer bool, action string, domain api.Dom
 }
 
 // explained is a reason of a refusal with nothing left out: who says so, by which rule, and what would change it.
-func explained(kind api.Kind, reason *api.Reason, action string, domain api.Domain, err error) *api.Reason {
+func (k *Kernel) explained(kind api.Kind, reason *api.Reason, action string, domain api.Domain, err error) *api.Reason {
 	r := api.Reason{Text: err.Error()}
 	if reason != nil {
 		r = *reason
@@ -216,6 +216,7 @@ func explained(kind api.Kind, reason *api.Reason, action string, domain api.Doma
 	r.Domain = cmp.Or(r.Domain, domain)
 	r.Rule = cmp.Or(r.Rule, kind.Code())
 	r.Text = cmp.Or(r.Text, action+" is refused by the rule "+string(r.Domain)+"/"+r.Rule)
+	r = *k.apps.Advise(&r)
 	if r.Remedy == "" {
 		r.Remedy = "nothing was done: ask again when what the rule looks at has changed, or ask who runs this node"
 		if kind == api.RateLimited {

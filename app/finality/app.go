@@ -44,6 +44,7 @@ type App struct {
 
 var (
 	_ api.Applier = (*App)(nil)
+	_ api.Adviser = (*App)(nil)
 	_ api.Reactor = (*App)(nil)
 	_ api.Starter = (*App)(nil)
 	_ api.Ticker  = (*App)(nil)

@@ -42,6 +42,7 @@ type App struct {
 
 var (
 	_ api.Applier           = (*App)(nil)
+	_ api.Adviser           = (*App)(nil)
 	_ api.OracleProvider    = (*App)(nil)
 	_ api.OperationProvider = (*App)(nil)
 	_ api.Reactor           = (*App)(nil)
@@ -91,6 +92,13 @@ func (a *App) takeOffice(r api.Reader, space api.Hash, holds bool) bool {
 	return holds
 }
 
+// lookAnew lets the registrar's node look at all logs of a space again.
+func (a *App) lookAnew(space api.Hash) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.held, space)
+}
+
 // Watch implements api.Reactor: who was admitted publishes, and what is final is followed.
 func (*App) Watch() []string { return []string{fact.SpaceTopic, fact.FinalityTopic} }
 
@@ -99,7 +107,8 @@ func (a *App) React(ctx context.Context, host api.Host, commits []api.Commit) er
 	look := false
 	for _, c := range commits {
 		switch c.Record.Topic.Name {
-		case fact.SpaceTopic: // somebody was admitted, or has another office
+		case fact.SpaceTopic: // somebody was admitted, or has another office: a log that could not be followed may be one now
+			a.lookAnew(c.Record.Topic.Space)
 			look = true
 			continue
 		case fact.FinalityTopic:

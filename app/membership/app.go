@@ -25,6 +25,7 @@ type App struct {
 
 var (
 	_ api.Applier           = (*App)(nil)
+	_ api.Adviser           = (*App)(nil)
 	_ api.OracleProvider    = (*App)(nil)
 	_ api.OperationProvider = (*App)(nil)
 	_ api.Reactor           = (*App)(nil)

@@ -78,7 +78,7 @@ func needed(s *fact.Space, device api.Key) *api.Reason {
 	if slices.Contains(s.Finality(), s.Feed(fact.FinalityTopic, device)) {
 		return &api.Reason{
 			Domain: Domain, Rule: "is-witness", Text: "the device is a witness of " + s.Genesis.Name + ": without it fewer make records final",
-			Inputs: map[string]string{"device": device.String()}, Remedy: "let another witness take its place first",
+			Inputs: map[string]string{"device": device.String()}, Remedy: "let another witness take its place first: icnctl space witness",
 		}
 	}
 	return nil

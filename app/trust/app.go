@@ -64,6 +64,7 @@ type loaded struct {
 
 var (
 	_ api.Applier           = (*App)(nil)
+	_ api.Adviser           = (*App)(nil)
 	_ api.OracleProvider    = (*App)(nil)
 	_ api.OperationProvider = (*App)(nil)
 	_ api.Reactor           = (*App)(nil)

@@ -1,7 +1,14 @@
 package main
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
+	"io/fs"
+	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -46,4 +53,55 @@ func TestEveryCommandIsDescribed(t *testing.T) {
 		}
 	}
 	walk((&ctl{}).root())
+}
+
+// named is a command line in a text for people: the words after icnctl.
+var named = regexp.MustCompile(`icnctl((?: [a-z][a-z-]*)+)`)
+
+// What remedies and errors tell people to type exists.
+func TestTextsNameCommandsThatExist(t *testing.T) {
+	root, checked := (&ctl{}).root(), 0
+	check := func(where, text string) {
+		for _, m := range named.FindAllStringSubmatch(text, -1) {
+			cmd := root
+			for _, word := range strings.Fields(m[1]) {
+				if !cmd.HasSubCommands() {
+					break // what follows is the sentence
+				}
+				next, _, err := cmd.Find([]string{word})
+				if err != nil || next == cmd {
+					t.Errorf("%s: %q: %s has no %q", where, text, cmd.CommandPath(), word)
+					break
+				}
+				cmd = next
+			}
+			checked++
+		}
+	}
+	fset := token.NewFileSet()
+	for _, dir := range []string{"app", "client", "edge", "kernel", "node"} {
+		err := filepath.WalkDir(filepath.Join("..", "..", dir), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			f, err := parser.ParseFile(fset, path, nil, 0)
+			if err != nil {
+				return err
+			}
+			ast.Inspect(f, func(n ast.Node) bool {
+				if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+					text, _ := strconv.Unquote(lit.Value)
+					check(fset.Position(lit.Pos()).String(), text)
+				}
+				return true
+			})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if checked < 80 {
+		t.Errorf("only %d commands found in texts", checked)
+	}
 }

@@ -54,6 +54,15 @@ type Reactor interface {
 	React(ctx context.Context, host Host, commits []Commit) error
 }
 
+// Adviser is an app that knows what to do about its noes. Remedies returns, by rule, what a person can do about a record that Apply made void or an
+// operation that was refused by it, best with the command to type: one short sentence, lower case, no full stop. With it the kernel completes each reason
+// whose Domain is the app's name and which has no Remedy of its own, when somebody reads it: it is not stored with the record. The kernel has remedies for
+// the rules malformed and unknown-kind itself. Called once, before the kernel runs.
+type Adviser interface {
+	App
+	Remedies() map[string]string
+}
+
 // Starter is an app that needs its Host before it serves: to rebuild a cache, to publish a service. It must not block.
 type Starter interface {
 	App

@@ -18,6 +18,7 @@ type Reader struct {
 	app  string
 	snap store.Snapshot
 	log  *slog.Logger
+	apps *Apps // who completes reasons; nil: nobody
 }
 
 var _ api.Reader = (*Reader)(nil)
@@ -274,6 +275,9 @@ func (r *Reader) Record(p api.Position) (*api.Record, api.Verdict, bool) {
 			Domain: "kernel", Rule: "forked-feed", Text: "the author signed two records for one position; what follows has no effect until that is resolved",
 			Inputs: map[string]string{"fork": strconv.FormatUint(f.Fork, 10), "one": f.Alt[0].String(), "other": f.Alt[1].String()}, Remedy: "the office of the space can resolve it with a cut",
 		}
+	}
+	if v.Reason != nil && r.apps != nil {
+		v.Reason = r.apps.Advise(v.Reason)
 	}
 	return st.Record, v, true
 }

@@ -39,19 +39,24 @@ type owner struct {
 
 // Apps finds the app of a topic.
 type Apps struct {
-	topics map[string]*owner
-	names  []string
+	topics   map[string]*owner
+	names    []string
+	remedies map[string]map[string]string // by domain and rule; of all domains under ""
 }
 
 // NewApps builds the table; two owners of one topic are a wiring mistake.
 func NewApps(apps []api.App) (*Apps, error) {
-	a := &Apps{topics: map[string]*owner{}}
+	a := &Apps{topics: map[string]*owner{}, remedies: map[string]map[string]string{}}
+	a.remedies["kernel"], a.remedies[""] = remedies()
 	for _, app := range apps {
 		info := app.Info()
 		if slices.Contains(a.names, info.Name) {
 			return nil, api.Errorf("fold.apps", api.Internal, "two apps are called %q", info.Name)
 		}
 		a.names = append(a.names, info.Name)
+		if ad, ok := app.(api.Adviser); ok {
+			a.remedies[info.Name] = ad.Remedies()
+		}
 		ap, _ := app.(api.Applier)
 		for _, t := range info.Topics {
 			if o, dup := a.topics[t.Name]; dup {
