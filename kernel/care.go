@@ -23,6 +23,7 @@ type CareOptions struct {
 type care struct {
 	alarm    *clock.Alarm // nil without time servers
 	snapshot sync.Mutex   // held while one is written
+	section  sync.Mutex   // held while one is folded
 }
 
 // initCare refuses a device key that a restored store must not be used with, tells of a clock that was wrong before, and sets the clock alarm up.
