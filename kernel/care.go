@@ -34,6 +34,9 @@ func (k *Kernel) initCare() error {
 	if err := k.admitWriter(); err != nil {
 		return err
 	}
+	if err := k.sweep(); err != nil {
+		k.log.Warn("what a crash has left of a scratch store cannot be removed", "err", err)
+	}
 	if last, dropped := k.clock.Dropped(); dropped {
 		k.log.Warn("this node stamped records with a clock that was far ahead; it follows the wall clock again, and others hold the old records until they are due",
 			"stamped", last.Time(), "wall", k.opt.Now())

@@ -2,6 +2,9 @@ package kernel
 
 import (
 	"context"
+	"errors"
+	"os"
+	"path/filepath"
 
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/kernel/internal/fold"
@@ -36,4 +39,16 @@ func (k *Kernel) scratch() (store.Store, error) {
 		return store.OpenVolatile()
 	}
 	return store.OpenScratch(k.opt.DataDir)
+}
+
+// sweep removes what a crash has left of scratch stores. The caller holds the data directory.
+func (k *Kernel) sweep() error {
+	if k.opt.Inline != nil || k.opt.DataDir == "" {
+		return nil
+	}
+	left, err := filepath.Glob(filepath.Join(k.opt.DataDir, "scratch-*"))
+	for _, dir := range left {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return err
 }

@@ -119,8 +119,11 @@ func (a *App) unchecked(host api.Host, space api.Hash) (c *checkpoint, at api.Po
 		return nil, at, false
 	}
 	v := newView(host, r, s)
-	if _, said := v.mark(rowCheck(at.ID)); said {
-		return nil, at, false
+	if b, said := v.mark(rowCheck(at.ID)); said {
+		_, _, stands := c.standing(words(r, s, at))
+		if stands || get[checked](b, said).Epoch == v.stand.Epoch {
+			return nil, at, false // what was said in an earlier epoch does not add up with what is said in this one
+		}
 	}
 	if !v.speaks() {
 		e, _ := s.Epoch()
