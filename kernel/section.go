@@ -29,7 +29,7 @@ func (h *host) FoldSection(ctx context.Context, space api.Hash, by []api.Positio
 	defer k.care.section.Unlock()
 	snap := k.st.Snapshot()
 	defer snap.Close()
-	sec, err := fold.FoldSection(ctx, snap, k.scratch, k.apps, k.log, space, by)
+	sec, err := fold.Section(ctx, snap, k.scratch, k.apps, k.log, space, by)
 	return sec, api.Wrap(op, err)
 }
 

@@ -12,9 +12,9 @@ import (
 // maxOpen bounds the positions that a section names as not final here.
 const maxOpen = 16
 
-// FoldSection folds a section of a space (api.SectionHost) by itself in an empty store, which scratch opens and it closes. Two passes over the log of all
+// Section folds a section of a space (api.SectionHost) by itself in an empty store, which scratch opens and it closes. Two passes over the log of all
 // records: backwards, to see what the section stands on, and forwards, to fold it.
-func FoldSection(ctx context.Context, r store.Reader, scratch func() (store.Store, error), apps *Apps, log *slog.Logger, space api.Hash, by []api.Position) (*api.Section, error) {
+func Section(ctx context.Context, r store.Reader, scratch func() (store.Store, error), apps *Apps, log *slog.Logger, space api.Hash, by []api.Position) (*api.Section, error) {
 	s := &section{view: view{r: r}, log: log, parts: map[api.Hash]*part{}, by: map[api.Hash]limit{}}
 	for _, p := range by {
 		if err := s.hear(p); err != nil {

@@ -20,7 +20,7 @@ func (n *node) section(space api.Hash, by ...*record.Envelope) (*api.Section, er
 	for _, e := range by {
 		ps = append(ps, e.Position())
 	}
-	return fold.FoldSection(n.Context(), snap, store.OpenVolatile, n.apps, slog.New(slog.DiscardHandler), space, ps)
+	return fold.Section(n.Context(), snap, store.OpenVolatile, n.apps, slog.New(slog.DiscardHandler), space, ps)
 }
 
 func (n *node) wantSection(sec *api.Section, err error, records uint64, digest api.Hash) {
@@ -102,7 +102,7 @@ func TestSectionEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	opened := func() (store.Store, error) { t.Error("a scratch store is opened"); return store.OpenVolatile() }
-	if _, err := fold.FoldSection(ctx, n.st, opened, n.apps, slog.New(slog.DiscardHandler), w.space, []api.Position{said.Position()}); err == nil {
+	if _, err := fold.Section(ctx, n.st, opened, n.apps, slog.New(slog.DiscardHandler), w.space, []api.Position{said.Position()}); err == nil {
 		t.Error("it goes on")
 	}
 }
