@@ -209,6 +209,26 @@ func (c *Client) SnapshotCreate(ctx context.Context, in SnapshotCreateIn, each f
 	return stream(ctx, c, "snapshot.create", in, each)
 }
 
+// SpaceCheckpointCreate is the operation space.checkpoint.create: Have the witnesses sign to what state all that is final comes.
+func (c *Client) SpaceCheckpointCreate(ctx context.Context, in SpaceCheckpointCreateIn, opts ...CallOption) (*SpaceCheckpointCreateOut, error) {
+	return call[SpaceCheckpointCreateOut](ctx, c, "space.checkpoint.create", in, opts)
+}
+
+// SpaceCheckpointList is the operation space.checkpoint.list: List checkpoints, the newest first, and who has signed them.
+func (c *Client) SpaceCheckpointList(ctx context.Context, in SpaceCheckpointListIn) (*SpaceCheckpointListOut, error) {
+	return call[SpaceCheckpointListOut](ctx, c, "space.checkpoint.list", in, nil)
+}
+
+// SpaceCheckpointShow is the operation space.checkpoint.show: Show a checkpoint, who has signed it, and who has found another state.
+func (c *Client) SpaceCheckpointShow(ctx context.Context, in SpaceCheckpointShowIn) (*SpaceCheckpointShowOut, error) {
+	return call[SpaceCheckpointShowOut](ctx, c, "space.checkpoint.show", in, nil)
+}
+
+// SpaceCheckpointVerify is the operation space.checkpoint.verify: Fold this node's records of a checkpoint anew and compare.
+func (c *Client) SpaceCheckpointVerify(ctx context.Context, in SpaceCheckpointVerifyIn) (*SpaceCheckpointVerifyOut, error) {
+	return call[SpaceCheckpointVerifyOut](ctx, c, "space.checkpoint.verify", in, nil)
+}
+
 // SpaceCreate is the operation space.create: Found a space.
 func (c *Client) SpaceCreate(ctx context.Context, in SpaceCreateIn, opts ...CallOption) (*SpaceCreateOut, error) {
 	return call[SpaceCreateOut](ctx, c, "space.create", in, opts)
@@ -782,6 +802,76 @@ type SnapshotCreateItem struct {
 	Done    *KernelSnapshotInfo `json:"done,omitempty"`
 }
 
+// SpaceCheckpointCreateIn is the input of space.checkpoint.create.
+type SpaceCheckpointCreateIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+}
+
+// SpaceCheckpointCreateOut is what space.checkpoint.create answers.
+type SpaceCheckpointCreateOut struct {
+	Number  uint64      `json:"number"`
+	Records uint64      `json:"records"` // that the checkpoint covers
+	Digest  api.Hash    `json:"digest"`  // of the state to which they come
+	Receipt api.Receipt `json:"receipt"`
+}
+
+// SpaceCheckpointListIn is the input of space.checkpoint.list.
+type SpaceCheckpointListIn struct {
+	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	Before uint64   `json:"before,omitempty"` // Only those with a lower number; default: from the newest on
+}
+
+// SpaceCheckpointListOut is what space.checkpoint.list answers.
+type SpaceCheckpointListOut struct {
+	Checkpoints []FinalityCheckpointOut `json:"checkpoints"`
+	More        bool                    `json:"more,omitempty"` // there are older ones
+}
+
+// SpaceCheckpointShowIn is the input of space.checkpoint.show.
+type SpaceCheckpointShowIn struct {
+	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	Number uint64   `json:"number,omitempty"` // Of the checkpoint; default: the newest that stands, or the newest if none does
+}
+
+// SpaceCheckpointShowOut is what space.checkpoint.show answers.
+type SpaceCheckpointShowOut struct {
+	Number  uint64                 `json:"number"`
+	Record  api.Position           `json:"record"` // that proposes it
+	Time    time.Time              `json:"time"`
+	Records uint64                 `json:"records"`          // that it covers
+	Digest  api.Hash               `json:"digest"`           // of the state to which they come
+	Stands  bool                   `json:"stands"`           // enough witnesses have found the same
+	Signed  int                    `json:"signed"`           // witnesses who have
+	Need    int                    `json:"need"`             // how many are enough
+	Differ  int                    `json:"differ,omitempty"` // witnesses who have found another state
+	Apps    []FinalityAppDigestOut `json:"apps"`
+	By      []api.Position         `json:"by"` // up to where what witnesses have stated makes the records final
+	Checks  []FinalityCheckOut     `json:"checks"`
+}
+
+// SpaceCheckpointVerifyIn is the input of space.checkpoint.verify.
+type SpaceCheckpointVerifyIn struct {
+	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	Number uint64   `json:"number,omitempty"` // Of the checkpoint; default: the newest that stands, or the newest if none does
+}
+
+// SpaceCheckpointVerifyOut is what space.checkpoint.verify answers.
+type SpaceCheckpointVerifyOut struct {
+	Number  uint64       `json:"number"`
+	Record  api.Position `json:"record"` // that proposes it
+	Time    time.Time    `json:"time"`
+	Records uint64       `json:"records"`          // that it covers
+	Digest  api.Hash     `json:"digest"`           // of the state to which they come
+	Stands  bool         `json:"stands"`           // enough witnesses have found the same
+	Signed  int          `json:"signed"`           // witnesses who have
+	Need    int          `json:"need"`             // how many are enough
+	Differ  int          `json:"differ,omitempty"` // witnesses who have found another state
+	OK      bool         `json:"ok"`               // this node's records come to the state that the checkpoint says
+	Here    api.Hash     `json:"here"`             // digest of the state to which they come
+	Apps    []string     `json:"apps,omitempty"`   // whose state is another, in order of name
+	TookMS  int64        `json:"took_ms"`
+}
+
 // SpaceCreateIn is the input of space.create.
 type SpaceCreateIn struct {
 	Name         string    `json:"name"`                    // Name of the space, 1 to 80 bytes
@@ -1193,6 +1283,35 @@ type KernelSnapshotInfo struct {
 	Digest      api.Hash          `json:"digest"` // of the state
 	Apps        []KernelAppDigest `json:"apps"`
 	Sum         api.Hash          `json:"sum,omitzero"` // of the archive, once it was read to its end
+}
+
+// FinalityCheckpointOut is part of an answer or an input.
+type FinalityCheckpointOut struct {
+	Number  uint64       `json:"number"`
+	Record  api.Position `json:"record"` // that proposes it
+	Time    time.Time    `json:"time"`
+	Records uint64       `json:"records"`          // that it covers
+	Digest  api.Hash     `json:"digest"`           // of the state to which they come
+	Stands  bool         `json:"stands"`           // enough witnesses have found the same
+	Signed  int          `json:"signed"`           // witnesses who have
+	Need    int          `json:"need"`             // how many are enough
+	Differ  int          `json:"differ,omitempty"` // witnesses who have found another state
+}
+
+// FinalityAppDigestOut is part of an answer or an input.
+type FinalityAppDigestOut struct {
+	App    string   `json:"app"`
+	Digest api.Hash `json:"digest"`
+}
+
+// FinalityCheckOut is part of an answer or an input.
+type FinalityCheckOut struct {
+	Device api.Key      `json:"device"`
+	Epoch  uint64       `json:"epoch"`
+	Record api.Position `json:"record"`
+	Same   bool         `json:"same"`
+	Digest api.Hash     `json:"digest"`
+	Apps   []string     `json:"apps,omitempty"` // whose state is another
 }
 
 // MembershipSpace is part of an answer or an input.

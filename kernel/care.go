@@ -23,6 +23,7 @@ type CareOptions struct {
 type care struct {
 	alarm    *clock.Alarm // nil without time servers
 	snapshot sync.Mutex   // held while one is written
+	section  sync.Mutex   // held while one is folded
 }
 
 // initCare refuses a device key that a restored store must not be used with, tells of a clock that was wrong before, and sets the clock alarm up.
@@ -32,6 +33,9 @@ func (k *Kernel) initCare() error {
 	}
 	if err := k.admitWriter(); err != nil {
 		return err
+	}
+	if err := k.sweep(); err != nil {
+		k.log.Warn("what a crash has left of a scratch store cannot be removed", "err", err)
 	}
 	if last, dropped := k.clock.Dropped(); dropped {
 		k.log.Warn("this node stamped records with a clock that was far ahead; it follows the wall clock again, and others hold the old records until they are due",

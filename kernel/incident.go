@@ -83,6 +83,15 @@ func (in *incidents) note(kind string, node api.DID, n int, detail string) (firs
 	return in.addLocked(now, api.Incident{Kind: kind, Node: node, Count: uint64(n), Detail: clipText(detail)})
 }
 
+// report takes an incident that an app has seen.
+func (in *incidents) report(i api.Incident) {
+	i.Count, i.Detail = max(i.Count, 1), clipText(i.Detail)
+	in.noted.With(i.Kind).Add(float64(i.Count))
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.addLocked(in.k.opt.Now(), i)
+}
+
 func (in *incidents) addLocked(now time.Time, i api.Incident) (first bool) {
 	if len(in.observers) == 0 {
 		return true

@@ -33,6 +33,10 @@ func (w *World) workload() []kerneltest.Action {
 			return nil
 		}},
 		{Name: "cut", Weight: 2, Do: func(*kerneltest.Cluster) error { return w.cut() }},
+		{Name: "checkpoint", Weight: 2, Do: func(*kerneltest.Cluster) error {
+			_ = w.Checkpoint()
+			return nil
+		}},
 		{Name: "device", Weight: 6, Do: func(*kerneltest.Cluster) error { return w.device() }},
 		{Name: "swap", Weight: 2, Do: func(*kerneltest.Cluster) error { return w.swap() }},
 		{Name: "hand", Weight: 1, Do: func(*kerneltest.Cluster) error { return w.hand() }},

@@ -255,5 +255,8 @@ func (w *World) Run(steps int) error {
 	if err := w.goOn(); err != nil {
 		return err
 	}
+	if err := w.endCheckpoints(); err != nil {
+		return err
+	}
 	return w.CheckEnd(books, protocol)
 }

@@ -29,14 +29,15 @@ type App struct {
 	kick    chan struct{} // holds one token while something waits to be stated
 	cutting sync.Mutex    // one draft at a time
 
-	mu      sync.Mutex
-	host    api.Host                       // nil until Start
-	pending map[api.Hash]map[api.Hash]bool // space -> feeds that have grown, or of which another witness has spoken
-	cut     map[api.Hash]map[api.Hash]bool // space -> feeds with a cut that is new
-	waits   map[api.Hash]map[api.Hash]bool // space -> feeds with a draft that waits for what other witnesses hold
-	cutters map[api.Hash]api.Hash          // space -> the registrar's feed of cuts
-	idle    map[api.Hash]bool              // spaces in which this node has no say, as far as it has read
-	serving bool                           // Serve runs and will state it
+	mu       sync.Mutex
+	host     api.Host                       // nil until Start
+	pending  map[api.Hash]map[api.Hash]bool // space -> feeds that have grown, or of which another witness has spoken
+	cut      map[api.Hash]map[api.Hash]bool // space -> feeds with a cut that is new
+	waits    map[api.Hash]map[api.Hash]bool // space -> feeds with a draft that waits for what other witnesses hold
+	cutters  map[api.Hash]api.Hash          // space -> the registrar's feed of cuts
+	idle     map[api.Hash]bool              // spaces in which this node has no say, as far as it has read
+	inspects map[api.Hash]time.Time         // spaces with a checkpoint that may have to be checked, and when to look
+	serving  bool                           // Serve runs and will state it
 
 	stating sync.Mutex         // one round at a time; guards what follows
 	desks   map[api.Hash]*desk // by space
@@ -53,14 +54,14 @@ var (
 
 // New returns the app.
 func New(spaces Spaces) *App {
-	return &App{spaces: spaces, kick: make(chan struct{}, 1), pending: map[api.Hash]map[api.Hash]bool{}, cut: map[api.Hash]map[api.Hash]bool{}, waits: map[api.Hash]map[api.Hash]bool{}, cutters: map[api.Hash]api.Hash{}, idle: map[api.Hash]bool{}, desks: map[api.Hash]*desk{}}
+	return &App{spaces: spaces, kick: make(chan struct{}, 1), pending: map[api.Hash]map[api.Hash]bool{}, cut: map[api.Hash]map[api.Hash]bool{}, waits: map[api.Hash]map[api.Hash]bool{}, cutters: map[api.Hash]api.Hash{}, idle: map[api.Hash]bool{}, inspects: map[api.Hash]time.Time{}, desks: map[api.Hash]*desk{}}
 }
 
 // Info implements api.App.
 func (*App) Info() api.AppInfo {
 	return api.AppInfo{Name: "finality", Topics: []api.TopicSpec{
-		{Name: fact.FinalityTopic, Retention: api.Log, Kinds: []string{kindStatement, kindPromise, kindSeal, kindStart}},
-		{Name: fact.CutTopic, Retention: api.Log, Kinds: []string{kindDraft, kindCut, kindHand, kindEpoch}},
+		{Name: fact.FinalityTopic, Retention: api.Log, Kinds: []string{kindStatement, kindPromise, kindSeal, kindStart, kindCheck}},
+		{Name: fact.CutTopic, Retention: api.Log, Kinds: []string{kindDraft, kindCut, kindHand, kindEpoch, kindCheckpoint}},
 	}}
 }
 
@@ -157,6 +158,9 @@ func (a *App) hear(rec *api.Record) {
 		cutter := a.cutters[space]
 		a.mu.Unlock()
 		a.note(space, cutter) // one epoch may follow on another
+		a.noteCheckpoint(space)
+	case fact.CutTopic + " " + kindCheckpoint:
+		a.noteCheckpoint(space)
 	case fact.CutTopic + " " + kindDraft:
 		var d draft
 		if read(rec.Body, &d) == nil {
@@ -181,6 +185,16 @@ func (a *App) hear(rec *api.Record) {
 func (a *App) Serve(ctx context.Context, host api.Host) error {
 	a.setServing(true)
 	defer a.setServing(false)
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		a.inspecting(ctx, host)
+	}()
+	defer func() {
+		cancel()
+		<-done
+	}()
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	look := time.NewTicker(dueEvery)

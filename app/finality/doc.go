@@ -10,6 +10,9 @@
 // limit, a freeze, a lost device, a fork) binds everybody from one certain position on, and nothing that was final is ever taken back. What the
 // kernel makes of a cut stands in kernel/internal/fold/cut.go; the rules were checked by a model (docs/model).
 //
+// A checkpoint (the registrar's, in topic cuts) says to what state all comes that is final by what witnesses have said so far. Each witness folds that anew
+// and says what it has found (checkpoint.go, docs/adr/0022).
+//
 // It does not decide what is true: a statement says what the witness has applied, accepted or void alike, and who ought to be cut is for others to
 // say (fact.Cutter).
 //

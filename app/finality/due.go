@@ -11,16 +11,18 @@ import (
 // dueEvery is how often a witness looks whether a record dated ahead has become due when nothing else happens.
 const dueEvery = time.Second
 
-// Tick implements api.Ticker: it states what has become due, and what is noted and was not stated.
+// Tick implements api.Ticker: it states what has become due, and what is noted and was not stated, and looks at checkpoints.
 func (a *App) Tick(ctx context.Context, host api.Host, now time.Time) error {
 	a.noteDue(now)
 	a.mu.Lock()
 	waits := len(a.pending) > 0
 	a.mu.Unlock()
-	if !waits {
-		return nil
+	if waits {
+		if err := a.state(ctx, host); err != nil {
+			return err
+		}
 	}
-	return a.state(ctx, host)
+	return a.inspect(ctx, host, now)
 }
 
 // noteDue notes the spaces where a record that was dated ahead is due by now, and reports whether there is one: nobody says so, as somebody
@@ -58,6 +60,7 @@ func (a *App) resume(host api.Host, r api.Reader, s *fact.Space) {
 	witness := isWitness(s, host.Self())
 	if witness {
 		a.note(s.ID, s.Cutter()) // an epoch may have to follow on another
+		a.noteCheckpoint(s.ID)
 		for _, h := range host.Heads(api.Topic{Space: s.ID}) {
 			if fin, _ := r.Final(h.Tip.Feed); h.Topic.Name != fact.FinalityTopic && fin.Seq < h.Tip.Seq {
 				a.note(s.ID, h.Tip.Feed)

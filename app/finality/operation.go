@@ -26,6 +26,22 @@ func (a *App) Operations() []api.Operation {
 			Name: "space.witness", Method: http.MethodPost, Path: "/space/witness", CLI: "space witness", Scope: "member:write", Write: true,
 			Summary: "Name the witnesses that follow on those in force",
 		}, a.witnesses),
+		api.Handle(api.Operation{
+			Name: "space.checkpoint.create", Method: http.MethodPost, Path: "/space/checkpoint/create", CLI: "space checkpoint create", Scope: "member:write", Write: true,
+			Summary: "Have the witnesses sign to what state all that is final comes",
+		}, a.createCheckpoint),
+		api.Handle(api.Operation{
+			Name: "space.checkpoint.list", Method: http.MethodGet, Path: "/space/checkpoint/list", CLI: "space checkpoint list", Scope: "topic:read",
+			Summary: "List checkpoints, the newest first, and who has signed them",
+		}, a.listCheckpoints),
+		api.Handle(api.Operation{
+			Name: "space.checkpoint.show", Method: http.MethodGet, Path: "/space/checkpoint/show", CLI: "space checkpoint show", Scope: "topic:read",
+			Summary: "Show a checkpoint, who has signed it, and who has found another state",
+		}, a.showCheckpoint),
+		api.Handle(api.Operation{
+			Name: "space.checkpoint.verify", Method: http.MethodPost, Path: "/space/checkpoint/verify", CLI: "space checkpoint verify", Scope: "state:read",
+			Summary: "Fold this node's records of a checkpoint anew and compare",
+		}, a.verifyCheckpoint),
 	}
 }
 

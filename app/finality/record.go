@@ -21,6 +21,9 @@ const (
 	kindCut       = "cut"       // where a feed ends
 	kindHand      = "hand"      // the next registrar goes on from here
 	kindEpoch     = "epoch"     // who the next witnesses are to be
+
+	kindCheckpoint = "checkpoint" // to what state records come that are final: by the registrar
+	kindCheck      = "check"      // to what state a witness has found them to come
 )
 
 // maxCauses bounds what a cut names as its reasons.

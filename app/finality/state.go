@@ -22,6 +22,7 @@ const Domain api.Domain = "finality"
 //	vow/<feed><epoch>    []vow: promises that may bind still
 //	seal                 fact.Seal: its last one
 //	sealed/<feed><epoch> nothing: it has cited the seal of the witness who states in that feed, in its epoch
+//	check/<id>           checked: to what state it has found the records of the checkpoint with that id to come
 //
 // and of the registrar's feed:
 //
@@ -29,6 +30,8 @@ const Domain api.Domain = "finality"
 //	epoch          number of the newest epoch it has named, 8 bytes
 //	draft/<feed>   draft body: the cut that is on its way
 //	cut/<feed>     number of the newest cut, 8 bytes
+//	checkpoint     number of the newest checkpoint, 8 bytes
+//	checkpoint/<number> checkpoint body
 var (
 	rowWitness   = []byte("witness")
 	rowRegistrar = []byte("registrar")
@@ -111,6 +114,10 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 		return applySeal(tx, rec)
 	case fact.FinalityTopic + " " + kindStart:
 		return applyStart(tx, rec)
+	case fact.FinalityTopic + " " + kindCheck:
+		return applyCheck(tx, rec)
+	case fact.CutTopic + " " + kindCheckpoint:
+		return applyCheckpoint(tx, rec)
 	case fact.CutTopic + " " + kindEpoch:
 		return applyEpoch(tx, rec)
 	case fact.CutTopic + " " + kindDraft:

@@ -13,7 +13,7 @@ import (
 
 func (c *ctl) spaceCmd() *cobra.Command {
 	return group("space", "Co-operatives, communities and other circles that share records",
-		c.spaceCreate(), c.spaceList(), c.spaceShow(), c.spaceWitness(), c.spaceInvite(), c.spaceJoin())
+		c.spaceCreate(), c.spaceList(), c.spaceShow(), c.spaceWitness(), c.checkpointCmd(), c.spaceInvite(), c.spaceJoin())
 }
 
 func (c *ctl) spaceCreate() *cobra.Command {

@@ -15,6 +15,7 @@ const (
 	Unasked      = "unasked"       // an answer to no question
 	Unshared     = "unshared"      // a frame about a space that is not shared: happens to the honest while access changes
 	ForkEvidence = "fork-evidence" // two signed records at one place of a feed
+	Divergence   = "divergence"    // the same records come to another state here than elsewhere; an app reports it, see IncidentHost
 )
 
 // Incident is something that went wrong as this node saw it, without an opinion on whose fault it is or what should follow.
@@ -43,4 +44,11 @@ type Incident struct {
 type IncidentObserver interface {
 	App
 	Observe(Incident)
+}
+
+// IncidentHost is a Host that passes incidents on to the observers and counts them. Every Host of the kernel is one; a test's may not be.
+type IncidentHost interface {
+	Host
+	// Report passes on an incident that only an app can see. The time is set.
+	Report(Incident)
 }

@@ -1,6 +1,7 @@
 package kerneltest
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
@@ -18,6 +19,7 @@ import (
 	"github.com/intercooperative/icn/kernel/internal/ingest"
 	"github.com/intercooperative/icn/kernel/internal/store"
 	"github.com/intercooperative/icn/kernel/internal/transport"
+	"github.com/intercooperative/icn/kernel/record"
 )
 
 // Node is one machine of a Cluster: its keys and its disk outlive its kernel.
@@ -308,4 +310,36 @@ func (n *Node) Records() []*api.Record {
 		}
 		l.last = last
 	}
+}
+
+// FoldAlone folds those of the records on the node's disk that are wanted, in its order, in an empty store, and returns the digest of the state.
+func (n *Node) FoldAlone(wanted func(*api.Record) bool) (api.Hash, error) {
+	apps, err := fold.NewApps(n.apps)
+	if err != nil {
+		return api.Hash{}, err
+	}
+	st, err := store.OpenVolatile()
+	if err != nil {
+		return api.Hash{}, err
+	}
+	defer st.Close()
+	s, err := fold.Open(st, apps, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return api.Hash{}, err
+	}
+	err = fold.Envelopes(n.disk, func(raw []byte) error {
+		e, err := record.DecodeVerified(bytes.Clone(raw))
+		if err != nil || !wanted(e.Record) {
+			return err
+		}
+		return s.Put(e)
+	})
+	if err != nil {
+		return api.Hash{}, err
+	}
+	if _, _, err := s.Commit(false); err != nil {
+		return api.Hash{}, err
+	}
+	d, _, err := fold.Digest(st, apps)
+	return d, err
 }

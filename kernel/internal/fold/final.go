@@ -3,6 +3,7 @@ package fold
 import (
 	"bytes"
 	"encoding/binary"
+	"log/slog"
 	"math"
 	"slices"
 
@@ -180,7 +181,7 @@ func (s *State) refinal(f *Feed, anew bool) error {
 		if i := newestSupported(here); i >= 0 {
 			m = here[i].Mark
 		}
-	} else if m, err = s.supportedBranch(f, here); err != nil {
+	} else if m, err = s.supportedBranch(f, here, s.log); err != nil {
 		return err
 	}
 	if pending != f.Pending {
@@ -196,24 +197,34 @@ type camp struct {
 	seal           bool
 }
 
+// tally counts the statements about one branch, the last position first.
+type tally struct {
+	heard map[voice]bool
+	count map[camp]int
+}
+
+type voice struct {
+	camp
+	from api.Hash
+}
+
+func newTally() tally { return tally{map[voice]bool{}, map[camp]int{}} }
+
+// enough takes the next statement and reports whether enough feeds have made it or gone beyond.
+func (t tally) enough(st *stated) bool {
+	c := camp{st.Epoch, st.Variant, st.Seal}
+	if v := (voice{c, st.from}); !t.heard[v] {
+		t.heard[v] = true
+		t.count[c]++
+	}
+	return t.count[c] >= int(st.Need)
+}
+
 // newestSupported returns the last statement of one branch that enough feeds have made, or gone beyond; -1 for none.
 func newestSupported(all []stated) int {
-	type voice struct {
-		camp
-		from api.Hash
-	}
-	heard, count := map[voice]bool{}, map[camp]int{}
+	t := newTally()
 	for i := len(all) - 1; i >= 0; i-- {
-		st := &all[i]
-		if st.Need == 1 {
-			return i
-		}
-		c := camp{st.Epoch, st.Variant, st.Seal}
-		if v := (voice{c, st.from}); !heard[v] {
-			heard[v] = true
-			count[c]++
-		}
-		if count[c] >= int(st.Need) {
+		if t.enough(&all[i]) {
 			return i
 		}
 	}
@@ -221,7 +232,7 @@ func newestSupported(all []stated) int {
 }
 
 // supportedBranch is the final mark of a feed with several branches.
-func (s *State) supportedBranch(f *Feed, all []stated) (m Mark, err error) {
+func (v *view) supportedBranch(f *Feed, all []stated, log *slog.Logger) (m Mark, err error) {
 	for i := range all {
 		c := &all[i]
 		if c.Mark == m {
@@ -230,7 +241,7 @@ func (s *State) supportedBranch(f *Feed, all []stated) (m Mark, err error) {
 		froms := map[api.Hash]bool{}
 		for j := range all {
 			if st := &all[j]; st.Epoch == c.Epoch && st.Variant == c.Variant && st.Seal == c.Seal && !froms[st.from] && st.Seq >= c.Seq {
-				on, err := s.onBranch(f, c.Seq, c.ID, st.Mark)
+				on, err := v.onBranch(f, c.Seq, c.ID, st.Mark)
 				if err != nil {
 					return m, err
 				}
@@ -242,14 +253,14 @@ func (s *State) supportedBranch(f *Feed, all []stated) (m Mark, err error) {
 		if len(froms) < int(c.Need) {
 			continue
 		}
-		on, err := s.onBranch(f, m.Seq, m.ID, c.Mark)
+		on, err := v.onBranch(f, m.Seq, m.ID, c.Mark)
 		if err != nil {
 			return m, err
 		}
 		if on || m.Seq == 0 {
 			m = c.Mark
 		} else {
-			s.log.Error("conflicting final positions: those who state them contradict themselves", "feed", f.ID.Short(), "seq", c.Seq)
+			log.Error("conflicting final positions: those who state them contradict themselves", "feed", f.ID.Short(), "seq", c.Seq)
 		}
 	}
 	return m, nil

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"errors"
 	"log/slog"
+	"os"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -24,3 +26,26 @@ func OpenVolatile() (Store, error) {
 	}
 	return d, nil
 }
+
+// OpenScratch opens an empty store like OpenVolatile's for more rows than memory should hold: in a new directory in dir, which Close removes.
+func OpenScratch(dir string) (Store, error) {
+	own, err := os.MkdirTemp(dir, "scratch-*")
+	if err != nil {
+		return nil, api.Errorf("store.open", api.Unavailable, "scratch directory: %w", err)
+	}
+	o := Options{Dir: own, Logger: slog.New(slog.DiscardHandler), noLog: true}
+	o.EnsureDefaults()
+	d, err := open("scratch", o, vfs.Default)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(own))
+	}
+	return scratch{d, own}, nil
+}
+
+type scratch struct {
+	Store
+	dir string
+}
+
+// Close implements Store.
+func (s scratch) Close() error { return errors.Join(s.Store.Close(), os.RemoveAll(s.dir)) }
