@@ -246,6 +246,19 @@ func (s *Space) Known(did api.DID) (Member, api.Position, bool) {
 	return Member{}, api.Position{}, false
 }
 
+// Spenders lists the devices that may spend beside a member's primary one, by what that has set aside.
+func (s *Space) Spenders(primary api.Key) []api.Key {
+	feed := s.Feed(LedgerTopic, primary)
+	b, _, ok := s.r.Fact(feed, nameSpenders, nil)
+	if c, by, cut := s.Cut(feed); !ok && cut && c.At.Seq == 0 { // it has not begun
+		if base, based := s.r.Base(feed, by); based {
+			b, _, ok = s.r.Fact(base.Feed, nameSpenders, nil)
+		}
+	}
+	ds, _ := decode[[]api.Key](b, ok)
+	return ds
+}
+
 // Office returns who holds an office.
 func (s *Space) Office(name string) (Office, bool) {
 	o, _, ok := s.Holder(name)
