@@ -9,7 +9,9 @@ import (
 	"github.com/intercooperative/icn/app/membership"
 	"github.com/intercooperative/icn/codec"
 	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/identity"
 	"github.com/intercooperative/icn/kernel/kerneltest"
+	"github.com/intercooperative/icn/kernel/record"
 )
 
 func (n *node) allots(who api.Signer, device api.Signer, amount int64) error {
@@ -46,16 +48,6 @@ func (n *node) has(who api.Signer, balance, available, aside int64) {
 	if b.Balance != balance || b.Available != available || b.SetAside != aside || b.Unacknowledged < 0 {
 		n.t.Errorf("balance %d, available %d, set aside %d, unacknowledged %d; want %d, %d, %d", b.Balance, b.Available, b.SetAside, b.Unacknowledged, balance, available, aside)
 	}
-}
-
-func (n *node) left(who api.Signer, device api.Signer) int64 {
-	n.t.Helper()
-	for _, a := range do[ledger.AllotmentsOut](n, "ledger.allotments", ledger.AllotmentsIn{DID: who.DID()}).Allotments {
-		if a.Device == device.Device() {
-			return a.Left
-		}
-	}
-	return 0
 }
 
 func (n *node) cutFeed(device api.Key, end bool) {
@@ -323,4 +315,38 @@ func TestShownTrulyAfterTwoNewDevices(t *testing.T) {
 	n.wantRule(n.pays(four, carol, 1001), "over-limit")
 	n.mustPay(four, carol, 100)
 	n.has(bob, -9100, 900, 0)
+}
+
+// Scenario 13: a rotation that removes a second device ends its payments, too; what it had spent stands, the rest is the member's again on the new phone.
+func TestRotationRevokesAllottedDevice(t *testing.T) {
+	n, dora, carol := savings(t)
+	tab, err := identity.NewDevice(newEntropy("dora's tab"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := dora.AddDevice(tab.Device(), record.Secondary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tab.Join(l); err != nil {
+		t.Fatal(err)
+	}
+	n.mustAllot(dora.Signer(), tab.Signer(), 3000)
+	n.mustPay(tab.Signer(), carol, 1000)
+	id, err := identity.Restore(newEntropy("dora's phone"), dora.Log(), dora.phrase, identity.Rotation{Remove: []api.Key{dora.Device(), tab.Device()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	phone := person{id, dora.phrase}
+	if err := n.shows(phone, nil); err != nil {
+		t.Fatal(err)
+	}
+	n.withoutLooking(tab.Signer(), carol, 2000)
+	if err := n.pays(tab.Signer(), carol, 1); api.KindOf(err) != api.Refused {
+		t.Errorf("the removed tab pays: %v", err)
+	}
+	n.has(phone.Signer(), -5000, 5000, 0)
+	n.wantRule(n.pays(phone.Signer(), carol, 5001), "over-limit")
+	n.mustPay(phone.Signer(), carol, 5000)
+	n.sound()
 }

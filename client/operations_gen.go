@@ -353,6 +353,7 @@ type KeyFollowOut struct {
 	Name     string        `json:"name"`
 	Device   api.Key       `json:"device"`             // the device that acts for the member
 	Acts     bool          `json:"acts"`               // it is this node's
+	Second   bool          `json:"second,omitempty"`   // this node's device is another one of the member's, which spends what is set aside for it
 	Recovery *KeysRecovery `json:"recovery,omitempty"` // the recovery that waits, or was vetoed
 }
 

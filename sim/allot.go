@@ -134,8 +134,7 @@ func (b books) spendings(n *kerneltest.Node) error {
 		}
 		var p payment
 		var s setAside
-		switch {
-		case rec.Kind == "allot":
+		if rec.Kind == "allot" {
 			if err := codec.Unmarshal(rec.Body, &s); err != nil {
 				return fmt.Errorf("%s: an accepted allotment: %w", n.Name, err)
 			}
@@ -143,10 +142,9 @@ func (b books) spendings(n *kerneltest.Node) error {
 				to.asked += s.Amount
 			}
 			continue
-		default:
-			if err := codec.Unmarshal(rec.Body, &p); err != nil {
-				return fmt.Errorf("%s: an accepted payment: %w", n.Name, err)
-			}
+		}
+		if err := codec.Unmarshal(rec.Body, &p); err != nil {
+			return fmt.Errorf("%s: an accepted payment: %w", n.Name, err)
 		}
 		of(full.Author).paid += p.Amount
 		of(p.To).got += p.Amount

@@ -246,17 +246,24 @@ func (s *Space) Known(did api.DID) (Member, api.Position, bool) {
 	return Member{}, api.Position{}, false
 }
 
-// Spenders lists the devices that may spend beside a member's primary one, by what that has set aside.
-func (s *Space) Spenders(primary api.Key) []api.Key {
-	feed := s.Feed(LedgerTopic, primary)
-	b, _, ok := s.r.Fact(feed, nameSpenders, nil)
-	if c, by, cut := s.Cut(feed); !ok && cut && c.At.Seq == 0 { // it has not begun
-		if base, based := s.r.Base(feed, by); based {
-			b, _, ok = s.r.Fact(base.Feed, nameSpenders, nil)
+// Spenders lists the devices that may spend beside the primary one of who is or was a member, by what that, or the one before, has set aside.
+func (s *Space) Spenders(did api.DID) []api.Key {
+	m, _, _ := s.Known(did)
+	for _, device := range [...]api.Key{m.Device, m.Before} {
+		feed := s.Feed(LedgerTopic, device)
+		if head, ok := s.r.Head(s.Cutter()); ok && device != (api.Key{}) {
+			if _, begun := s.r.Head(feed); !begun {
+				if base, ok := s.r.Base(feed, head); ok {
+					feed = base.Feed
+				}
+			}
+		}
+		b, _, ok := s.r.Fact(feed, nameSpenders, nil)
+		if ds, ok := decode[[]api.Key](b, ok); ok {
+			return ds
 		}
 	}
-	ds, _ := decode[[]api.Key](b, ok)
-	return ds
+	return nil
 }
 
 // Office returns who holds an office.

@@ -66,7 +66,7 @@ type aside struct {
 }
 
 // open is what the account counts as set aside: what the device has spent of it in this round, or may.
-func (a *aside) open() int64 { return a.Given - a.Back }
+func (s *aside) open() int64 { return s.Given - s.Back }
 
 // purse is what a device has of its allotments.
 type purse struct {

@@ -165,7 +165,7 @@ func owedBy(host api.Host, s *fact.Space, did api.DID) []fact.CutRequest {
 		ask(topic, old, next)
 	}
 	if next == old || next == (api.Key{}) { // removed, or admitted again: so are the other devices that may spend
-		for _, device := range s.Spenders(old) {
+		for _, device := range s.Spenders(did) {
 			if next == (api.Key{}) {
 				ask(fact.LedgerTopic, device, next)
 			} else {

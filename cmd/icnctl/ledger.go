@@ -84,9 +84,9 @@ func (c *ctl) ledgerBalance() *cobra.Command {
 				if b.Frozen {
 					available = "frozen"
 				}
-				rows = append(rows, []string{b.Currency, f(b.Balance), f(b.FinalCredits), f(b.Unacknowledged), f(b.Limit), available, f(b.SetAside)})
+				rows = append(rows, []string{b.Currency, f(b.Balance), f(b.FinalCredits), f(b.Unacknowledged), f(b.Limit), available})
 			}
-			c.table("No currency.", "CURRENCY BALANCE FINAL-CREDITS UNACKNOWLEDGED LIMIT AVAILABLE SET-ASIDE", rows)
+			c.table("No currency.", "CURRENCY BALANCE FINAL-CREDITS UNACKNOWLEDGED LIMIT AVAILABLE", rows)
 			if len(o.Allotments) > 0 {
 				c.allotments(o.Allotments)
 			}
