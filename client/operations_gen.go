@@ -44,6 +44,16 @@ func (c *Client) KeyVeto(ctx context.Context, in KeyVetoIn, opts ...CallOption) 
 	return call[KeyVetoOut](ctx, c, "key.veto", in, opts)
 }
 
+// LedgerAllot is the operation ledger.allot: Set an amount aside for another of your devices to spend.
+func (c *Client) LedgerAllot(ctx context.Context, in LedgerAllotIn, opts ...CallOption) (*LedgerAllotOut, error) {
+	return call[LedgerAllotOut](ctx, c, "ledger.allot", in, opts)
+}
+
+// LedgerAllotments is the operation ledger.allotments: Show what an account has set aside for other devices, and what is left of it.
+func (c *Client) LedgerAllotments(ctx context.Context, in LedgerAllotmentsIn) (*LedgerAllotmentsOut, error) {
+	return call[LedgerAllotmentsOut](ctx, c, "ledger.allotments", in, nil)
+}
+
 // LedgerBalance is the operation ledger.balance: Show an account's balances and limits.
 func (c *Client) LedgerBalance(ctx context.Context, in LedgerBalanceIn) (*LedgerBalanceOut, error) {
 	return call[LedgerBalanceOut](ctx, c, "ledger.balance", in, nil)
@@ -62,6 +72,11 @@ func (c *Client) LedgerGrant(ctx context.Context, in LedgerGrantIn, opts ...Call
 // LedgerHistory is the operation ledger.history: List an account's transfers, newest first.
 func (c *Client) LedgerHistory(ctx context.Context, in LedgerHistoryIn) (*LedgerHistoryOut, error) {
 	return call[LedgerHistoryOut](ctx, c, "ledger.history", in, nil)
+}
+
+// LedgerReturn is the operation ledger.return: Give back what is left of this device's allotments.
+func (c *Client) LedgerReturn(ctx context.Context, in LedgerReturnIn, opts ...CallOption) (*LedgerReturnOut, error) {
+	return call[LedgerReturnOut](ctx, c, "ledger.return", in, opts)
 }
 
 // LedgerTransfer is the operation ledger.transfer: Pay a member.
@@ -358,6 +373,7 @@ type KeyFollowOut struct {
 	Name     string        `json:"name"`
 	Device   api.Key       `json:"device"`             // the device that acts for the member
 	Acts     bool          `json:"acts"`               // it is this node's
+	Second   bool          `json:"second,omitempty"`   // this node's device is another one of the member's, which spends what is set aside for it
 	Recovery *KeysRecovery `json:"recovery,omitempty"` // the recovery that waits, or was vetoed
 }
 
@@ -395,6 +411,33 @@ type KeyVetoOut struct {
 	Receipt api.Receipt `json:"receipt"`
 }
 
+// LedgerAllotIn is the input of ledger.allot.
+type LedgerAllotIn struct {
+	Space    api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	Device   api.Key  `json:"device"`         // Public key of another device of yours, 64 hexadecimal digits: id show on that device tells
+	Currency string   `json:"currency"`       // Code of the currency
+	Amount   int64    `json:"amount"`         // Minor units, more than 0; added to what is set aside already
+}
+
+// LedgerAllotOut is what ledger.allot answers.
+type LedgerAllotOut struct {
+	Receipt   api.Receipt `json:"receipt"`
+	Available int64       `json:"available"` // what is left for the primary device itself
+}
+
+// LedgerAllotmentsIn is the input of ledger.allotments.
+type LedgerAllotmentsIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	DID   api.DID  `json:"did,omitempty"`  // DID of the account; default: your own
+}
+
+// LedgerAllotmentsOut is what ledger.allotments answers.
+type LedgerAllotmentsOut struct {
+	DID        api.DID           `json:"did"`
+	Primary    api.Key           `json:"primary,omitzero"` // the device whose feed the account is; none for who was removed
+	Allotments []LedgerAllotment `json:"allotments"`
+}
+
 // LedgerBalanceIn is the input of ledger.balance.
 type LedgerBalanceIn struct {
 	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
@@ -403,9 +446,10 @@ type LedgerBalanceIn struct {
 
 // LedgerBalanceOut is what ledger.balance answers.
 type LedgerBalanceOut struct {
-	DID      api.DID         `json:"did"`
-	Balances []LedgerBalance `json:"balances"`
-	Removed  string          `json:"removed,omitempty"` // why the account's owner is no member any more; the balance stays and is owed
+	DID        api.DID           `json:"did"`
+	Balances   []LedgerBalance   `json:"balances"`
+	Removed    string            `json:"removed,omitempty"`    // why the account's owner is no member any more; the balance stays and is owed
+	Allotments []LedgerAllotment `json:"allotments,omitempty"` // what is set aside for other devices of the member
 }
 
 // LedgerFreezeIn is the input of ledger.freeze.
@@ -451,6 +495,18 @@ type LedgerHistoryIn struct {
 type LedgerHistoryOut struct {
 	Entries []LedgerEntry `json:"entries"`
 	Cursor  string        `json:"cursor,omitempty"`
+}
+
+// LedgerReturnIn is the input of ledger.return.
+type LedgerReturnIn struct {
+	Space    api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	Currency string   `json:"currency"`       // Code of the currency
+}
+
+// LedgerReturnOut is what ledger.return answers.
+type LedgerReturnOut struct {
+	Receipt api.Receipt `json:"receipt"`
+	Amount  int64       `json:"amount"` // what is given back, minor units; the primary device counts it once it is final
 }
 
 // LedgerTransferIn is the input of ledger.transfer.
@@ -1125,6 +1181,17 @@ type KeysRecovery struct {
 	Due   time.Time `json:"due,omitzero"`   // when it takes effect unless it is vetoed, by the witnesses' clocks
 }
 
+// LedgerAllotment is part of an answer or an input.
+type LedgerAllotment struct {
+	Device   api.Key `json:"device"`
+	Currency string  `json:"currency"`
+	Scale    int     `json:"scale"`
+	Given    int64   `json:"given"`    // set aside since the device's feed was last cut
+	Spent    int64   `json:"spent"`    // by the device, and not settled yet
+	Returned int64   `json:"returned"` // given back by the device
+	Left     int64   `json:"left"`     // what the device may still spend
+}
+
 // LedgerBalance is part of an answer or an input.
 type LedgerBalance struct {
 	Currency       string `json:"currency"`
@@ -1134,6 +1201,7 @@ type LedgerBalance struct {
 	Unacknowledged int64  `json:"unacknowledged"`
 	Limit          int64  `json:"limit"`
 	Available      int64  `json:"available"`
+	SetAside       int64  `json:"set_aside"`
 	Frozen         bool   `json:"frozen,omitempty"`
 }
 

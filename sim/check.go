@@ -80,12 +80,16 @@ func (b books) End(c *kerneltest.Cluster) error {
 		if err := b.w.unproven(n); err != nil {
 			return err
 		}
+		if !n.Up() || n.Outsider {
+			continue
+		}
 		for _, m := range b.w.members {
-			if n.Up() && !n.Outsider {
-				if err := b.debt(n, m); err != nil {
-					return err
-				}
+			if err := b.debt(n, m); err != nil {
+				return err
 			}
+		}
+		if err := b.spendings(n); err != nil {
+			return err
 		}
 	}
 	return nil

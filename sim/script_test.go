@@ -98,6 +98,7 @@ type script struct {
 //	world <nodes> [<liars> [<witnesses>]] [outsider]  found a co-op; the last members are the liars, the first ones the witnesses; an outsider
 //	                                   follows the space and may not
 //	pay <who> <to> <minor units> [xN]  prints refusals
+//	allot <who> <minor units>; tab <who> at <node> pays <to> <minor units> | returns; cut-tab <who> [ends]   a further device of who; prints refusals
 //	attest <who> <to> <score>
 //	join <name>                        a new node and member
 //	advance <duration> | agree <duration> [but <name>...] | settle
@@ -288,6 +289,24 @@ func (s *script) act(verb string, n *kerneltest.Node, args []string) (string, er
 			}
 		}
 		return out.String(), nil
+	case "allot":
+		if err := s.w.Allot(n, int64(number(0))); err != nil {
+			return fmt.Sprintf("%s allots: %s\n", n.Name, why(err)), nil
+		}
+	case "tab":
+		var err error
+		if at := s.w.Node(args[1]); args[2] == "pays" {
+			err = s.w.PayFrom(n, at, s.w.Node(args[3]), int64(number(4)))
+		} else {
+			err = s.w.Return(n, at)
+		}
+		if err != nil {
+			return fmt.Sprintf("tab of %s: %s\n", n.Name, why(err)), nil
+		}
+	case "cut-tab":
+		if err := s.w.CutTab(n, len(args) > 0); err != nil {
+			return fmt.Sprintf("cut of the tab of %s: %s\n", n.Name, why(err)), nil
+		}
 	case "attest":
 		score, err := strconv.ParseFloat(args[1], 64)
 		if err != nil {

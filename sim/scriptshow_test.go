@@ -145,6 +145,9 @@ func (s *script) books() string {
 			}
 			x := out.(*ledger.BalanceOut).Balances[0]
 			fmt.Fprintf(&b, "  %s: balance %d, may spend %d", m.Name, x.Balance, x.Available)
+			if x.SetAside > 0 {
+				fmt.Fprintf(&b, ", set aside %d", x.SetAside)
+			}
 			s.feed(&b, n, m)
 			b.WriteByte('\n')
 		}

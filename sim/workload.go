@@ -26,6 +26,11 @@ func (w *World) workload() []kerneltest.Action {
 			}
 			return nil
 		})},
+		{Name: "allot", Weight: 2, Do: by(func(n *kerneltest.Node) error {
+			_ = w.Allot(n, 1+w.Rand.Int64N(1500))
+			return nil
+		})},
+		{Name: "tab", Weight: 14, Do: func(*kerneltest.Cluster) error { return w.tab() }},
 		{Name: "attest", Weight: 4, Do: by(w.attest)},
 		{Name: "grant", Weight: 2, Do: func(*kerneltest.Cluster) error { return w.grant() }},
 		{Name: "freeze", Weight: 2, Do: func(*kerneltest.Cluster) error {

@@ -57,6 +57,7 @@ const (
 	nameDraft    = "draft"    // feed that is to be cut
 	namePromise  = "promise"  // feed that is to be cut
 	nameCut      = "cut"      // feed that is cut
+	nameSpenders = "spenders" // no key
 )
 
 // Genesis says what a space is. Published once, by the record that founds the space.
@@ -234,6 +235,11 @@ type Cutter interface {
 // Refused unless signer is the space's registrar on this node, or where the device fills an office. Asked again, it does what a crash has left out.
 type Mover interface {
 	Move(ctx context.Context, signer api.Signer, space api.Hash, did api.DID, device api.Key) error
+}
+
+// PutSpenders publishes which other devices of its author may spend by what is in this feed.
+func PutSpenders(tx api.Tx, devices []api.Key) {
+	tx.Publish(nameSpenders, nil, codec.MustMarshal(devices))
 }
 
 // PutGenesis publishes what the space is.

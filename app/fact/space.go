@@ -246,6 +246,26 @@ func (s *Space) Known(did api.DID) (Member, api.Position, bool) {
 	return Member{}, api.Position{}, false
 }
 
+// Spenders lists the devices that may spend beside the primary one of who is or was a member, by what that, or the one before, has set aside.
+func (s *Space) Spenders(did api.DID) []api.Key {
+	m, _, _ := s.Known(did)
+	for _, device := range [...]api.Key{m.Device, m.Before} {
+		feed := s.Feed(LedgerTopic, device)
+		if head, ok := s.r.Head(s.Cutter()); ok && device != (api.Key{}) {
+			if _, begun := s.r.Head(feed); !begun {
+				if base, ok := s.r.Base(feed, head); ok {
+					feed = base.Feed
+				}
+			}
+		}
+		b, _, ok := s.r.Fact(feed, nameSpenders, nil)
+		if ds, ok := decode[[]api.Key](b, ok); ok {
+			return ds
+		}
+	}
+	return nil
+}
+
 // Office returns who holds an office.
 func (s *Space) Office(name string) (Office, bool) {
 	o, _, ok := s.Holder(name)

@@ -52,10 +52,11 @@ type FollowOut struct {
 	Name     string    `json:"name"`
 	Device   api.Key   `json:"device" doc:"the device that acts for the member"`
 	Acts     bool      `json:"acts" doc:"it is this node's"`
+	Second   bool      `json:"second,omitempty" doc:"this node's device is another one of the member's, which spends what is set aside for it"`
 	Recovery *Recovery `json:"recovery,omitempty" doc:"the recovery that waits, or was vetoed"`
 }
 
-// follow makes the node follow a space and waits until that follows the member's log.
+// follow makes the node follow a space and waits until that follows the member's log. A second device has nothing to wait for but the space.
 func (a *App) follow(ctx context.Context, call *api.Call, in *FollowIn) (*FollowOut, error) {
 	const op = "key.follow"
 	host, err := a.with(op)
@@ -87,7 +88,7 @@ func (a *App) follow(ctx context.Context, call *api.Call, in *FollowIn) (*Follow
 	defer tick.Stop()
 	for {
 		out, err := a.followed(op, host, signer, in.Space)
-		if err == nil && (out.Acts || out.Recovery != nil) {
+		if err == nil && (out.Acts || out.Second || out.Recovery != nil) {
 			return out, nil
 		}
 		if api.KindOf(err) == api.Refused {
@@ -122,6 +123,10 @@ func (a *App) followed(op string, host api.Host, signer api.Signer, space api.Ha
 	}
 	out := &FollowOut{Space: space, Name: s.Genesis.Name, Device: m.Device, Acts: m.Device == signer.Device()}
 	own := a.mine(host)
+	if l, err := record.ParseAuth(signer.Auth()); err == nil && !out.Acts && l.Log != nil && l.Log.Primary() == m.Device {
+		out.Second = true // the log agrees with the space: nobody is to be moved
+		return out, nil
+	}
 	if out.Acts || own == nil {
 		if !out.Acts {
 			return nil, api.Refusal(op, notRotated())

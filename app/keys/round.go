@@ -3,6 +3,7 @@ package keys
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/intercooperative/icn/app/fact"
@@ -214,7 +215,10 @@ func (d *desk) settle(ctx context.Context, feed api.Hash) (settled bool, err err
 			d.log.Warn("a key event log is not followed", "did", did, "reason", why.Text)
 			return true, nil
 		}
-		return d.move(ctx, did, device, by) // what a crash has left out
+		if done, err := d.move(ctx, did, device, by); err != nil || !done { // what a crash has left out
+			return done, err
+		}
+		return d.revoke(ctx, did)
 	}
 	c, cite, ok := d.certified(feed, at)
 	if !ok {
@@ -238,7 +242,43 @@ func (d *desk) settle(ctx context.Context, feed api.Hash) (settled bool, err err
 		return !w, err
 	}
 	d.log.Info("the space follows a key event log", "did", did, "device", l.Settled().Primary())
-	return d.move(ctx, did, l.Settled().Primary(), api.Position{})
+	if done, err := d.move(ctx, did, l.Settled().Primary(), api.Position{}); err != nil || !done {
+		return done, err
+	}
+	return d.revoke(ctx, did)
+}
+
+// revoke ends the payments of the devices that the log which the space follows has removed, of those for which the member had set something aside.
+func (d *desk) revoke(ctx context.Context, did api.DID) (done bool, err error) {
+	r := d.host.Read() // what the space follows may be news
+	defer r.Close()
+	s, ok := fact.Open(r, d.s.ID)
+	cutter, has := api.Lookup[fact.Cutter](d.host.Services())
+	if !ok || !has {
+		return false, nil
+	}
+	known, _, at := (&desk{host: d.host, r: r, s: s}).base(did)
+	if known == nil {
+		return true, nil
+	}
+	done = true
+	for _, device := range s.Spenders(did) {
+		if c, _, ok := s.Cut(s.Feed(fact.LedgerTopic, device)); ok && c.Next == device || !slices.Contains(known.Removed(), device) {
+			continue
+		}
+		q := fact.CutRequest{Topic: fact.LedgerTopic, Device: device, Next: device, Causes: []api.Position{at}}
+		switch _, _, _, err := cutter.Cut(ctx, d.host.Self(), d.s.ID, q, api.WaitLocal); api.KindOf(err) {
+		case api.Conflict, api.Unavailable: // another cut is under way
+			done = false
+		case api.Refused, api.Invalid:
+			d.log.Warn("the payments of a removed device are not cut", "did", did, "device", device, "err", err)
+		default:
+			if err != nil {
+				return false, err
+			}
+		}
+	}
+	return done, nil
 }
 
 // certified is certify for a reader. It is false while the record at a position of feed is not final.

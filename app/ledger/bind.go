@@ -69,6 +69,7 @@ func owedBy(r api.Reader, s *fact.Space, did api.DID) (owed []fact.CutRequest) {
 	if !ok {
 		return owed
 	}
+	owed = append(owed, spendersOwed(r, s, m, did, all)...)
 	c, _, _ := s.Cut(s.Feed(fact.LedgerTopic, m.Device))
 	before, _, _ := s.Cut(s.Feed(fact.LedgerTopic, m.Before))
 	q := fact.CutRequest{Topic: fact.LedgerTopic, Device: m.Device}
@@ -90,6 +91,32 @@ func owedBy(r api.Reader, s *fact.Space, did api.DID) (owed []fact.CutRequest) {
 		return owed
 	}
 	return append(owed, q)
+}
+
+// spendersOwed lists the cuts of the feeds of devices for which the account had set something aside when it did not know of a grant that lessens: what they
+// have left is the account's again, to be set aside within what it may do from then on.
+func spendersOwed(r api.Reader, s *fact.Space, m fact.Member, did api.DID, all []fact.Office) (owed []fact.CutRequest) {
+	from, _ := standing(r, s, s.Feed(fact.LedgerTopic, m.Device), m)
+	for _, a := range get[[]aside](first(r.Own(from, rowAsides))) {
+		if a.open() == 0 || a.Device == m.Device || slices.ContainsFunc(owed, func(q fact.CutRequest) bool { return q.Device == a.Device }) {
+			continue
+		}
+		c, _, _ := s.Cut(s.Feed(fact.LedgerTopic, a.Device))
+		q := fact.CutRequest{Topic: fact.LedgerTopic, Device: a.Device}
+		if c.Next == a.Device {
+			q.Next = a.Device // it has ended, and stays so
+		}
+		for _, o := range all {
+			b, why, ok := r.Own(s.Feed(fact.LedgerTopic, o.Device), rowLess(did))
+			if of(getSums(b, ok), a.Code) > int64(a.Known) && o.Device != a.Device && !c.Names(why) {
+				q.Causes = append(q.Causes, why)
+			}
+		}
+		if len(q.Causes) > 0 {
+			owed = append(owed, q)
+		}
+	}
+	return owed
 }
 
 // bindOwed announces, on the registrar's node, the cuts that are owed: for whom a grant has just lessened something, and for whom an earlier cut was

@@ -33,6 +33,14 @@ func FuzzBodies(f *testing.F) {
 		if decode(b, &a) == nil && !bytes.Equal(codec.MustMarshal(&a), b) {
 			t.Errorf("ack from %x", b)
 		}
+		var al allotment
+		if decode(b, &al) == nil && (!bytes.Equal(codec.MustMarshal(&al), b) || al.Amount <= 0) {
+			t.Errorf("allotment %+v from %x", al, b)
+		}
+		var re giveBack
+		if decode(b, &re) == nil && !bytes.Equal(codec.MustMarshal(&re), b) {
+			t.Errorf("return %+v from %x", re, b)
+		}
 	})
 }
 
@@ -41,8 +49,8 @@ func FuzzRows(f *testing.F) {
 	f.Add("hours", int64(5), int64(-7), true, false, uint8(2))
 	f.Fuzz(func(t *testing.T, code string, a, b int64, x, y bool, scale uint8) {
 		code = strings.ToValidUTF8(code, "")
-		acct, sums, e := account{Credits: a, Debits: b}, []sum{{Code: code, Amount: a}, {Code: "z", Amount: b}}, entry{ID: api.Hash{scale}, Code: code, Delta: b}
-		me, cur := self{Member: x, Clerk: y}, fact.Currency{Scale: scale, Limit: a, P: b}
+		acct, sums, e := account{Credits: a, Debits: b, Aside: a}, []sum{{Code: code, Amount: a}, {Code: "z", Amount: b}}, entry{ID: api.Hash{scale}, Code: code, Delta: b}
+		me, cur := self{Member: x, Clerk: y, Allots: x, Device: api.Key{scale}}, fact.Currency{Scale: scale, Limit: a, P: b}
 		if raw := acct.encode(); !bytes.Equal(raw, codec.MustMarshal(&acct)) || getAccount(raw, true) != acct {
 			t.Errorf("account %+v: %x", acct, raw)
 		}

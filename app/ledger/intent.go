@@ -19,10 +19,11 @@ const (
 
 // plan is what the next record of an account would stand on: what it cites, and what it may then spend.
 type plan struct {
-	feed   api.Hash
-	deps   []api.Position
-	acks   int // payers' feeds among deps whose credits count then
-	states []state
+	feed    api.Hash
+	deps    []api.Position
+	acks    int // payers' feeds among deps whose credits count then
+	settles int // devices whose allotments it settles
+	states  []state
 }
 
 // state is one currency of an account.
@@ -31,6 +32,8 @@ type state struct {
 	scale   uint8
 	account        // as the feed has it now
 	gained  int64  // credits that the next record makes count
+	freed   int64  // allotments that it makes the account's again
+	spent   int64  // by other devices, beyond the account's debits, as far as this node knows
 	waiting int64  // credits that it cites and that are not final
 	due     int64  // all that was paid and is not counted yet
 	limits  limits // as of the next record
@@ -42,6 +45,7 @@ func (s *state) available() int64 {
 	}
 	a := s.account
 	a.Credits = addMax(a.Credits, s.gained)
+	a.Aside -= s.freed
 	return available(a, s.waiting, s.limits)
 }
 
@@ -89,6 +93,7 @@ func prepare(r api.Reader, s *fact.Space, did api.DID, code string, amount int64
 		}
 		p.states = append(p.states, st)
 	}
+	p.reclaim(r, s, from, m.Device)
 	p.acknowledge(r, s, did, code, amount, at)
 	p.deps = fact.Deps(p.deps)
 	return p, true
@@ -104,10 +109,13 @@ func standing(r api.Reader, s *fact.Space, feed api.Hash, m fact.Member) (from a
 			cites = append(cites, why.Position())
 		}
 	}
-	if _, begun := r.Head(feed); !begun && m.Before != (api.Key{}) {
+	if me := getSelf(first(r.Own(feed, rowSelf))); (!me.Member || me.Device != m.Device) && m.Before != (api.Key{}) {
 		old := s.Feed(fact.LedgerTopic, m.Before)
 		if c, by, ok := s.Cut(old); ok && c.Next == m.Device {
 			from = old
+			if base, ok := r.Base(feed, by); ok { // old itself may never have begun
+				from = base.Feed
+			}
 			cite(c, by)
 		}
 	}

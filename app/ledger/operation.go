@@ -39,6 +39,18 @@ func (a *App) Operations() []api.Operation {
 			Summary: "Set an account's credit limit",
 		}, a.grant),
 		api.Handle(api.Operation{
+			Name: "ledger.allot", Method: http.MethodPost, Path: "/ledger/allot", CLI: "ledger allot", Scope: "ledger:write", Write: true,
+			Summary: "Set an amount aside for another of your devices to spend",
+		}, a.allot),
+		api.Handle(api.Operation{
+			Name: "ledger.return", Method: http.MethodPost, Path: "/ledger/return", CLI: "ledger return", Scope: "ledger:write", Write: true,
+			Summary: "Give back what is left of this device's allotments",
+		}, a.giveBack),
+		api.Handle(api.Operation{
+			Name: "ledger.allotments", Method: http.MethodGet, Path: "/ledger/allotments/{did}", CLI: "ledger allotments", Scope: "ledger:read",
+			Summary: "Show what an account has set aside for other devices, and what is left of it",
+		}, a.allotments),
+		api.Handle(api.Operation{
 			Name: "ledger.freeze", Method: http.MethodPost, Path: "/ledger/freeze", CLI: "ledger freeze", Scope: "ledger:grant", Write: true,
 			Summary: "Stop an account from spending, or let it spend again",
 		}, a.freeze),
@@ -122,13 +134,10 @@ func (a *App) transfer(ctx context.Context, call *api.Call, in *TransferIn) (*Tr
 	if !ok {
 		return nil, api.Refusal(op, stranger(s, signer.DID()))
 	}
-	if p.feed != s.Feed(fact.LedgerTopic, signer.Device()) {
-		return nil, api.Refusal(op, &api.Reason{
-			Domain: Domain, Rule: "other-device", Text: "this account spends from another of your devices",
-			Inputs: map[string]string{"device": signer.Device().String()}, Remedy: "pay from the device that was admitted",
-		})
-	}
 	body := in.body()
+	if p.feed != s.Feed(fact.LedgerTopic, signer.Device()) {
+		return a.spend(ctx, call, host, r, s, &body)
+	}
 	rc, err := host.Append(ctx, signer, p.draft(s, kindTransfer, &body, call.Idempotency), call.Wait)
 	if err != nil {
 		return nil, api.Wrap(op, explain(err, s, p.state(in.Currency)))

@@ -45,10 +45,16 @@ func (o *oracle) Evaluate(q api.Request) api.Decision {
 		return api.Denied(frozen.Void)
 	}
 	most := max(st.available(), 0)
+	if m, _, ok := s.Known(q.Actor); ok { // the actor may ask with another device
+		for _, a := range allotments(r, s, m) {
+			if a.Currency == q.Unit {
+				most = max(most, a.Left)
+			}
+		}
+	}
 	d := api.Allowed(api.ConstraintSet{Ceiling: &most})
 	if q.Amount > most { // better words than the gate has for a ceiling
-		t := transfer{Currency: q.Unit, Amount: q.Amount}
-		d.Reason = advise(overLimit(&t, most, st.limits.Limit).Void, s, st)
+		d.Reason = advise(overLimit(q.Unit, q.Amount, most, st.limits.Limit).Void, s, st)
 	}
 	return d
 }

@@ -51,6 +51,8 @@ type BalanceOut struct {
 	DID      api.DID   `json:"did"`
 	Balances []Balance `json:"balances"`
 	Removed  string    `json:"removed,omitempty" doc:"why the account's owner is no member any more; the balance stays and is owed"`
+
+	Allotments []Allotment `json:"allotments,omitempty" doc:"what is set aside for other devices of the member"`
 }
 
 // Balance is an account in one currency. Amounts are minor units; Scale is the number of decimals.
@@ -61,7 +63,8 @@ type Balance struct {
 	FinalCredits   int64  `json:"final_credits"`  // counted so far, ever
 	Unacknowledged int64  `json:"unacknowledged"` // paid in and not counted yet
 	Limit          int64  `json:"limit"`          // how far below zero it may go
-	Available      int64  `json:"available"`      // what the next transfer may spend
+	Available      int64  `json:"available"`      // what the next transfer of the primary device may spend
+	SetAside       int64  `json:"set_aside"`      // what other devices may spend, or have not given back
 	Frozen         bool   `json:"frozen,omitempty"`
 }
 
@@ -84,7 +87,13 @@ func (a *App) balance(_ context.Context, call *api.Call, in *BalanceIn) (*Balanc
 	out := &BalanceOut{DID: did, Balances: []Balance{}}
 	if gone, ok := s.Removal(did); ok {
 		out.Removed = gone.Reason
-		out.Balances = frozenBalances(r, s, did, s.Feed(fact.LedgerTopic, m.Before))
+		feed := s.Feed(fact.LedgerTopic, m.Before)
+		if _, by, ok := s.Cut(feed); ok {
+			if base, ok := r.Base(feed, by); ok { // the last device may never have begun
+				feed = base.Feed
+			}
+		}
+		out.Balances = frozenBalances(r, s, did, feed)
 		return out, nil
 	}
 	for _, code := range s.Genesis.Currencies {
@@ -95,10 +104,11 @@ func (a *App) balance(_ context.Context, call *api.Call, in *BalanceIn) (*Balanc
 		st := p.state(code)
 		n := r.Counter(balanceKey(nil, s.ID, code, did))
 		out.Balances = append(out.Balances, Balance{
-			Currency: code, Scale: int(st.scale), Balance: n, FinalCredits: st.Credits, Unacknowledged: n - (st.Credits - st.Debits),
-			Limit: st.limits.Limit, Available: st.available(), Frozen: st.limits.Frozen,
+			Currency: code, Scale: int(st.scale), Balance: n, FinalCredits: st.Credits, Unacknowledged: n - (st.Credits - st.Debits - st.spent),
+			Limit: st.limits.Limit, Available: st.available(), SetAside: max(0, st.Aside-st.freed-st.spent), Frozen: st.limits.Frozen,
 		})
 	}
+	out.Allotments = allotments(r, s, m)
 	return out, nil
 }
 

@@ -14,7 +14,7 @@ const busy = 32
 // and the clerk's office may be handed over.
 func (*App) Watch() []string { return []string{fact.FinalityTopic, fact.CutTopic, fact.SpaceTopic} }
 
-// React forgets cached ceilings, acknowledges what a busy account has been paid, and on the registrar's node has the feeds cut of whom a grant
+// React forgets cached ceilings, acknowledges what a busy account has been paid, takes in what was set aside for this device, and on the registrar's node has the feeds cut of whom a grant
 // gives less.
 func (a *App) React(ctx context.Context, host api.Host, commits []api.Commit) error {
 	host.Oracles().Invalidate(Domain)
@@ -37,11 +37,14 @@ func (a *App) acknowledge(ctx context.Context, host api.Host, space api.Hash) er
 	}
 	r := host.Read()
 	defer r.Close()
-	if len(dues(r, space, self.DID(), busy+1)) <= busy {
-		return nil
-	}
 	s, ok := fact.Open(r, space)
 	if !ok {
+		return nil
+	}
+	if m, _, ok := s.Member(self.DID()); ok && m.Device != self.Device() {
+		return a.takeIn(ctx, host, r, s)
+	}
+	if len(dues(r, space, self.DID(), busy+1)) <= busy {
 		return nil
 	}
 	p, ok := prepareMost(r, s, self.DID(), s.Genesis.Currencies[0])
@@ -51,6 +54,22 @@ func (a *App) acknowledge(ctx context.Context, host api.Host, space api.Hash) er
 	_, err := host.Append(ctx, self, p.draft(s, kindAck, &ack{}, ""), api.WaitLocal)
 	if api.KindOf(err) == api.Refused {
 		host.Log().Warn("incoming payments are not acknowledged", "space", space.Short(), "err", err)
+		return nil
+	}
+	return err
+}
+
+// takeIn takes in what was set aside for this node's device, which is not the member's primary one, while there are peers to learn it from: it may be
+// offline when it is to be spent.
+func (a *App) takeIn(ctx context.Context, host api.Host, r api.Reader, s *fact.Space) error {
+	self := host.Self()
+	p, ok := prepareDevice(r, s, self.DID(), self.Device())
+	if !ok || !p.news {
+		return nil
+	}
+	_, err := host.Append(ctx, self, p.draft(s, kindAck, &ack{}, ""), api.WaitLocal)
+	if api.KindOf(err) == api.Refused {
+		host.Log().Warn("an allotment is not taken in", "space", s.ID.Short(), "err", err)
 		return nil
 	}
 	return err

@@ -14,6 +14,8 @@ const (
 	kindTransfer = "transfer"
 	kindAck      = "ack"
 	kindGrant    = "grant"
+	kindAllot    = "allot"
+	kindReturn   = "return"
 )
 
 // Bounds, in bytes.

@@ -22,13 +22,16 @@ import (
 //	seen/<feed>      sums: how much of what that feed has paid is counted
 //	grant/<account>  []limits: the newest grant per currency (clerk)
 //	clerk            how many clerks there were when the newest was cited, 8 bytes; absent: one
-//	less/<account>   nothing: written by each grant that lessens what the account may do (clerk)
+//	less/<account>   sums: per currency the number of the newest grant that lessens what the account may do (clerk)
+//	aside            []aside: what is set aside for other devices
+//	purse/<feed>     purse: what this device, which is not the primary one, has of that; half of the feed's own id, as above
 //	cut              number of the newest cut of this feed that it has cited, 8 bytes
 var (
-	rowSelf  = []byte("self")
-	rowCut   = []byte("cut")
-	rowClerk = []byte("clerk")
-	rowsLess = []byte("less/")
+	rowSelf   = []byte("self")
+	rowCut    = []byte("cut")
+	rowClerk  = []byte("clerk")
+	rowAsides = []byte("aside")
+	rowsLess  = []byte("less/")
 )
 
 func rowCurrency(code string) []byte { return []byte("cur/" + code) }
@@ -37,6 +40,7 @@ func rowLimit(code string) []byte    { return []byte("limit/" + code) }
 func rowPaid(by api.Hash, to api.DID) []byte {
 	return append(append(append(make([]byte, 0, 96), "paid/"...), by[:16]...), to...)
 }
+func rowPurse(by api.Hash) []byte      { return append([]byte("purse/"), by[:16]...) }
 func rowSeen(feed api.Hash) []byte     { return append([]byte("seen/"), feed[:]...) }
 func rowGrants(account api.DID) []byte { return []byte("grant/" + account) }
 func rowLess(account api.DID) []byte   { return append(bytes.Clone(rowsLess), account...) }
@@ -46,12 +50,15 @@ type self struct {
 	Member bool     // this feed spends for its author
 	Clerk  bool     // this feed grants
 	Terms  bool     // the currencies are known
+	Allots bool     // the account has set something aside
+	Device api.Key  // whose feed it is: it says nothing of the device that goes on
 }
 
 type account struct {
 	_       struct{} `cbor:",toarray"`
 	Credits int64    // acknowledged and final
-	Debits  int64
+	Debits  int64    // own payments, and what other devices had spent when they were settled
+	Aside   int64    // allotments that are not settled
 }
 
 type limits struct {
@@ -115,8 +122,10 @@ const damaged = "ledger: a row does not decode: the store is damaged"
 
 func getSelf(b []byte, ok bool) (s self) {
 	return readRow(b, ok, s, func(r *codec.Reader) self {
-		r.Array(3)
-		return self{Member: r.Bool(), Clerk: r.Bool(), Terms: r.Bool()}
+		r.Array(5)
+		s = self{Member: r.Bool(), Clerk: r.Bool(), Terms: r.Bool(), Allots: r.Bool()}
+		copy(s.Device[:], r.Bytes())
+		return s
 	})
 }
 
@@ -129,13 +138,13 @@ func getCurrency(b []byte, ok bool) (c fact.Currency) {
 
 func getAccount(b []byte, ok bool) (a account) {
 	return readRow(b, ok, a, func(r *codec.Reader) account {
-		r.Array(2)
-		return account{Credits: r.Int(), Debits: r.Int()}
+		r.Array(3)
+		return account{Credits: r.Int(), Debits: r.Int(), Aside: r.Int()}
 	})
 }
 
 func (a *account) encode() []byte {
-	return codec.AppendInt(codec.AppendInt(codec.AppendArray(nil, 2), a.Credits), a.Debits)
+	return codec.AppendInt(codec.AppendInt(codec.AppendInt(codec.AppendArray(nil, 3), a.Credits), a.Debits), a.Aside)
 }
 
 func getSums(b []byte, ok bool) (sums []sum) {

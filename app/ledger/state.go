@@ -32,6 +32,18 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 			return malformed(err)
 		}
 		return f.ack()
+	case kindAllot:
+		var a allotment
+		if err := decode(rec.Body, &a); err != nil {
+			return malformed(err)
+		}
+		return f.allot(&a)
+	case kindReturn:
+		var g giveBack
+		if err := decode(rec.Body, &g); err != nil {
+			return malformed(err)
+		}
+		return f.giveBack(&g)
 	}
 	return api.Voided(Domain, "unknown-kind", "no record of kind "+rec.Kind+" belongs in topic "+rec.Topic.Name)
 }
@@ -51,6 +63,9 @@ type fold struct {
 	accounts []*opened
 	limits   []limits // newly cited
 	waiting  []sum    // cited credits that are not final
+	set      []aside  // what is set aside
+	counted  bool     // set was read
+	settled  bool     // and has changed
 	nth      uint64   // clerks, 0 before it is looked up
 	refused  *api.Outcome
 }
@@ -62,21 +77,15 @@ type opened struct {
 
 func (f *fold) transfer(t *transfer) api.Outcome {
 	f.enter()
-	if !f.self.Member {
-		return f.stranger()
-	}
 	if t.To == f.rec.Author {
 		return api.Voided(Domain, "self-transfer", "nobody pays oneself")
+	}
+	if !f.self.Member {
+		return f.spend(t)
 	}
 	cur, ok := f.currency(t.Currency)
 	if !ok {
 		return unknownCurrency(t.Currency)
-	}
-	paid, known := f.Own(rowPaid(f.rec.Feed, t.To))
-	if !known {
-		if _, err := record.ParseDID(string(t.To)); err != nil {
-			return api.Voided(Domain, "bad-recipient", "to: "+err.Error())
-		}
 	}
 	if f.cite(); f.refused != nil {
 		return *f.refused
@@ -88,20 +97,33 @@ func (f *fold) transfer(t *transfer) api.Outcome {
 	}
 	debits, ok := add(a.Debits, t.Amount)
 	if !ok {
-		return api.Voided(Domain, "overflow", "the account cannot count so much")
+		return overflow
+	}
+	if _, ok := add(debits, a.Aside); !ok {
+		return overflow
 	}
 	if free := available(a.account, of(f.waiting, t.Currency), l); t.Amount > free {
-		return overLimit(t, free, l.Limit)
+		return overLimit(t.Currency, t.Amount, free, l.Limit)
+	}
+	a.Debits = debits
+	f.close()
+	return f.post(t)
+}
+
+// post books a payment that may be made: the debit of the author and the credit of the recipient.
+func (f *fold) post(t *transfer) api.Outcome {
+	paid, known := f.Own(rowPaid(f.rec.Feed, t.To))
+	if !known {
+		if _, err := record.ParseDID(string(t.To)); err != nil {
+			return api.Voided(Domain, "bad-recipient", "to: "+err.Error())
+		}
 	}
 	sums := getSums(paid, known)
 	total, ok := add(of(sums, t.Currency), t.Amount)
 	if !ok {
-		return api.Voided(Domain, "overflow", "the account cannot count so much")
+		return overflow
 	}
-	a.Debits = debits
 	f.Put(rowPaid(f.rec.Feed, t.To), encodeSums(with(sums, t.Currency, total)))
-	f.close()
-
 	space := f.rec.Topic.Space
 	k := make([]byte, 0, keySize) // a Tx copies what it is given
 	k = balanceKey(k[:0], space, t.Currency, f.rec.Author)
@@ -121,7 +143,7 @@ func (f *fold) transfer(t *transfer) api.Outcome {
 func (f *fold) ack() api.Outcome {
 	f.enter()
 	if !f.self.Member {
-		return f.stranger()
+		return f.takeIn()
 	}
 	if f.cite(); f.refused != nil {
 		return *f.refused
@@ -159,7 +181,8 @@ func (f *fold) grant(g *grant) api.Outcome {
 	}
 	next := limits{Code: g.Currency, Number: g.Number, Limit: g.Limit, P: g.P, Frozen: g.Frozen}
 	if next.lessens(all[i]) {
-		f.Put(rowLess(g.Account), nil)
+		less := getSums(f.Own(rowLess(g.Account)))
+		f.Put(rowLess(g.Account), encodeSums(with(less, g.Currency, int64(g.Number))))
 	}
 	all[i] = next
 	f.Put(rowGrants(g.Account), codec.MustMarshal(all))
@@ -194,14 +217,14 @@ func unknownCurrency(code string) api.Outcome {
 	return api.Voided(Domain, "unknown-currency", "the space has no currency "+code)
 }
 
-func overLimit(t *transfer, free, limit int64) api.Outcome {
+func overLimit(code string, amount, free, limit int64) api.Outcome {
 	out := api.Voided(Domain, "over-limit", "the account may not go so far below zero")
 	short := int64(math.MaxInt64)
-	if free >= 0 || t.Amount <= math.MaxInt64+free {
-		short = t.Amount - free
+	if free >= 0 || amount <= math.MaxInt64+free {
+		short = amount - free
 	}
 	out.Void.Inputs = map[string]string{
-		"currency": t.Currency, "amount": strconv.FormatInt(t.Amount, 10), "available": strconv.FormatInt(free, 10),
+		"currency": code, "amount": strconv.FormatInt(amount, 10), "available": strconv.FormatInt(free, 10),
 		"limit": strconv.FormatInt(limit, 10), "short_by": strconv.FormatInt(short, 10),
 	}
 	out.Void.Remedy = "the clerk of the space can grant a higher limit; incoming payments count once they are final"
@@ -212,6 +235,10 @@ func overLimit(t *transfer, free, limit int64) api.Outcome {
 func (f *fold) enter() {
 	f.self = getSelf(f.Own(rowSelf))
 	old := f.self
+	if old.Device != f.rec.Device { // of the device before: this one has to show what it is
+		f.self = self{Terms: old.Terms, Device: f.rec.Device}
+	}
+	member := f.self.Member
 	for _, d := range f.rec.Deps {
 		if f.self.Member && f.self.Terms && !f.self.Clerk && f.rec.Kind != kindGrant {
 			break
@@ -239,6 +266,10 @@ func (f *fold) enter() {
 			}
 		}
 	}
+	if f.self.Member && !member {
+		f.home()
+	}
+	f.self.Allots = f.self.Allots || f.self.Member && f.rec.Kind == kindAllot
 	if f.self != old {
 		f.Put(rowSelf, codec.MustMarshal(&f.self))
 	}
@@ -324,6 +355,9 @@ func (f *fold) account(code string) *opened {
 }
 
 func (f *fold) close() {
+	if f.settled {
+		f.putAsides()
+	}
 	for _, o := range f.accounts {
 		f.Put(rowAccount(o.code), o.encode())
 	}
@@ -368,7 +402,7 @@ func (f *fold) cite() {
 		paid []sum
 	}
 	var credits []credit
-	var views []api.Position
+	var views, cuts []api.Position
 	for _, d := range f.rec.Deps {
 		if d.Feed == f.rec.Feed {
 			continue
@@ -388,6 +422,7 @@ func (f *fold) cite() {
 			views = append(views, d)
 		} else if h.Topic.Name == fact.CutTopic {
 			f.accept(d)
+			cuts = append(cuts, d)
 		}
 	}
 	for _, c := range credits {
@@ -400,6 +435,9 @@ func (f *fold) cite() {
 			}
 		}
 		f.credit(d.Feed, final, all)
+	}
+	if f.self.Allots {
+		f.reclaim(views, cuts)
 	}
 }
 
@@ -433,7 +471,7 @@ func (f *fold) credit(payer api.Hash, final, all []sum) {
 
 // available returns how much an account may still spend; it may be below zero.
 func available(a account, waiting int64, l limits) int64 {
-	return addMax(addMax(a.Credits-a.Debits, min(waiting, l.P)), l.Limit)
+	return addMax(addMax(a.Credits-a.Debits-a.Aside, min(waiting, l.P)), l.Limit)
 }
 
 // add returns a+b for non-negative numbers, false on overflow.

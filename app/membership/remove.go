@@ -151,15 +151,27 @@ func owedBy(host api.Host, s *fact.Space, did api.DID) []fact.CutRequest {
 		}
 	}
 	var owed []fact.CutRequest
-	for _, topic := range topics {
-		c, _, cut := s.Cut(s.Feed(topic, old))
+	ask := func(topic string, device, next api.Key) {
+		c, _, cut := s.Cut(s.Feed(topic, device))
 		if cut && c.Names(at) {
-			continue
+			return
 		}
-		if next == (api.Key{}) && (!cut || c.Next != old) {
-			continue // it never ended
+		if next == (api.Key{}) && (!cut || c.Next != device) {
+			return // it never ended
 		}
-		owed = append(owed, fact.CutRequest{Topic: topic, Device: old, Next: next, Causes: []api.Position{at}})
+		owed = append(owed, fact.CutRequest{Topic: topic, Device: device, Next: next, Causes: []api.Position{at}})
+	}
+	for _, topic := range topics {
+		ask(topic, old, next)
+	}
+	if next == old || next == (api.Key{}) { // removed, or admitted again: so are the other devices that may spend
+		for _, device := range s.Spenders(did) {
+			if next == (api.Key{}) {
+				ask(fact.LedgerTopic, device, next)
+			} else {
+				ask(fact.LedgerTopic, device, device)
+			}
+		}
 	}
 	return owed
 }

@@ -26,6 +26,9 @@ func (c *ctl) idFollowCmd() *cobra.Command {
 		}
 		return write(c, cmd, "key.follow", in, func(o *client.KeyFollowOut) {
 			c.facts("space", o.Space.String(), "name", clean(o.Name), "device", o.Device.String(), "acts here", yes(o.Acts))
+			if o.Second {
+				c.note("This is a second device of yours. It spends what the primary one sets aside for it: icnctl ledger allot DEVICE AMOUNT there.")
+			}
 			if o.Recovery != nil {
 				c.recovery(o.Recovery)
 			}

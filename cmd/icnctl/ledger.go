@@ -13,7 +13,8 @@ import (
 
 func (c *ctl) ledgerCmd() *cobra.Command {
 	return group("ledger", "Mutual credit: paying, and what is there",
-		c.ledgerTransfer(), c.ledgerBalance(), c.ledgerHistory(), c.ledgerGrant(), c.ledgerFreeze(), c.ledgerVerify(), c.ledgerVoid())
+		c.ledgerTransfer(), c.ledgerBalance(), c.ledgerHistory(), c.ledgerAllot(), c.ledgerReturn(), c.ledgerAllotments(), c.ledgerGrant(), c.ledgerFreeze(),
+		c.ledgerVerify(), c.ledgerVoid())
 }
 
 // currency finds the currency that a command means, for its decimals.
@@ -86,6 +87,9 @@ func (c *ctl) ledgerBalance() *cobra.Command {
 				rows = append(rows, []string{b.Currency, f(b.Balance), f(b.FinalCredits), f(b.Unacknowledged), f(b.Limit), available})
 			}
 			c.table("No currency.", "CURRENCY BALANCE FINAL-CREDITS UNACKNOWLEDGED LIMIT AVAILABLE", rows)
+			if len(o.Allotments) > 0 {
+				c.allotments(o.Allotments)
+			}
 			if o.Removed != "" {
 				c.note("%s is no member any more (%s); the balance stays, and what is owed is owed.", o.DID, clean(o.Removed))
 			}

@@ -196,6 +196,9 @@ type Reader interface {
 	Final(feed Hash) (Position, bool)
 	// Cuts lists the cuts of a feed that count or will.
 	Cuts(feed Hash) []CutState
+	// Base returns where another feed ends on which feed goes on, by what the record at a position has cut: what the first record of feed that cites
+	// it stands on. It answers also while feed, or the one between, has not begun.
+	Base(feed Hash, by Position) (Position, bool)
 	// Record returns a stored record and its verdict.
 	Record(pos Position) (*Record, Verdict, bool)
 	// Voids iterates the void records of a topic, feed by feed, oldest first, starting after the given position (zero: the start).

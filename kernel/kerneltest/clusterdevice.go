@@ -26,6 +26,11 @@ func (n *Node) NextDevice() api.Signer {
 	return n.c.device(n.Name, len(n.former)+2)
 }
 
+// Tab returns a further device of the node's member, which is never its primary one and may act on any node.
+func (n *Node) Tab() api.Signer {
+	return identity.DeriveDevice(fmt.Sprintf("cluster-%d", n.c.opt.Seed), n.Name, "tab")
+}
+
 // Switch takes the member's next device into use: the node stops and serves it from now on. The one before is the member's no more, but its key is
 // still there: see Haunt.
 func (n *Node) Switch() error {

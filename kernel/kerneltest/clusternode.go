@@ -194,6 +194,11 @@ func (n *Node) down(err error) {
 // Call asks one operation on behalf of the node's member, with all scopes. An operation that waits for other nodes is given a ctx that is done:
 // no time passes while it is asked.
 func (n *Node) Call(ctx context.Context, name string, in any) (out any, err error) {
+	return n.CallAs(ctx, n.member, name, in)
+}
+
+// CallAs is Call by another signer, whose key is on this node beside the member's.
+func (n *Node) CallAs(ctx context.Context, by api.Signer, name string, in any) (out any, err error) {
 	raw, err := json.Marshal(in)
 	if err != nil {
 		return nil, err
@@ -201,14 +206,18 @@ func (n *Node) Call(ctx context.Context, name string, in any) (out any, err erro
 	if n.k == nil {
 		err = api.Errorf(name, api.Unavailable, "node %s is down", n.Name)
 	} else {
-		call := &api.Call{Actor: n.member.DID(), Signer: n.member, Scopes: []string{"*"}, Wait: api.WaitLocal}
+		call := &api.Call{Actor: by.DID(), Signer: by, Scopes: []string{"*"}, Wait: api.WaitLocal}
 		out, err = n.k.Call(ctx, call, name, raw, func(any) error { return nil })
 	}
 	answer, _ := json.Marshal(out)
 	if err != nil {
 		answer = []byte(api.KindOf(err).Code() + ": " + err.Error())
 	}
-	n.c.Note("%s: %s %s -> %s", n.Name, name, raw, answer)
+	who := n.Name
+	if by != n.member {
+		who += " for " + by.Device().String()[:8]
+	}
+	n.c.Note("%s: %s %s -> %s", who, name, raw, answer)
 	return out, err
 }
 

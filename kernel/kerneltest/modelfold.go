@@ -66,7 +66,7 @@ func (m *Model) fold(r *api.Record) (*node, error) {
 		panic(fmt.Sprintf("%s: Apply of %v is not pure:\n%+v %+v\n%+v %+v", o.name, r.Position(), n.out, n.effects, out, again))
 	}
 	if n.out.Void != nil {
-		n.effects = effects{}
+		n.effects, n.rebases = effects{}, nil
 	}
 	return n, nil
 }

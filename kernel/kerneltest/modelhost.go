@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/binary"
 	"iter"
 	"log/slog"
 	"maps"
@@ -279,6 +280,20 @@ func (r *reader) Cuts(feed api.Hash) (all []api.CutState) {
 		}
 	}
 	return all
+}
+
+func (r *reader) Base(feed api.Hash, by api.Position) (api.Position, bool) {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	n := r.m.nodes[by.ID]
+	if n == nil || n.rec.Position() != by {
+		return api.Position{}, false
+	}
+	b, _, ok := n.newest(rowName(classNext, "", feed[:]))
+	if !ok {
+		return api.Position{}, false
+	}
+	return api.Position{Feed: api.Hash(b[:32]), Seq: binary.BigEndian.Uint64(b[32:]), ID: api.Hash(b[40:72])}, true
 }
 
 func (r *reader) Final(feed api.Hash) (api.Position, bool) {

@@ -13,8 +13,9 @@ import (
 
 // A cut is a record K of one feed that says where another feed F ends: at a position P. Two things come of it.
 //
-//   - For F itself it counts from the first record c that cites K (or a later cut by K's feed). c and what follows see no row of the records
-//     between P and c: they stand on P. So a verdict is a function of the record's own past, and no record is folded anew.
+//   - For F itself it counts from the first record c that cites K (or a later cut by K's feed) and is accepted. c and what follows see no row of the
+//     records between P and c: they stand on P. So a verdict is a function of the record's own past, and no record is folded anew. A void c takes
+//     nothing into account: an app may have refused it for what it leaves out, and the next record has to cite K as well.
 //   - For everybody it counts once K is final: the records above P have no effect, but from such a c on.
 //
 // A record may close its own feed: then no later record of it is accepted, whether or not the close is final, and a device that it names goes on from

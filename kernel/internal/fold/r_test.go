@@ -19,7 +19,7 @@ type toy struct{}
 func (toy) Info() api.AppInfo {
 	return api.AppInfo{Name: "toy", Topics: []api.TopicSpec{
 		{Name: "space", Kinds: []string{"found"}, Founding: "found"},
-		{Name: "toy", Kinds: []string{"add", "pass"}},
+		{Name: "toy", Kinds: []string{"add", "pass", "refused"}},
 		{Name: "say", Kinds: []string{"final"}},
 		{Name: "cuts", Kinds: []string{"cut", "claim", "heir"}},
 	}}
@@ -30,6 +30,8 @@ func (toy) Apply(tx api.Tx, r *api.Record) api.Outcome {
 		return api.Position{Feed: api.Hash(r.Body[:32]), Seq: uint64(r.Body[32]), ID: api.Hash(r.Body[33:65])}
 	}
 	switch r.Kind {
+	case "refused":
+		return api.Voided("toy", "refused", "whatever it says")
 	case "add":
 		row, _ := tx.Own([]byte("all"))
 		tx.Put([]byte("all"), append(row, r.Body...))
@@ -169,6 +171,26 @@ func TestR5_CutCountsOnceFinal(t *testing.T) {
 	}
 	if _, v, ok := r.Record(claim.Position()); !ok || v.Accepted || v.Reason == nil || v.Reason.Rule != "apply-panic" {
 		t.Errorf("the claimed cut: %+v", v)
+	}
+}
+
+// A void record takes no cut into account: what follows it has no effect either, until an accepted one cites the cut.
+func TestVoidTakesNoCutIntoAccount(t *testing.T) {
+	w := newWorld(t)
+	r1 := w.add("bob", nil, 1)
+	r2 := w.add("bob", r1, 2)
+	cut := w.make("office", "cuts", "cut", nil, nil, r1)
+	w.make("witness", "say", "final", nil, position(cut))
+	r3 := w.make("bob", "toy", "refused", r2, nil, cut)
+	r4 := w.add("bob", r3, 4)
+	n := newNode(t)
+	n.put(w.all...)
+	if got := n.total(); got != 1 {
+		t.Errorf("total %d after a void record that cites the cut, want 1", got)
+	}
+	n.put(w.make("bob", "toy", "add", r4, []byte{8}, cut))
+	if got := n.total(); got != 9 {
+		t.Errorf("total %d after an accepted one that cites it, want 9", got)
 	}
 }
 

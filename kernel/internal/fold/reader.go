@@ -233,6 +233,20 @@ func (r *Reader) Cuts(feed api.Hash) []api.CutState {
 	return out
 }
 
+// Base implements api.Reader.
+func (r *Reader) Base(feed api.Hash, by api.Position) (api.Position, bool) {
+	f, err := r.feed(by.Feed)
+	if !r.note(err) || f == nil || !r.Stored(by) {
+		return api.Position{}, false
+	}
+	v, _, ok, err := r.lookup(f, nextName(feed), Mark{by.Seq, by.ID})
+	if !r.note(err) || !ok {
+		return api.Position{}, false
+	}
+	m := parseMark(v[32:])
+	return api.Position{Feed: api.Hash(v), Seq: m.Seq, ID: m.ID}, true
+}
+
 // Final implements api.Reader.
 func (r *Reader) Final(feed api.Hash) (api.Position, bool) {
 	f, err := r.feed(feed)

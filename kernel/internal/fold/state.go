@@ -273,11 +273,11 @@ func (s *State) Put(e *record.Envelope) error {
 		}
 	}
 	s.dirty[f.ID] = f
-	if tx != nil {
+	if out == accepted { // what is void takes no cut into account
 		if err := s.addRebases(f, tx.rebases); err != nil {
 			return err
 		}
-		f.Cutter = f.Cutter || (len(tx.cuts) > 0 || tx.closes) && out == accepted
+		f.Cutter = f.Cutter || len(tx.cuts) > 0 || tx.closes
 	}
 
 	// Where the feed stands now. Fast: it grew by one and nothing is forked.

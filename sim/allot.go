@@ -1,0 +1,165 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/app/finality"
+	"github.com/intercooperative/icn/app/ledger"
+	"github.com/intercooperative/icn/codec"
+	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/kerneltest"
+)
+
+// Each member has a tab beside the device that its node serves: a further device, for which it sets amounts aside. An honest member's tab always acts on
+// another member's node, so that it is often cut off from the primary device; a liar's acts on any node, so that its feed is forked now and then.
+
+// home is where a member's tab is.
+func (w *World) home(m *kerneltest.Node) *kerneltest.Node {
+	if m.Liar() {
+		return w.members[w.Rand.IntN(len(w.members))]
+	}
+	if i := slices.Index(w.members, m); i > 0 {
+		return w.members[i-1]
+	}
+	if second := w.members[1]; !second.Liar() { // it was there from the start
+		return second
+	}
+	return m
+}
+
+// tab lets somebody's tab do something: it pays, gives back what is left, or its feed is cut. If nothing is left as far as it knows, more is set aside.
+func (w *World) tab() error {
+	m := w.members[w.Rand.IntN(len(w.members))]
+	at := w.home(m)
+	if !w.canSpend(m, at) {
+		_ = w.Allot(m, 1+w.Rand.Int64N(1500))
+		return nil
+	}
+	switch n := w.Rand.IntN(12); {
+	case n == 0:
+		_ = w.CutTab(m, w.Rand.IntN(2) == 0)
+	case n < 3:
+		_ = w.Return(m, at)
+	default:
+		_ = w.PayFrom(m, at, w.other(m), 1+w.Rand.Int64N(800))
+	}
+	return nil
+}
+
+// canSpend reports whether something is left for a member's tab, as a node knows it.
+func (w *World) canSpend(m, at *kerneltest.Node) bool {
+	out, err := at.Ask("ledger.allotments", ledger.AllotmentsIn{Space: w.Space, DID: m.Member().DID()})
+	return err == nil && slices.ContainsFunc(out.(*ledger.AllotmentsOut).Allotments, func(a ledger.Allotment) bool { return a.Left > 0 })
+}
+
+// Allot lets a member set something aside for its tab.
+func (w *World) Allot(m *kerneltest.Node, amount int64) error {
+	_, err := call(m, "ledger.allot", ledger.AllotIn{Space: w.Space, Device: m.Tab().Device(), Currency: Currency, Amount: amount})
+	if err == nil {
+		w.Count("allot", "%d by %s", amount, m.Name)
+	}
+	return err
+}
+
+// PayFrom lets a member's tab pay, on some node.
+func (w *World) PayFrom(m, at, to *kerneltest.Node, amount int64) error {
+	_, err := at.CallAs(context.Background(), m.Tab(), "ledger.transfer", ledger.TransferIn{Space: w.Space, To: to.Member().DID(), Currency: Currency, Amount: amount})
+	if err == nil {
+		w.Count("allotment-spent", "%d by %s", amount, m.Name)
+	}
+	return err
+}
+
+// Return lets a member's tab give back what is left, on some node.
+func (w *World) Return(m, at *kerneltest.Node) error {
+	_, err := at.CallAs(context.Background(), m.Tab(), "ledger.return", ledger.ReturnIn{Space: w.Space, Currency: Currency})
+	if err == nil {
+		w.Count("allotment-returned", "by %s", m.Name)
+	}
+	return err
+}
+
+// CutTab lets the registrar cut the payments of a member's tab, for good or to go on.
+func (w *World) CutTab(m *kerneltest.Node, end bool) error {
+	in := finality.CutIn{Space: w.Space, Topic: fact.LedgerTopic, Device: m.Tab().Device()}
+	if end {
+		in.Next = in.Device
+	}
+	_, err := call(w.members[0], "feed.cut", in)
+	return err
+}
+
+// payment is the body of a transfer, and setAside that of an allotment, as this package reads them: it does not ask the app.
+type payment struct {
+	_        struct{} `cbor:",toarray"`
+	To       api.DID
+	Currency string
+	Amount   int64
+	Memo     string
+}
+
+type setAside struct {
+	_        struct{} `cbor:",toarray"`
+	Device   api.Key
+	Currency string
+	Amount   int64
+}
+
+// spendings checks, from the records that have effect on n, that nobody has spent more with all devices than what came in and the highest limit ever granted,
+// and no tab more than what was ever set aside for it.
+func (b books) spendings(n *kerneltest.Node) error {
+	type sums struct{ paid, got, asked, tabbed int64 }
+	all, tabs := map[api.DID]*sums{}, map[api.Key]*sums{}
+	of := func(did api.DID) *sums {
+		if all[did] == nil {
+			all[did] = &sums{}
+		}
+		return all[did]
+	}
+	for _, m := range b.w.members {
+		tabs[m.Tab().Device()] = of(m.Member().DID())
+	}
+	r := n.Read("")
+	defer r.Close()
+	for _, rec := range n.Records() {
+		if rec.Topic.Name != fact.LedgerTopic || rec.Kind != "transfer" && rec.Kind != "allot" {
+			continue
+		}
+		full, v, ok := r.Record(rec.Position())
+		if !ok || !v.Accepted || v.Held {
+			continue
+		}
+		var p payment
+		var s setAside
+		if rec.Kind == "allot" {
+			if err := codec.Unmarshal(rec.Body, &s); err != nil {
+				return fmt.Errorf("%s: an accepted allotment: %w", n.Name, err)
+			}
+			if to := tabs[s.Device]; to != nil {
+				to.asked += s.Amount
+			}
+			continue
+		}
+		if err := codec.Unmarshal(rec.Body, &p); err != nil {
+			return fmt.Errorf("%s: an accepted payment: %w", n.Name, err)
+		}
+		of(full.Author).paid += p.Amount
+		of(p.To).got += p.Amount
+		if tab := tabs[rec.Device]; tab != nil {
+			tab.tabbed += p.Amount
+		}
+	}
+	for _, m := range b.w.members {
+		s := of(m.Member().DID())
+		if most := max(limit, b.w.granted[m]); s.paid > s.got+most {
+			return fmt.Errorf("%s: %s has spent %d with all devices, got %d and was allowed %d at most", n.Name, m.Name, s.paid, s.got, most)
+		}
+		if s.tabbed > s.asked {
+			return fmt.Errorf("%s: the tab of %s has spent %d, and %d were set aside for it", n.Name, m.Name, s.tabbed, s.asked)
+		}
+	}
+	return nil
+}
