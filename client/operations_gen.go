@@ -9,6 +9,11 @@ import (
 	"github.com/intercooperative/icn/kernel/api"
 )
 
+// FeedClose is the operation feed.close: End the own device's feed of a topic where it is.
+func (c *Client) FeedClose(ctx context.Context, in FeedCloseIn, opts ...CallOption) (*FeedCloseOut, error) {
+	return call[FeedCloseOut](ctx, c, "feed.close", in, opts)
+}
+
 // FeedCut is the operation feed.cut: End a device's feed where enough witnesses have seen it.
 func (c *Client) FeedCut(ctx context.Context, in FeedCutIn, opts ...CallOption) (*FeedCutOut, error) {
 	return call[FeedCutOut](ctx, c, "feed.cut", in, opts)
@@ -289,6 +294,19 @@ func (c *Client) TrustScore(ctx context.Context, in TrustScoreIn) (*TrustScoreOu
 	return call[TrustScoreOut](ctx, c, "trust.score", in, nil)
 }
 
+// FeedCloseIn is the input of feed.close.
+type FeedCloseIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	Topic string   `json:"topic"`          // Topic of the feed: ledger, security or trust
+}
+
+// FeedCloseOut is what feed.close answers.
+type FeedCloseOut struct {
+	Feed    api.Hash    `json:"feed"`
+	At      uint64      `json:"at"` // the last seq before the close
+	Receipt api.Receipt `json:"receipt"`
+}
+
 // FeedCutIn is the input of feed.cut.
 type FeedCutIn struct {
 	Space  api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
@@ -309,7 +327,7 @@ type FeedCutOut struct {
 type FeedListIn struct {
 	Space api.Hash `json:"space,omitzero"`  // Id of the space; default: the only one this node follows
 	Topic string   `json:"topic,omitempty"` // Name of the topic; default: all of the space
-	Odd   bool     `json:"odd,omitempty"`   // Only feeds that are forked or cut
+	Odd   bool     `json:"odd,omitempty"`   // Only feeds that are forked, closed or cut
 }
 
 // FeedListOut is what feed.list answers.
@@ -1004,7 +1022,8 @@ type FinalityFeedOut struct {
 	Seq    uint64           `json:"seq"`    // newest record here
 	Stands uint64           `json:"stands"` // newest record with effect
 	Final  uint64           `json:"final"`
-	Fork   uint64           `json:"fork,omitempty"` // lowest seq with two records
+	Fork   uint64           `json:"fork,omitempty"`   // lowest seq with two records
+	Closed bool             `json:"closed,omitempty"` // its owner has ended it
 	Cuts   []FinalityCutOut `json:"cuts,omitempty"`
 }
 

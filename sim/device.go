@@ -3,6 +3,8 @@ package sim
 import (
 	"fmt"
 
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/app/finality"
 	"github.com/intercooperative/icn/app/membership"
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/kernel/kerneltest"
@@ -67,6 +69,38 @@ func (w *World) device() error {
 		return w.TakeDevice(m)
 	}
 	_ = w.GiveDevice(m)
+	return nil
+}
+
+// CloseFeed lets a member end its own feed of payments. The error is the refusal.
+func (w *World) CloseFeed(m *kerneltest.Node) error {
+	out, err := call(m, "feed.close", finality.CloseIn{Space: w.Space, Topic: fact.LedgerTopic})
+	if err == nil {
+		w.Count("close", "%s at %d", m.Name, out.(*finality.CloseOut).At)
+	}
+	return err
+}
+
+// CloseAt lets a dishonest member sign a close that follows on the newest of its payments that the first of those to whom it shows that has, and names p.
+func (w *World) CloseAt(z *kerneltest.Node, p api.Position, to ...*kerneltest.Node) error {
+	prev, ok := w.end(to[0], z, fact.LedgerTopic)
+	if !ok {
+		return fmt.Errorf("%s knows no payment by %s", to[0].Name, z.Name)
+	}
+	_, err := z.Forge(api.Draft{Topic: w.Topic(), Kind: fact.KindClose, Body: fact.CloseBody(fact.Place{Seq: p.Seq, ID: p.ID})}, prev, to...)
+	return err
+}
+
+// closeFeed lets somebody end its own feed, to go on with another device. Witnesses and the founder keep theirs.
+func (w *World) closeFeed() error {
+	others := w.members[len(w.witnesses()):]
+	if len(others) == 0 {
+		return nil
+	}
+	m := others[w.Rand.IntN(len(others))]
+	if m.Up() && w.CloseFeed(m) == nil {
+		w.moves[m] = max(w.moves[m], moveAsked)
+	}
 	return nil
 }
 

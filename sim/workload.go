@@ -33,6 +33,7 @@ func (w *World) workload() []kerneltest.Action {
 			return nil
 		}},
 		{Name: "cut", Weight: 2, Do: func(*kerneltest.Cluster) error { return w.cut() }},
+		{Name: "close", Weight: 2, Do: func(*kerneltest.Cluster) error { return w.closeFeed() }},
 		{Name: "device", Weight: 6, Do: func(*kerneltest.Cluster) error { return w.device() }},
 		{Name: "join", Weight: 3, Do: func(*kerneltest.Cluster) error { return w.join() }},
 		{Name: "verify", Weight: 1, Do: by(verify)},

@@ -1,7 +1,8 @@
 // Package fact is the neutral vocabulary in which apps tell each other what they know: the names, keys and values of the facts that one
 // app publishes (api.Tx.Publish) and others read. It exists so that no app imports another.
 //
-// It is not an app: it owns no topic and no rule, and who may publish a fact is decided by the app that publishes it. Inside Apply use the
+// It is not an app: it owns no topic, and no rule but that of how an owner closes a feed (Close), which is the same in several topics. Who may publish a
+// fact is decided by the app that publishes it. Inside Apply use the
 // functions that take a Tx (PutMember, MemberAt, ...), which read at a record that is cited; for queries open a Space over a Reader.
 //
 // Values are canonical CBOR arrays. A fact that does not decode counts as absent, on every node alike.
@@ -57,6 +58,7 @@ const (
 	nameDraft    = "draft"    // feed that is to be cut
 	namePromise  = "promise"  // feed that is to be cut
 	nameCut      = "cut"      // feed that is cut
+	nameClosed   = "closed"   // no key
 )
 
 // Genesis says what a space is. Published once, by the record that founds the space.

@@ -41,7 +41,7 @@ func New(spaces Spaces) *App { return &App{spaces: spaces} }
 // Info implements api.App.
 func (*App) Info() api.AppInfo {
 	return api.AppInfo{Name: "ledger", Topics: []api.TopicSpec{
-		{Name: fact.LedgerTopic, Retention: api.Log, Kinds: []string{kindTransfer, kindAck, kindGrant}},
+		{Name: fact.LedgerTopic, Retention: api.Log, Kinds: []string{kindTransfer, kindAck, kindGrant, fact.KindClose}},
 	}}
 }
 
