@@ -124,6 +124,11 @@ func (c *Client) OfficeHand(ctx context.Context, in OfficeHandIn, opts ...CallOp
 	return call[OfficeHandOut](ctx, c, "office.hand", in, opts)
 }
 
+// OfficeReplace is the operation office.replace: Put a member in the place of a registrar who has fallen silent, by the votes of the witnesses.
+func (c *Client) OfficeReplace(ctx context.Context, in OfficeReplaceIn, opts ...CallOption) (*OfficeReplaceOut, error) {
+	return call[OfficeReplaceOut](ctx, c, "office.replace", in, opts)
+}
+
 // PeerBan is the operation peer.ban: Refuse a node until it is unbanned.
 func (c *Client) PeerBan(ctx context.Context, in PeerBanIn, opts ...CallOption) error {
 	return c.Call(ctx, "peer.ban", in, nil, opts...)
@@ -588,6 +593,25 @@ type OfficeHandOut struct {
 	Receipt api.Receipt `json:"receipt"`
 	Number  uint64      `json:"number"` // how many have held the office so far, the new holder among them
 	Before  api.DID     `json:"before"` // who held it
+}
+
+// OfficeReplaceIn is the input of office.replace.
+type OfficeReplaceIn struct {
+	Space  api.Hash `json:"space,omitzero"`  // Id of the space; default: the only one this node follows
+	Silent api.DID  `json:"silent"`          // DID of the registrar who is to be replaced
+	DID    api.DID  `json:"did"`             // DID of the member who is to be the registrar
+	Device api.Key  `json:"device"`          // Device key of that member, 64 hexadecimal digits
+	Again  bool     `json:"again,omitempty"` // Call another ballot, though witnesses have voted for somebody else in this one
+}
+
+// OfficeReplaceOut is what office.replace answers.
+type OfficeReplaceOut struct {
+	Number  uint64      `json:"number"` // the how-manieth registrar that is
+	Ballot  uint64      `json:"ballot,omitempty"`
+	Votes   int         `json:"votes"` // witnesses who have voted for this one in the ballot, as far as is known here
+	Need    int         `json:"need"`  // how many it takes
+	Taken   bool        `json:"taken"` // the new registrar's node has taken the votes up
+	Receipt api.Receipt `json:"receipt"`
 }
 
 // PeerBanIn is the input of peer.ban.

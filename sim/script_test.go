@@ -113,6 +113,7 @@ type script struct {
 //	after <who> <record> to <name>...  repeat this payment of its own right after it
 //	cut <who> [<record>]               of its payments; the record is on the branch to choose
 //	cut <who> in <topic>               of its feed in another topic; prints refusals
+//	replace|reballot <who> by <name>...  each of these nodes is asked to make who the registrar, or to in another ballot; prints what it answers
 //	close <who>                        ends its feed of payments; prints refusals
 //	forgeclose <who> <record>|nothing to <name>...   signs a close after its newest payment that names the record
 //	device <who>                       the registrar gives it its next device; prints refusals; again, for what was left out
@@ -279,6 +280,16 @@ func (s *script) act(verb string, n *kerneltest.Node, args []string) (string, er
 		return "", s.w.Attest(n, s.w.Node(args[0]), score)
 	case "block":
 		s.w.Net.Block(n.DID(), s.w.Node(args[0]).DID())
+	case "replace", "reballot":
+		var out strings.Builder
+		for _, name := range args[1:] {
+			got, err := s.w.Replace(s.w.Node(name), n, verb == "reballot")
+			if err != nil {
+				got = why(err)
+			}
+			fmt.Fprintf(&out, "%s: %s\n", name, got)
+		}
+		return out.String(), nil
 	case "close":
 		if err := s.w.CloseFeed(n); err != nil {
 			return fmt.Sprintf("close of %s: %s\n", n.Name, why(err)), nil

@@ -27,6 +27,10 @@ func (a *App) Operations() []api.Operation {
 			Summary: "End the own device's feed of a topic where it is",
 		}, a.closeFeed),
 		api.Handle(api.Operation{
+			Name: "office.replace", Method: http.MethodPost, Path: "/office/replace", CLI: "office replace", Scope: "member:write", Write: true,
+			Summary: "Put a member in the place of a registrar who has fallen silent, by the votes of the witnesses",
+		}, a.replaceRegistrar),
+		api.Handle(api.Operation{
 			Name: "space.witness", Method: http.MethodPost, Path: "/space/witness", CLI: "space witness", Scope: "member:write", Write: true,
 			Summary: "Name the witnesses that follow on those in force",
 		}, a.witnesses),

@@ -101,6 +101,7 @@ func commands(n *nodes) map[string]func(*testscript.TestScript, bool, []string) 
 	}
 	if n != nil {
 		cmds["node"], cmds["stop"], cmds["until"] = n.start, n.stop, until
+		cmds["halt"] = n.stop // testscript has a command `stop` of its own, which ends the script
 	}
 	return cmds
 }
