@@ -9,6 +9,11 @@ import (
 	"github.com/intercooperative/icn/kernel/api"
 )
 
+// FeedClose is the operation feed.close: End the own device's feed of a topic where it is.
+func (c *Client) FeedClose(ctx context.Context, in FeedCloseIn, opts ...CallOption) (*FeedCloseOut, error) {
+	return call[FeedCloseOut](ctx, c, "feed.close", in, opts)
+}
+
 // FeedCut is the operation feed.cut: End a device's feed where enough witnesses have seen it.
 func (c *Client) FeedCut(ctx context.Context, in FeedCutIn, opts ...CallOption) (*FeedCutOut, error) {
 	return call[FeedCutOut](ctx, c, "feed.cut", in, opts)
@@ -132,6 +137,11 @@ func (c *Client) NodeStatus(ctx context.Context) (*NodeStatusOut, error) {
 // OfficeHand is the operation office.hand: Give an office of the space to another holder.
 func (c *Client) OfficeHand(ctx context.Context, in OfficeHandIn, opts ...CallOption) (*OfficeHandOut, error) {
 	return call[OfficeHandOut](ctx, c, "office.hand", in, opts)
+}
+
+// OfficeReplace is the operation office.replace: Put a member in the place of a registrar who has fallen silent, by the votes of the witnesses.
+func (c *Client) OfficeReplace(ctx context.Context, in OfficeReplaceIn, opts ...CallOption) (*OfficeReplaceOut, error) {
+	return call[OfficeReplaceOut](ctx, c, "office.replace", in, opts)
 }
 
 // PeerBan is the operation peer.ban: Refuse a node until it is unbanned.
@@ -324,6 +334,19 @@ func (c *Client) TrustScore(ctx context.Context, in TrustScoreIn) (*TrustScoreOu
 	return call[TrustScoreOut](ctx, c, "trust.score", in, nil)
 }
 
+// FeedCloseIn is the input of feed.close.
+type FeedCloseIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	Topic string   `json:"topic"`          // Topic of the feed: ledger, security or trust
+}
+
+// FeedCloseOut is what feed.close answers.
+type FeedCloseOut struct {
+	Feed    api.Hash    `json:"feed"`
+	At      uint64      `json:"at"` // the last seq before the close
+	Receipt api.Receipt `json:"receipt"`
+}
+
 // FeedCutIn is the input of feed.cut.
 type FeedCutIn struct {
 	Space  api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
@@ -344,7 +367,7 @@ type FeedCutOut struct {
 type FeedListIn struct {
 	Space api.Hash `json:"space,omitzero"`  // Id of the space; default: the only one this node follows
 	Topic string   `json:"topic,omitempty"` // Name of the topic; default: all of the space
-	Odd   bool     `json:"odd,omitempty"`   // Only feeds that are forked or cut
+	Odd   bool     `json:"odd,omitempty"`   // Only feeds that are forked, closed or cut
 }
 
 // FeedListOut is what feed.list answers.
@@ -646,6 +669,25 @@ type OfficeHandOut struct {
 	Receipt api.Receipt `json:"receipt"`
 	Number  uint64      `json:"number"` // how many have held the office so far, the new holder among them
 	Before  api.DID     `json:"before"` // who held it
+}
+
+// OfficeReplaceIn is the input of office.replace.
+type OfficeReplaceIn struct {
+	Space  api.Hash `json:"space,omitzero"`  // Id of the space; default: the only one this node follows
+	Silent api.DID  `json:"silent"`          // DID of the registrar who is to be replaced
+	DID    api.DID  `json:"did"`             // DID of the member who is to be the registrar
+	Device api.Key  `json:"device"`          // Device key of that member, 64 hexadecimal digits
+	Again  bool     `json:"again,omitempty"` // Call another ballot, though witnesses have voted for somebody else in this one
+}
+
+// OfficeReplaceOut is what office.replace answers.
+type OfficeReplaceOut struct {
+	Number  uint64      `json:"number"` // the how-manieth registrar that is
+	Ballot  uint64      `json:"ballot,omitempty"`
+	Votes   int         `json:"votes"` // witnesses who have voted for this one in the ballot, as far as is known here
+	Need    int         `json:"need"`  // how many it takes
+	Taken   bool        `json:"taken"` // the new registrar's node has taken the votes up
+	Receipt api.Receipt `json:"receipt"`
 }
 
 // PeerBanIn is the input of peer.ban.
@@ -1150,7 +1192,8 @@ type FinalityFeedOut struct {
 	Seq    uint64           `json:"seq"`    // newest record here
 	Stands uint64           `json:"stands"` // newest record with effect
 	Final  uint64           `json:"final"`
-	Fork   uint64           `json:"fork,omitempty"` // lowest seq with two records
+	Fork   uint64           `json:"fork,omitempty"`   // lowest seq with two records
+	Closed bool             `json:"closed,omitempty"` // its owner has ended it
 	Cuts   []FinalityCutOut `json:"cuts,omitempty"`
 }
 

@@ -3,6 +3,8 @@ package sim
 import (
 	"fmt"
 
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/app/finality"
 	"github.com/intercooperative/icn/app/membership"
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/kernel/kerneltest"
@@ -55,12 +57,7 @@ func (w *World) Restored(m *kerneltest.Node) {
 
 // device lets somebody begin, or go on, to change devices. A witness's device and a clerk's are named as they are and stay, as does the founder's.
 func (w *World) device() error {
-	var others []*kerneltest.Node
-	for _, m := range w.members[1:] {
-		if !w.Witness(m) && !w.clerks[m] {
-			others = append(others, m)
-		}
-	}
+	others := w.movable()
 	if len(others) == 0 {
 		return nil
 	}
@@ -72,6 +69,48 @@ func (w *World) device() error {
 		return w.TakeDevice(m)
 	}
 	_ = w.GiveDevice(m)
+	return nil
+}
+
+// movable are the members who may change devices: those who hold no office and are no witnesses.
+func (w *World) movable() (ns []*kerneltest.Node) {
+	for _, m := range w.members[1:] {
+		if !w.Witness(m) && !w.clerks[m] {
+			ns = append(ns, m)
+		}
+	}
+	return ns
+}
+
+// CloseFeed lets a member end its own feed of payments. The error is the refusal.
+func (w *World) CloseFeed(m *kerneltest.Node) error {
+	out, err := call(m, "feed.close", finality.CloseIn{Space: w.Space, Topic: fact.LedgerTopic})
+	if err == nil {
+		w.Count("close", "%s at %d", m.Name, out.(*finality.CloseOut).At)
+	}
+	return err
+}
+
+// CloseAt lets a dishonest member sign a close that follows on the newest of its payments that the first of those to whom it shows that has, and names p.
+func (w *World) CloseAt(z *kerneltest.Node, p api.Position, to ...*kerneltest.Node) error {
+	prev, ok := w.end(to[0], z, fact.LedgerTopic)
+	if !ok {
+		return fmt.Errorf("%s knows no payment by %s", to[0].Name, z.Name)
+	}
+	_, err := z.Forge(api.Draft{Topic: w.Topic(), Kind: fact.KindClose, Body: fact.CloseBody(fact.Place{Seq: p.Seq, ID: p.ID})}, prev, to...)
+	return err
+}
+
+// closeFeed lets somebody end its own feed, to go on with another device.
+func (w *World) closeFeed() error {
+	others := w.movable()
+	if len(others) == 0 {
+		return nil
+	}
+	m := others[w.Rand.IntN(len(others))]
+	if m.Up() && w.CloseFeed(m) == nil {
+		w.moves[m] = max(w.moves[m], moveAsked)
+	}
 	return nil
 }
 

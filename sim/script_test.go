@@ -22,8 +22,8 @@ import (
 //
 // The scenarios of the design are stale-limit, ack-of-two-branches, no-cascade, fifty-accomplices, hidden-certificate, freeze-mid-lock,
 // removed-but-acked, future-clock, poisoned-id, withheld-dep, two-phones, restored-backup, witness-swap, office-handover, late-joiner, ancient-and-flood and mixed-builds; its short
-// histories adoption, draft-cited, office-cut, silent-office, stale-certificate, vow-ends and, as vow-stands, rival-shown. one-variant is the rule
-// that void-base is about; late-close has no case, since nothing ends a feed without promises. The other files show one rule each. What is left
+// histories adoption, draft-cited, late-close, office-cut, silent-office, stale-certificate, vow-ends and, as vow-stands, rival-shown. one-variant is the rule
+// that void-base is about. The other files show one rule each. What is left
 // becomes a file beside them when what it is about exists: levy-dodger, two-tallies, escrow-race.
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata/script", func(t *testing.T, path string) {
@@ -114,6 +114,9 @@ type script struct {
 //	after <who> <record> to <name>...  repeat this payment of its own right after it
 //	cut <who> [<record>]               of its payments; the record is on the branch to choose
 //	cut <who> in <topic>               of its feed in another topic; prints refusals
+//	replace|reballot <who> by <name>...  each of these nodes is asked to make who the registrar, or to in another ballot; prints what it answers
+//	close <who>                        ends its feed of payments; prints refusals
+//	forgeclose <who> <record>|nothing to <name>...   signs a close after its newest payment that names the record
 //	device <who>                       the registrar gives it its next device; prints refusals; again, for what was left out
 //	swap <name>...                     the registrar names them as the next witnesses; prints refusals
 //	hand <office> <who>                the registrar gives an office to somebody else; prints refusals
@@ -315,6 +318,26 @@ func (s *script) act(verb string, n *kerneltest.Node, args []string) (string, er
 		return "", s.w.Attest(n, s.w.Node(args[0]), score)
 	case "block":
 		s.w.Net.Block(n.DID(), s.w.Node(args[0]).DID())
+	case "replace", "reballot":
+		var out strings.Builder
+		for _, name := range args[1:] {
+			got, err := s.w.Replace(s.w.Node(name), n, verb == "reballot")
+			if err != nil {
+				got = why(err)
+			}
+			fmt.Fprintf(&out, "%s: %s\n", name, got)
+		}
+		return out.String(), nil
+	case "close":
+		if err := s.w.CloseFeed(n); err != nil {
+			return fmt.Sprintf("close of %s: %s\n", n.Name, why(err)), nil
+		}
+	case "forgeclose":
+		p, err := s.record(args[0])
+		if err != nil {
+			return "", err
+		}
+		return "", s.w.CloseAt(n, p, s.nodes(args[2:])...)
 	case "give":
 		if err := s.w.GiveUsed(n); err != nil {
 			return fmt.Sprintf("device of %s: %s\n", n.Name, why(err)), nil

@@ -91,7 +91,7 @@ func TestPlantedFaults(t *testing.T) {
 		{name: "a cut at the highest signed position", o: sim.Options{Wrap: highestSigned}, script: "highest-certified", want: "on another branch than what is final"},
 		{name: "a lock before deps", o: sim.Options{Wrap: beforeDeps}, script: "locks-deps-first", want: "stands on"},
 		{name: "a vow that a cut ends which is not final", o: sim.Options{Wrap: vowsEndEarly}, script: "vow-stands", want: "final record"},
-		{name: "a hold while the verdict before it is open", o: sim.Options{Wrap: anyVariant}, script: "one-variant", want: "witnesses hold"},
+		{name: "a hold while the verdict before it is open", o: sim.Options{Wrap: anyVariant}, script: "one-variant", want: "witnesses of one epoch hold"},
 		{name: "an acknowledgement without id", o: sim.Options{Wrap: ackBySeq}, script: "ack-by-id", want: "owes"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

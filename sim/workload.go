@@ -42,6 +42,7 @@ func (w *World) workload() []kerneltest.Action {
 			_ = w.Checkpoint()
 			return nil
 		}},
+		{Name: "close", Weight: 2, Do: func(*kerneltest.Cluster) error { return w.closeFeed() }},
 		{Name: "device", Weight: 6, Do: func(*kerneltest.Cluster) error { return w.device() }},
 		{Name: "swap", Weight: 2, Do: func(*kerneltest.Cluster) error { return w.swap() }},
 		{Name: "hand", Weight: 1, Do: func(*kerneltest.Cluster) error { return w.hand() }},

@@ -1,7 +1,8 @@
 // Package fact is the neutral vocabulary in which apps tell each other what they know: the names, keys and values of the facts that one
 // app publishes (api.Tx.Publish) and others read. It exists so that no app imports another.
 //
-// It is not an app: it owns no topic and no rule, and who may publish a fact is decided by the app that publishes it. Inside Apply use the
+// It is not an app: it owns no topic, and no rule but that of how an owner closes a feed (Close), which is the same in several topics. Who may publish a
+// fact is decided by the app that publishes it. Inside Apply use the
 // functions that take a Tx (PutMember, MemberAt, ...), which read at a record that is cited; for queries open a Space over a Reader.
 //
 // Values are canonical CBOR arrays. A fact that does not decode counts as absent, on every node alike.
@@ -28,6 +29,7 @@ const (
 	TrustTopic    = "trust"    // attestations
 	SecurityTopic = "security" // reports, appeals, pardons
 	KeysTopic     = "keys"     // key event logs, and what the registrar makes of them
+	OfficeTopic   = "offices"  // who takes the place of a registrar that has fallen silent
 )
 
 // MemberTopics lists the topics in which members write as members: those in which a feed ends when its device is replaced or its member removed,
@@ -58,6 +60,8 @@ const (
 	namePromise  = "promise"  // feed that is to be cut
 	nameCut      = "cut"      // feed that is cut
 	nameSpenders = "spenders" // no key
+	nameClosed   = "closed"   // no key
+	nameVote     = "vote"     // number of the registrar to be
 )
 
 // Genesis says what a space is. Published once, by the record that founds the space.
@@ -372,6 +376,42 @@ func PutPromise(tx api.Tx, feed api.Hash, p Promise) {
 // PromiseAt reads a witness's newest promise about feed.
 func PromiseAt(tx api.Tx, dep api.Position, feed api.Hash) (Promise, bool) {
 	return at[Promise](tx, dep, namePromise, feed[:])
+}
+
+// Vote is a witness's word that somebody takes the place of a registrar who has fallen silent, and its promise to hold nothing of that registrar's two
+// feeds beyond two places.
+type Vote struct {
+	_      struct{} `cbor:",toarray"`
+	Number uint64   // of the registrar to be
+	Ballot uint64   // a witness has one vote in each
+	DID    api.DID
+	Device api.Key
+	Before api.Key // the device that has fallen silent
+	Cuts   Place   // of its feed of cuts
+	Space  Place   // of its feed of admissions
+	Epoch  uint64
+	Need   uint16
+}
+
+// PutVote publishes a witness's vote.
+func PutVote(tx api.Tx, v Vote) { tx.Publish(nameVote, api.Seq8(v.Number), codec.MustMarshal(&v)) }
+
+// VoteAt reads a witness's newest vote on the Number-th registrar.
+func VoteAt(tx api.Tx, dep api.Position, number uint64) (Vote, bool) {
+	return at[Vote](tx, dep, nameVote, api.Seq8(number))
+}
+
+// ReplacesAt reads, among what rec cites, the record by which rec's device takes the place of a silent registrar.
+func ReplacesAt(tx api.Tx, rec *api.Record) (Office, bool) {
+	for _, d := range rec.Deps {
+		if h, accepted := tx.Dep(d); !accepted || h.Topic.Name != OfficeTopic {
+			continue
+		}
+		if o, ok := OfficeAt(tx, d, Registrar); ok && o.Device == rec.Device && o.DID == rec.Author {
+			return o, true
+		}
+	}
+	return Office{}, false
 }
 
 // PutCut publishes where a feed ends.

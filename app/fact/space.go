@@ -57,44 +57,61 @@ func (s *Space) Feed(topic string, device api.Key) api.Hash {
 	return record.FeedID(api.Topic{Space: s.ID, Name: topic}, device)
 }
 
-// follow goes from the first registrar to the newest, by the records in which each hands over. The feeds of one who has not written yet do not show
-// what the feeds before had, so those are read till then.
+// follow goes from the first registrar to the newest, by the records in which each hands over, or in which another takes the place of one who was
+// silent. The feeds of one who has not written yet do not show what the feeds before had, so those are read till then.
 func (s *Space) follow() {
 	if s.holder.Device == (api.Key{}) {
 		return
 	}
-	next := func(feed api.Hash, number uint64) (o Office, by api.Position, ok bool) {
-		b, by, ok := s.r.Fact(feed, nameOffice, []byte(Registrar))
-		o, ok = decode[Office](b, ok)
-		return o, by, ok && o.Number > number
-	}
-	s.cutter = s.Feed(CutTopic, s.holder.Device)
-	for number := s.holder.Number; ; {
-		o, by, ok := next(s.cutter, number)
-		if !ok {
-			break
-		}
-		number = o.Number
-		feed := s.Feed(CutTopic, o.Device)
-		if _, _, begun := next(feed, number-1); !begun {
-			s.ended = by
-			break
-		}
-		s.cutter = feed
-	}
-	s.registrar = s.Feed(SpaceTopic, s.holder.Device)
+	_, s.cutter, s.ended = s.line(CutTopic)
+	s.holder, s.registrar, s.handed = s.line(SpaceTopic)
+}
+
+// line goes along the registrars' feeds of a topic. It returns the newest registrar, the last of their feeds that has begun, and, where that is not the
+// newest registrar's, the record by which the office has passed.
+func (s *Space) line(topic string) (o Office, feed api.Hash, passed api.Position) {
+	o = s.holder
+	feed = s.Feed(topic, o.Device)
 	for {
-		o, by, ok := next(s.registrar, s.holder.Number)
+		next, by, ok := s.after(s.Feed(topic, o.Device), o.Number)
+		if !ok && !passed.IsZero() { // who has not begun may have been replaced, but has not handed over
+			return o, feed, passed
+		}
 		if !ok {
-			return
+			next, by, ok = s.handedIn(feed, o.Number)
 		}
-		s.holder, s.handed = o, by
-		feed := s.Feed(SpaceTopic, o.Device)
-		if _, _, begun := next(feed, o.Number-1); !begun {
-			return
+		if !ok {
+			return o, feed, api.Position{}
 		}
-		s.registrar, s.handed = feed, api.Position{}
+		o = next
+		begun := s.Feed(topic, o.Device)
+		if _, _, ok := s.handedIn(begun, o.Number-1); ok {
+			feed, passed = begun, api.Position{}
+		} else {
+			passed = by
+		}
 	}
+}
+
+// handedIn returns who has the office by what a registrar's feed says, if that is a later one than the number-th.
+func (s *Space) handedIn(feed api.Hash, number uint64) (o Office, by api.Position, ok bool) {
+	b, by, ok := s.r.Fact(feed, nameOffice, []byte(Registrar))
+	o, ok = decode[Office](b, ok)
+	return o, by, ok && o.Number > number
+}
+
+// after returns who has taken the place of the number-th registrar, who writes in feed: witnesses have agreed on it, and the record that says so is final.
+func (s *Space) after(feed api.Hash, number uint64) (o Office, by api.Position, ok bool) {
+	for _, c := range s.r.Cuts(feed) {
+		if !c.Final {
+			continue
+		}
+		b, by, ok := s.r.Fact(c.By.Feed, nameOffice, officeKey(Registrar, max(number, 1)+1))
+		if o, ok := decode[Office](b, ok); ok && by == c.By {
+			return o, by, true
+		}
+	}
+	return Office{}, api.Position{}, false
 }
 
 // Registrar returns the feed to read for what admits members: the registrar's, or the one before as long as a new registrar has not written.
@@ -274,6 +291,9 @@ func (s *Space) Office(name string) (Office, bool) {
 
 // Holder returns who holds an office, and the record that says so.
 func (s *Space) Holder(name string) (Office, api.Position, bool) {
+	if name == Registrar && !s.handed.IsZero() {
+		return s.holder, s.handed, true
+	}
 	for _, feed := range [...]api.Hash{s.registrar, s.Founded.Feed} {
 		b, pos, ok := s.r.Fact(feed, nameOffice, []byte(name))
 		if o, ok := decode[Office](b, ok); ok {
@@ -399,6 +419,19 @@ func (s *Space) Promise(witness, feed api.Hash) (Promise, api.Position, bool) {
 	b, pos, ok := s.r.Fact(witness, namePromise, feed[:])
 	p, ok := decode[Promise](b, ok)
 	return p, pos, ok
+}
+
+// Passed returns who has the office of registrar as the number-th by what a feed of that line says.
+func (s *Space) Passed(feed api.Hash, number uint64) (Office, bool) {
+	b, _, ok := s.r.Fact(feed, nameOffice, officeKey(Registrar, number))
+	return decode[Office](b, ok)
+}
+
+// Vote returns a witness's newest vote on the number-th registrar, and the record that gives it.
+func (s *Space) Vote(witness api.Hash, number uint64) (Vote, api.Position, bool) {
+	b, pos, ok := s.r.Fact(witness, nameVote, api.Seq8(number))
+	v, ok := decode[Vote](b, ok)
+	return v, pos, ok
 }
 
 // Cut returns the newest cut of feed, and the record that makes it.

@@ -37,6 +37,7 @@ type App struct {
 	cutters  map[api.Hash]api.Hash          // space -> the registrar's feed of cuts
 	idle     map[api.Hash]bool              // spaces in which this node has no say, as far as it has read
 	inspects map[api.Hash]time.Time         // spaces with a checkpoint that may have to be checked, and when to look
+	taken    map[api.Hash]bool              // spaces in which this node, as the registrar's, has looked for what one before left undone
 	serving  bool                           // Serve runs and will state it
 
 	stating sync.Mutex         // one round at a time; guards what follows
@@ -54,14 +55,15 @@ var (
 
 // New returns the app.
 func New(spaces Spaces) *App {
-	return &App{spaces: spaces, kick: make(chan struct{}, 1), pending: map[api.Hash]map[api.Hash]bool{}, cut: map[api.Hash]map[api.Hash]bool{}, waits: map[api.Hash]map[api.Hash]bool{}, cutters: map[api.Hash]api.Hash{}, idle: map[api.Hash]bool{}, inspects: map[api.Hash]time.Time{}, desks: map[api.Hash]*desk{}}
+	return &App{spaces: spaces, kick: make(chan struct{}, 1), pending: map[api.Hash]map[api.Hash]bool{}, cut: map[api.Hash]map[api.Hash]bool{}, waits: map[api.Hash]map[api.Hash]bool{}, cutters: map[api.Hash]api.Hash{}, idle: map[api.Hash]bool{}, taken: map[api.Hash]bool{}, inspects: map[api.Hash]time.Time{}, desks: map[api.Hash]*desk{}}
 }
 
 // Info implements api.App.
 func (*App) Info() api.AppInfo {
 	return api.AppInfo{Name: "finality", Topics: []api.TopicSpec{
-		{Name: fact.FinalityTopic, Retention: api.Log, Kinds: []string{kindStatement, kindPromise, kindSeal, kindStart, kindCheck}},
+		{Name: fact.FinalityTopic, Retention: api.Log, Kinds: []string{kindStatement, kindPromise, kindSeal, kindStart, kindVote, kindCheck}},
 		{Name: fact.CutTopic, Retention: api.Log, Kinds: []string{kindDraft, kindCut, kindHand, kindEpoch, kindCheckpoint}},
+		{Name: fact.OfficeTopic, Retention: api.Log, Kinds: []string{kindReplace}},
 	}}
 }
 
@@ -93,7 +95,7 @@ func (a *App) React(ctx context.Context, host api.Host, commits []api.Commit) er
 		}
 		if c.Record.Topic.Name != fact.FinalityTopic {
 			a.note(c.Record.Topic.Space, c.Record.Feed)
-			if c.Record.Topic.Name != fact.CutTopic {
+			if c.Record.Topic.Name != fact.CutTopic && c.Record.Topic.Name != fact.OfficeTopic {
 				continue
 			}
 		}
@@ -117,7 +119,7 @@ func (a *App) idles(rec *api.Record) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch rec.Topic.Name {
-	case fact.SpaceTopic, fact.CutTopic:
+	case fact.SpaceTopic, fact.CutTopic, fact.OfficeTopic:
 		delete(a.idle, rec.Topic.Space)
 	case fact.FinalityTopic:
 		if rec.Kind == kindSeal || rec.Kind == kindStart {
@@ -144,7 +146,7 @@ func (a *App) hear(rec *api.Record) {
 		waits := a.waits[space] // not changed, but replaced
 		a.mu.Unlock()
 		for i := range s.Final {
-			if !known || s.Final[i].Feed == cutter || waits[s.Final[i].Feed] { // a cut may have become final, or a promise may be shown
+			if !known || s.Final[i].Feed == cutter || waits[s.Final[i].Feed] || a.isOwn(rec.Topic.Space, s.Final[i].Feed) { // a cut may have become final, or a promise may be shown
 				a.note(space, s.Final[i].Feed)
 			}
 		}
@@ -171,12 +173,14 @@ func (a *App) hear(rec *api.Record) {
 	case fact.CutTopic + " " + kindCut:
 		var c cut
 		if read(rec.Body, &c) == nil {
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			if a.cut[space] == nil {
-				a.cut[space] = map[api.Hash]bool{}
+			a.noteCut(space, c.Target.feed(space))
+		}
+	case fact.OfficeTopic + " " + kindReplace:
+		var b replace
+		if read(rec.Body, &b) == nil {
+			for _, feed := range b.feeds(space) {
+				a.noteCut(space, feed)
 			}
-			a.cut[space][c.Target.feed(space)] = true
 		}
 	}
 }
@@ -243,6 +247,16 @@ func (a *App) note(space, feed api.Hash) {
 	a.pending[space][feed] = true
 }
 
+// noteCut notes that a record cuts a feed.
+func (a *App) noteCut(space, feed api.Hash) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.cut[space] == nil {
+		a.cut[space] = map[api.Hash]bool{}
+	}
+	a.cut[space][feed] = true
+}
+
 func (a *App) wake() {
 	select {
 	case a.kick <- struct{}{}:
@@ -286,7 +300,7 @@ func (a *App) stateSpace(ctx context.Context, host api.Host, space api.Hash, fee
 	a.mu.Unlock()
 	witness, registrar := isWitness(s, host.Self()), s.Holds(host.Self(), fact.Registrar)
 	a.mu.Lock()
-	a.idle[space] = !witness && !registrar
+	a.idle[space] = !witness && !registrar && !heir(r, s, host.Self())
 	a.mu.Unlock()
 	if witness {
 		if err := a.witness(ctx, host, newView(host, r, s), feeds, cuts); err != nil {
@@ -294,7 +308,11 @@ func (a *App) stateSpace(ctx context.Context, host api.Host, space api.Hash, fee
 		}
 	}
 	if registrar {
-		return settleDrafts(ctx, host, space, feeds)
+		more, err := a.takeOver(ctx, host, r, s)
+		if err != nil {
+			return err
+		}
+		return settleDrafts(ctx, host, space, append(feeds, more...))
 	}
 	return nil
 }

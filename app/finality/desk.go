@@ -37,8 +37,10 @@ type desk struct {
 
 type queued struct {
 	item
-	deps []api.Position
-	due  time.Time
+	deps  []api.Position // have to be locked before
+	after []api.Position // and these final
+	slot  *replace       // which office it takes, nil for none
+	due   time.Time
 }
 
 func newDesk(space api.Hash, epoch uint64) *desk {
@@ -68,6 +70,8 @@ func (d *desk) round(ctx context.Context, host api.Host, v *view, feeds []api.Ha
 		}
 		if settled {
 			delete(d.cuts, feed)
+		}
+		if n, _ := v.FinalCuts(feed); settled || n > d.last(v, feed).Cut { // of several who would take an office one does
 			feeds = append(feeds, feed)
 		}
 	}
@@ -179,7 +183,7 @@ func (v *view) newest(feed api.Hash) (item, bool) {
 		return item{}, false
 	}
 	rec, vd, ok := v.Record(head)
-	if !ok || vd.Held || unfolded(vd) || rec.Topic.Name == fact.FinalityTopic || rec.Topic.Space != v.ID {
+	if !ok || vd.Held || unfolded(vd) || rec.Topic.Name == fact.FinalityTopic || rec.Topic.Space != v.ID || !v.mayReplace(slotOf(rec)) || v.passedOver(rec) {
 		return item{}, false
 	}
 	cuts, _ := v.FinalCuts(feed)
@@ -262,10 +266,11 @@ func (d *desk) fill(v *view, feed api.Hash) {
 		q := queued{item: item{Feed: feed, Seq: at.Seq, ID: at.ID, Accepted: vd.Accepted, Cut: last.Cut}}
 		if vd.Reason == nil || vd.Reason.Rule != "cut" { // what is cut off waits for nothing
 			q.due = rec.Time.Time().Add(-lockAhead)
-			q.deps = rec.Deps
-			if rec.Topic.Name == fact.CutTopic { // a cut decides about the feed that it cites: it cannot wait for it
-				q.deps = v.handed(rec.Deps)
+			q.after = v.passing(rec)
+			if rec.Topic.Name != fact.CutTopic && rec.Topic.Name != fact.OfficeTopic { // a cut decides about the feed that it cites: it cannot wait for it
+				q.deps = rec.Deps
 			}
+			q.slot = slotOf(rec)
 		}
 		newer = append(newer, q)
 		at = api.Position{Feed: feed, Seq: at.Seq - 1, ID: rec.Prev}
@@ -296,8 +301,13 @@ func (d *desk) last(v *view, feed api.Hash) item {
 }
 
 func (d *desk) lockable(v *view, q *queued) bool {
-	if v.now.Before(q.due) {
+	if v.now.Before(q.due) || !v.mayReplace(q.slot) {
 		return false
+	}
+	for _, dep := range q.after {
+		if n, _ := v.FinalCuts(dep.Feed); !v.settled(dep) && (n == 0 || v.Has(dep)) {
+			return false
+		}
 	}
 	for _, dep := range q.deps {
 		if v.States(dep.Feed) {

@@ -70,11 +70,18 @@ func (a *App) resume(host api.Host, r api.Reader, s *fact.Space) {
 	if !witness && !s.Holds(host.Self(), fact.Registrar) {
 		return
 	}
-	prefix := rowDraft(api.Hash{})[:len("draft/")]
-	for k, b := range r.Rows(s.Cutter(), prefix) {
-		feed := api.Hash(k[len(prefix):])
+	for _, feed := range openDrafts(r, s) {
+		a.note(s.ID, feed)
+	}
+}
+
+// openDrafts lists the feeds of which a cut is announced and not made.
+func openDrafts(r api.Reader, s *fact.Space) (feeds []api.Hash) {
+	for k, b := range r.Rows(s.Cutter(), rowsDraft) {
+		feed := api.Hash(k[len(rowsDraft):])
 		if d := get[draft](b, true); cutNumber(r, s, feed) < d.Number {
-			a.note(s.ID, feed)
+			feeds = append(feeds, feed)
 		}
 	}
+	return feeds
 }

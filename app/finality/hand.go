@@ -3,7 +3,6 @@ package finality
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/codec"
@@ -32,6 +31,11 @@ func (h *hand) check() error {
 
 // registrar reports whether rec is by the registrar's device, and the how-manieth registrar that is.
 func registrar(tx api.Tx, rec *api.Record) (number uint64, ok bool) {
+	if o, ok := fact.ReplacesAt(tx, rec); ok {
+		tx.Put(rowRegistrar, codec.MustMarshal(&o))
+		fact.PutOffice(tx, fact.Registrar, o)
+		return o.Number, true
+	}
 	if b, ok := tx.Own(rowRegistrar); ok {
 		if len(b) == 0 {
 			return 1, true // the first has the feed from its beginning
@@ -122,10 +126,16 @@ func (a *App) inherit(rec *api.Record) {
 	}
 }
 
-// handed are those of a cut's deps that it has to wait for: where its feed goes on from another registrar's.
-func (v *view) handed(deps []api.Position) []api.Position {
-	return slices.DeleteFunc(slices.Clone(deps), func(d api.Position) bool {
-		rec, _, ok := v.Record(d)
-		return ok && rec.Topic.Name != fact.CutTopic
-	})
+// passing lists those of a record's deps by which an office may have passed to its author. One who has the office by a hand that never becomes final,
+// since another takes the place of who gave it, must not have a line of records beside: each waits until that is final.
+func (v *view) passing(rec *api.Record) (deps []api.Position) {
+	if rec.Topic.Name != fact.CutTopic && rec.Topic.Name != fact.SpaceTopic {
+		return nil
+	}
+	for _, d := range rec.Deps {
+		if r, _, ok := v.Record(d); ok && (r.Topic.Name == fact.CutTopic || r.Topic.Name == fact.SpaceTopic && rec.Topic.Name == fact.SpaceTopic || r.Topic.Name == fact.OfficeTopic) {
+			deps = append(deps, d)
+		}
+	}
+	return deps
 }

@@ -23,6 +23,14 @@ func (a *App) Operations() []api.Operation {
 			Summary: "End a device's feed where enough witnesses have seen it",
 		}, a.cutFeed),
 		api.Handle(api.Operation{
+			Name: "feed.close", Method: http.MethodPost, Path: "/feed/close", CLI: "feed close", Scope: "member:write", Write: true,
+			Summary: "End the own device's feed of a topic where it is",
+		}, a.closeFeed),
+		api.Handle(api.Operation{
+			Name: "office.replace", Method: http.MethodPost, Path: "/office/replace", CLI: "office replace", Scope: "member:write", Write: true,
+			Summary: "Put a member in the place of a registrar who has fallen silent, by the votes of the witnesses",
+		}, a.replaceRegistrar),
+		api.Handle(api.Operation{
 			Name: "space.witness", Method: http.MethodPost, Path: "/space/witness", CLI: "space witness", Scope: "member:write", Write: true,
 			Summary: "Name the witnesses that follow on those in force",
 		}, a.witnesses),
@@ -92,7 +100,7 @@ func (a *App) witnesses(ctx context.Context, call *api.Call, in *WitnessIn) (*Wi
 type ListIn struct {
 	Space api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
 	Topic string   `json:"topic,omitempty" doc:"Name of the topic; default: all of the space"`
-	Odd   bool     `json:"odd,omitempty" doc:"Only feeds that are forked or cut"`
+	Odd   bool     `json:"odd,omitempty" doc:"Only feeds that are forked, closed or cut"`
 }
 
 // ListOut is the output of feed.list: at most 1000 feeds.
@@ -111,6 +119,7 @@ type FeedOut struct {
 	Stands uint64   `json:"stands" doc:"newest record with effect"`
 	Final  uint64   `json:"final"`
 	Fork   uint64   `json:"fork,omitempty" doc:"lowest seq with two records"`
+	Closed bool     `json:"closed,omitempty" doc:"its owner has ended it"`
 	Cuts   []CutOut `json:"cuts,omitempty"`
 }
 
@@ -139,10 +148,11 @@ func (a *App) list(_ context.Context, _ *api.Call, in *ListIn) (*ListOut, error)
 		f := FeedOut{
 			Feed: feed, Topic: h.Topic.Name, Author: h.Author, Device: h.Device, Seq: h.Tip.Seq, Stands: head.Seq, Final: final.Seq, Fork: h.Fork,
 		}
+		_, f.Closed = fact.Closed(r, feed)
 		for _, c := range r.Cuts(feed) {
 			f.Cuts = append(f.Cuts, CutOut{By: c.By, At: c.At.Seq, Final: c.Final, Cited: c.Cited})
 		}
-		if in.Odd && f.Fork == 0 && len(f.Cuts) == 0 {
+		if in.Odd && f.Fork == 0 && !f.Closed && len(f.Cuts) == 0 {
 			continue
 		}
 		if out.More = len(out.Feeds) == maxList; out.More {

@@ -11,12 +11,14 @@ import (
 	"github.com/intercooperative/icn/kernel/record"
 )
 
-// Record kinds: of topic finality, by witnesses, and of topic cuts, by the registrar.
+// Record kinds: of topic finality, by witnesses, of topic cuts, by the registrar, and of topic offices, by who takes the place of a silent one.
 const (
 	kindStatement = "statement" // what a witness locks and what it holds final
 	kindPromise   = "promise"   // up to where a witness has seen a feed certified, and that it holds nothing beyond until that is cut
 	kindSeal      = "seal"      // a witness says nothing more in its epoch
 	kindStart     = "start"     // a witness speaks in an epoch for which enough of those before have sealed
+	kindVote      = "vote"      // a witness agrees that somebody takes the place of a silent registrar
+	kindReplace   = "replace"   // somebody does
 	kindDraft     = "draft"     // a cut is on its way
 	kindCut       = "cut"       // where a feed ends
 	kindHand      = "hand"      // the next registrar goes on from here
@@ -153,8 +155,8 @@ func (t *turn) check() error {
 }
 
 func (t *target) check() error {
-	if t.Topic == fact.FinalityTopic || t.Topic == fact.CutTopic {
-		// A witness's word decides when a cut counts: a cut of it could undo itself.
+	if t.Topic == fact.FinalityTopic || t.Topic == fact.CutTopic || t.Topic == fact.SpaceTopic || t.Topic == fact.OfficeTopic {
+		// A witness's word decides when a cut counts: a cut of it could undo itself. And an office does not end by its own word.
 		return fmt.Errorf("topic %q: its feeds are not cut", t.Topic)
 	}
 	if t.Topic == "" || len(t.Topic) > record.MaxName {

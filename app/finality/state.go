@@ -21,6 +21,7 @@ const Domain api.Domain = "finality"
 //	lock/<feed><epoch>   mark: last locked
 //	vow/<feed><epoch>    []vow: promises that may bind still
 //	seal                 fact.Seal: its last one
+//	vote/<number>        fact.Vote: its newest on that registrar
 //	sealed/<feed><epoch> nothing: it has cited the seal of the witness who states in that feed, in its epoch
 //	check/<id>           checked: to what state it has found the records of the checkpoint with that id to come
 //
@@ -37,6 +38,7 @@ var (
 	rowRegistrar = []byte("registrar")
 	rowsDraft    = []byte("draft/")
 	rowsVow      = []byte("vow/")
+	rowsVote     = []byte("vote/")
 	rowSeal      = []byte("seal")
 	rowEpoch     = []byte("epoch")
 )
@@ -44,6 +46,7 @@ var (
 func rowFinal(feed api.Hash, epoch uint64) []byte { return inEpoch([]byte("final/"), feed, epoch) }
 func rowLock(feed api.Hash, epoch uint64) []byte  { return inEpoch([]byte("lock/"), feed, epoch) }
 func rowVow(feed api.Hash, epoch uint64) []byte   { return inEpoch(rowsVow, feed, epoch) }
+func rowVote(number uint64) []byte                { return append(bytes.Clone(rowsVote), api.Seq8(number)...) }
 
 func inEpoch(row []byte, feed api.Hash, epoch uint64) []byte {
 	return append(append(bytes.Clone(row), feed[:]...), api.Seq8(epoch)...)
@@ -118,6 +121,10 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 		return applyCheck(tx, rec)
 	case fact.CutTopic + " " + kindCheckpoint:
 		return applyCheckpoint(tx, rec)
+	case fact.FinalityTopic + " " + kindVote:
+		return applyVote(tx, rec)
+	case fact.OfficeTopic + " " + kindReplace:
+		return applyReplace(tx, rec)
 	case fact.CutTopic + " " + kindEpoch:
 		return applyEpoch(tx, rec)
 	case fact.CutTopic + " " + kindDraft:
@@ -255,36 +262,10 @@ func applyPromise(tx api.Tx, rec *api.Record) api.Outcome {
 	if !drafted {
 		return api.Voided(Domain, "no-draft", "a promise cites the draft that it answers")
 	}
-	held, locked := get[mark](tx.Own(rowFinal(p.Feed, w.Epoch))), get[mark](tx.Own(rowLock(p.Feed, w.Epoch)))
-	switch {
-	case p.At.Seq < held.Seq:
-		return withInputs(api.Voided(Domain, "not-the-highest", "the witness has held more than this final"), p.Feed, p.At.Seq, held.Seq)
-	case p.At.Seq < last.At.Seq:
-		return withInputs(api.Voided(Domain, "not-the-highest", "an earlier cut left more than this"), p.Feed, p.At.Seq, last.At.Seq)
-	case p.At == last.At: // nothing beyond is certified, and so much stands for certain
-	case w.Need == 1:
-		if p.At != (fact.Place{Seq: held.Seq, ID: held.ID}) {
-			return withInputs(api.Voided(Domain, "not-the-highest", "a lone witness promises what it has stated"), p.Feed, p.At.Seq, held.Seq)
-		}
-	default:
-		var said []fact.Final
-		shows := func(f fact.Final) bool { return f.Seq > 0 && f.Cut+1 == p.Number && tx.Within(f.Position(p.Feed)) }
-		for e := range w.Epoch + 1 { // what an earlier epoch has certified binds still
-			if f, ok := voice(shows, get[mark](tx.Own(rowLock(p.Feed, e))).fact(e), get[mark](tx.Own(rowFinal(p.Feed, e))).fact(e)); ok {
-				said = append(said, f)
-			}
-			for _, v := range views {
-				lock, _ := fact.LockAt(tx, v, e, p.Feed)
-				held, _ := fact.FinalAt(tx, v, e, p.Feed)
-				if f, ok := voice(shows, lock, held); ok {
-					said = append(said, f)
-				}
-			}
-		}
-		if f, ok := fact.Supported(said); !ok || f.Seq != p.At.Seq || f.ID != p.At.ID {
-			return withInputs(api.Voided(Domain, "not-certified", "the cited statements do not show that enough witnesses have locked this position"), p.Feed, p.At.Seq, f.Seq)
-		}
+	if out := w.certified(tx, p.Feed, p.Number, p.At, last.At, views); out.Void != nil {
+		return out
 	}
+	held, locked := get[mark](tx.Own(rowFinal(p.Feed, w.Epoch))), get[mark](tx.Own(rowLock(p.Feed, w.Epoch)))
 	known := max(held.Cut, locked.Cut) // a vow ends with the cut that it was made for
 	vows = slices.DeleteFunc(vows, func(v vow) bool { return v.Number <= known })
 	if len(vows) >= maxVows {
@@ -292,6 +273,42 @@ func applyPromise(tx api.Tx, rec *api.Record) api.Outcome {
 	}
 	tx.Put(rowVow(p.Feed, w.Epoch), codec.MustMarshal(append(vows, vow{Number: p.Number, Seq: p.At.Seq})))
 	fact.PutPromise(tx, p.Feed, fact.Promise{Number: p.Number, At: p.At, Epoch: w.Epoch, Need: w.Need})
+	return api.Accepted
+}
+
+// certified checks that at is what the witness has to promise of a feed for the number-th cut of it, where the cut before has left it at last: the highest
+// place that its own words and those cited at views show certified.
+func (w standing) certified(tx api.Tx, feed api.Hash, number uint64, at, last fact.Place, views []api.Position) api.Outcome {
+	held := get[mark](tx.Own(rowFinal(feed, w.Epoch)))
+	switch {
+	case at.Seq < held.Seq:
+		return withInputs(api.Voided(Domain, "not-the-highest", "the witness has held more than this final"), feed, at.Seq, held.Seq)
+	case at.Seq < last.Seq:
+		return withInputs(api.Voided(Domain, "not-the-highest", "an earlier cut left more than this"), feed, at.Seq, last.Seq)
+	case at == last: // nothing beyond is certified, and so much stands for certain
+	case w.Need == 1:
+		if at != (fact.Place{Seq: held.Seq, ID: held.ID}) {
+			return withInputs(api.Voided(Domain, "not-the-highest", "a lone witness promises what it has stated"), feed, at.Seq, held.Seq)
+		}
+	default:
+		var said []fact.Final
+		shows := func(f fact.Final) bool { return f.Seq > 0 && f.Cut+1 == number && tx.Within(f.Position(feed)) }
+		for e := range w.Epoch + 1 { // what an earlier epoch has certified binds still
+			if f, ok := voice(shows, get[mark](tx.Own(rowLock(feed, e))).fact(e), get[mark](tx.Own(rowFinal(feed, e))).fact(e)); ok {
+				said = append(said, f)
+			}
+			for _, v := range views {
+				lock, _ := fact.LockAt(tx, v, e, feed)
+				held, _ := fact.FinalAt(tx, v, e, feed)
+				if f, ok := voice(shows, lock, held); ok {
+					said = append(said, f)
+				}
+			}
+		}
+		if f, ok := fact.Supported(said); !ok || f.Seq != at.Seq || f.ID != at.ID {
+			return withInputs(api.Voided(Domain, "not-certified", "the cited statements do not show that enough witnesses have locked this position"), feed, at.Seq, f.Seq)
+		}
+	}
 	return api.Accepted
 }
 

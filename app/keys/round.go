@@ -119,6 +119,7 @@ func (d *desk) write(ctx context.Context, kind string, body []byte, deps ...api.
 func (d *desk) rule(ctx context.Context, kind string, did api.DID, body []byte, deps ...api.Position) (bool, error) {
 	if _, _, known := d.r.Own(d.office, rowRegistrar); !known {
 		deps = append(deps, d.s.Founded)
+		deps = append(deps, d.s.Entries(fact.SpaceTopic)...)
 		if head, ok := d.r.Head(d.s.Registrar()); ok {
 			deps = append(deps, head)
 		}

@@ -44,6 +44,8 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 			return malformed(err)
 		}
 		return f.giveBack(&g)
+	case fact.KindClose:
+		return fact.Close(tx, rec, Domain)
 	}
 	return api.Voided(Domain, "unknown-kind", "no record of kind "+rec.Kind+" belongs in topic "+rec.Topic.Name)
 }

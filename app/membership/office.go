@@ -99,6 +99,9 @@ func applyOffice(tx api.Tx, rec *api.Record) api.Outcome {
 	if !ok || codec.Unmarshal(b, &last) != nil {
 		return api.Voided(Domain, "no-such-office", "the genesis names no such office")
 	}
+	if heir, ok := fact.ReplacesAt(tx, rec); ok && h.Name == fact.Registrar && heir.Number > last.Number {
+		last = heir
+	}
 	if h.Number != last.Number+1 {
 		out := api.Voided(Domain, "out-of-order", "the holders of an office are numbered without gaps")
 		out.Void.Inputs = map[string]string{"number": strconv.FormatUint(h.Number, 10), "last": strconv.FormatUint(last.Number, 10)}

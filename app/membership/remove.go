@@ -99,7 +99,7 @@ func inOffice(s *fact.Space, device api.Key) *api.Reason {
 
 // uncut are topics whose feeds end neither with a device nor with a membership: what the registrar and the witnesses write, and who asks to be
 // admitted is no member.
-var uncut = []string{fact.FinalityTopic, fact.CutTopic, fact.SpaceTopic, fact.JoinTopic}
+var uncut = []string{fact.FinalityTopic, fact.CutTopic, fact.SpaceTopic, fact.JoinTopic, fact.OfficeTopic}
 
 // cutOwed announces the cuts that follow from the newest record about a DID: of a removed member's feeds, after which nobody goes on; of a replaced
 // device's, after which the new one does; of those of a removed member who is admitted again. A feed with another cut under way has to wait for

@@ -137,8 +137,12 @@ func putOffice(tx api.Tx, name string, o fact.Office) {
 // registrar returns the charter if rec is by the registrar's device. A registrar that did not found the space cites the genesis once.
 func registrar(tx api.Tx, rec *api.Record) (charter, bool) {
 	var c charter
+	heir, replaces := fact.ReplacesAt(tx, rec)
 	if b, ok := tx.Own(rowCharter); ok {
 		ok = codec.Unmarshal(b, &c) == nil
+		if ok && replaces && c.Registrar != rec.Device {
+			c.take(tx, heir)
+		}
 		return c, ok && c.Registrar == rec.Device
 	}
 	for _, d := range rec.Deps {
@@ -147,7 +151,8 @@ func registrar(tx api.Tx, rec *api.Record) (charter, bool) {
 			continue
 		}
 		o, ok := fact.OfficeAt(tx, d, fact.Registrar)
-		if !ok || o.Number > 1 || o.Device != rec.Device || o.DID != rec.Author {
+		replaces = replaces && ok && heir.Number == max(o.Number, 1)+1 // one who has never written
+		if !ok || !replaces && (o.Number > 1 || o.Device != rec.Device || o.DID != rec.Author) {
 			return c, false // a later registrar goes on from the feed of the one before, and has the charter from there
 		}
 		for _, name := range g.Offices {
@@ -157,10 +162,21 @@ func registrar(tx api.Tx, rec *api.Record) (charter, bool) {
 		}
 		c.Registrar = o.Device
 		c.Founders = g.Founders
+		if replaces {
+			c.take(tx, heir)
+			return c, true
+		}
 		tx.Put(rowCharter, codec.MustMarshal(&c))
 		return c, true
 	}
 	return c, false
+}
+
+// take gives the charter to who has taken the place of a silent registrar, in the first record that says so.
+func (c *charter) take(tx api.Tx, heir fact.Office) {
+	c.Registrar = heir.Device
+	tx.Put(rowCharter, codec.MustMarshal(c))
+	putOffice(tx, fact.Registrar, heir)
 }
 
 var notRegistrar = api.Voided(Domain, "not-registrar", "only the registrar's device writes invitations and admissions, and its first record cites the genesis")

@@ -60,7 +60,7 @@ func New(spaces Spaces, opt Options) *App {
 
 // Info implements api.App.
 func (*App) Info() api.AppInfo {
-	return api.AppInfo{Name: "security", Topics: []api.TopicSpec{{Name: Topic, Retention: api.Log, Kinds: []string{kindReport, kindAppeal, kindPardon}}}}
+	return api.AppInfo{Name: "security", Topics: []api.TopicSpec{{Name: Topic, Retention: api.Log, Kinds: []string{kindReport, kindAppeal, kindPardon, fact.KindClose}}}}
 }
 
 // Start implements api.Starter: it remembers what was known before the node stopped. A Host without a local store forgets.

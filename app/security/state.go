@@ -66,11 +66,13 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 		return applyAppeal(tx, rec)
 	case kindPardon:
 		return applyPardon(tx, rec)
+	case fact.KindClose:
+		return fact.Close(tx, rec, Domain)
 	}
 	return api.Voided(Domain, "unknown-kind", "no record of kind "+rec.Kind+" belongs in topic "+rec.Topic.Name)
 }
 
-// standing returns what the author has shown to be, by this record's citations or an earlier one's. Only records of the space's own topic show it.
+// standing returns what the author has shown to be, by this record's citations or an earlier one's. Only records of the topics of members and of offices show it.
 func standing(tx api.Tx, rec *api.Record) byte {
 	var had byte
 	if b, ok := tx.Own(rowStanding); ok && len(b) == 1 {
@@ -78,7 +80,7 @@ func standing(tx api.Tx, rec *api.Record) byte {
 	}
 	now := had
 	for _, d := range rec.Deps {
-		if r, _ := tx.Dep(d); r.Topic != (api.Topic{Space: rec.Topic.Space, Name: fact.SpaceTopic}) {
+		if r, _ := tx.Dep(d); r.Topic.Name != fact.SpaceTopic && r.Topic.Name != fact.OfficeTopic {
 			continue
 		}
 		if m, ok := fact.MemberAt(tx, d, rec.Author); ok && m.Device == rec.Device {

@@ -82,7 +82,7 @@ func New(spaces Spaces, opt Options) *App {
 
 // Info implements api.App.
 func (a *App) Info() api.AppInfo {
-	return api.AppInfo{Name: "trust", Topics: []api.TopicSpec{{Name: Topic, Retention: api.Log, Kinds: []string{Kind}}}}
+	return api.AppInfo{Name: "trust", Topics: []api.TopicSpec{{Name: Topic, Retention: api.Log, Kinds: []string{Kind, fact.KindClose}}}}
 }
 
 // Start builds the graphs of the followed spaces and offers scores as ranks.

@@ -17,6 +17,9 @@ var feedKey = []byte("feed")
 
 // Apply implements api.Applier. It is pure: see the rules in the package comment.
 func (a *App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
+	if rec.Kind == fact.KindClose {
+		return fact.Close(tx, rec, Domain)
+	}
 	if rec.Kind != Kind {
 		return api.Voided(Domain, "unknown-kind", "This build knows attestations only.")
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 func (c *ctl) feedCmd() *cobra.Command {
-	return group("feed", "What each device has written, how far it is final, and where it was cut", c.feedList(), c.feedCut())
+	return group("feed", "What each device has written, how far it is final, and where it was cut", c.feedList(), c.feedCut(), c.feedClose())
 }
 
 func (c *ctl) feedList() *cobra.Command {
@@ -20,7 +20,7 @@ func (c *ctl) feedList() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List the feeds of a topic or of the space", Args: cobra.NoArgs}
 	space := spaceFlag(cmd)
 	cmd.Flags().StringVar(&in.Topic, "topic", "", "only of this topic, e.g. ledger")
-	cmd.Flags().BoolVar(&in.Odd, "odd", false, "only what is forked or cut")
+	cmd.Flags().BoolVar(&in.Odd, "odd", false, "only what is forked, closed or cut")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		var err error
 		if in.Space, err = spaceID(*space); err != nil {
@@ -47,6 +47,9 @@ func oddities(f client.FinalityFeedOut) string {
 	var words []string
 	if f.Fork > 0 {
 		words = append(words, fmt.Sprintf("forked at %d", f.Fork))
+	}
+	if f.Closed {
+		words = append(words, "closed by its owner")
 	}
 	for _, cut := range f.Cuts {
 		word := fmt.Sprintf("cut at %d", cut.At)
@@ -90,6 +93,30 @@ func (c *ctl) feedCut() *cobra.Command {
 			c.facts("feed", o.Feed.String(), "cut", strconv.FormatUint(o.Number, 10))
 			c.receipt(o.Receipt)
 			c.note("It counts once the witnesses have answered: icnctl feed list --odd.")
+		})
+	}
+	return cmd
+}
+
+func (c *ctl) feedClose() *cobra.Command {
+	var in client.FeedCloseIn
+	cmd := &cobra.Command{
+		Use: "close TOPIC", Short: "End your own device's feed of a topic where it is", Args: cobra.ExactArgs(1),
+		Long: "Ends the feed that your device writes in TOPIC (ledger, security or trust) with its newest record: nothing that counts is taken back, and nothing more is " +
+			"accepted, whoever has a copy of the device's key. It needs nobody's consent, and it is for good: you go on with another device, which the registrar gives you.",
+		Example: "icnctl feed close ledger",
+	}
+	space := spaceFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var err error
+		if in.Space, err = spaceID(*space); err != nil {
+			return err
+		}
+		in.Topic = args[0]
+		return write(c, cmd, "feed.close", in, func(o *client.FeedCloseOut) {
+			c.facts("feed", o.Feed.String(), "ends at", strconv.FormatUint(o.At, 10))
+			c.receipt(o.Receipt)
+			c.note("To go on, ask the registrar for another device: icnctl member device.")
 		})
 	}
 	return cmd
