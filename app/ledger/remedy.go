@@ -3,17 +3,20 @@ package ledger
 // Remedies implements api.Adviser.
 func (*App) Remedies() map[string]string {
 	return map[string]string{
-		"bad-account":      "check the DID for a typing error: icnctl member list",
-		"bad-recipient":    "check the DID for a typing error: icnctl member list",
-		"cause-not-cited":  "nothing is lost: make the payment again, with a new version of the program if it was an old one",
-		"no-space":         "join a space, icnctl space join, or name the one that you mean with --space",
-		"not-a-member":     "pay from the device that icnctl member list shows for you; who is no member joins first: icnctl space join",
-		"not-clerk":        "ask who holds the office, icnctl space show, or have it handed over: icnctl office hand",
-		"not-continued":    "wait until the witnesses have made the cut of the device before, icnctl feed list --odd shows it, and pay again",
-		"out-of-order":     "nothing is lost: run icnctl ledger grant again on the clerk's node, which numbers anew",
-		"over-limit":       "the clerk can grant a higher limit, icnctl ledger grant; what others pay you counts once it is final",
-		"overflow":         "pay a smaller amount, or have balances settled first: icnctl ledger balance",
-		"self-transfer":    "name another member: icnctl member list",
-		"unknown-currency": "icnctl space show lists the currencies of the space",
+		"bad-account":         "check the DID for a typing error: icnctl member list",
+		"bad-recipient":       "check the DID for a typing error: icnctl member list",
+		"cause-not-cited":     "nothing is lost: make the payment again, with a new version of the program if it was an old one",
+		"no-space":            "join a space, icnctl space join, or name the one that you mean with --space",
+		"not-a-member":        "pay from the device that icnctl member list shows for you; who is no member joins first: icnctl space join",
+		"not-clerk":           "ask who holds the office, icnctl space show, or have it handed over: icnctl office hand",
+		"not-continued":       "wait until the witnesses have made the cut of the device before, icnctl feed list --odd shows it, and pay again",
+		"nothing-left":        "have the member's first device set something aside: icnctl ledger allot",
+		"out-of-order":        "nothing is lost: run icnctl ledger grant again on the clerk's node, which numbers anew",
+		"over-limit":          "the clerk can grant a higher limit, icnctl ledger grant; what others pay you counts once it is final",
+		"overflow":            "pay a smaller amount, or have balances settled first: icnctl ledger balance",
+		"own-device":          "pay from this device at once, icnctl ledger transfer, or name another one: icnctl ledger allotments",
+		"self-transfer":       "name another member: icnctl member list",
+		"too-many-allotments": "have a device give back what it has, icnctl ledger return on its node, before another one gets something",
+		"unknown-currency":    "icnctl space show lists the currencies of the space",
 	}
 }
