@@ -79,6 +79,11 @@ func (c *Client) LedgerHistory(ctx context.Context, in LedgerHistoryIn) (*Ledger
 	return call[LedgerHistoryOut](ctx, c, "ledger.history", in, nil)
 }
 
+// LedgerRetry is the operation ledger.retry: Make a payment of your own that has no effect again, once.
+func (c *Client) LedgerRetry(ctx context.Context, in LedgerRetryIn, opts ...CallOption) (*LedgerRetryOut, error) {
+	return call[LedgerRetryOut](ctx, c, "ledger.retry", in, opts)
+}
+
 // LedgerReturn is the operation ledger.return: Give back what is left of this device's allotments.
 func (c *Client) LedgerReturn(ctx context.Context, in LedgerReturnIn, opts ...CallOption) (*LedgerReturnOut, error) {
 	return call[LedgerReturnOut](ctx, c, "ledger.return", in, opts)
@@ -520,6 +525,25 @@ type LedgerHistoryOut struct {
 	Cursor  string        `json:"cursor,omitempty"`
 }
 
+// LedgerRetryIn is the input of ledger.retry.
+type LedgerRetryIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	ID    api.Hash `json:"id"`             // Id of the payment that has no effect, 64 hexadecimal digits
+}
+
+// LedgerRetryOut is what ledger.retry answers.
+type LedgerRetryOut struct {
+	Of        api.Hash    `json:"of"`      // the payment that has no effect
+	Receipt   api.Receipt `json:"receipt"` // of the payment that takes its place; repeated: it was made by an earlier retry
+	To        api.DID     `json:"to"`
+	Currency  string      `json:"currency"`
+	Scale     int         `json:"scale"`
+	Amount    int64       `json:"amount"`
+	Memo      string      `json:"memo,omitempty"`
+	Balance   int64       `json:"balance"`
+	Available int64       `json:"available"`
+}
+
 // LedgerReturnIn is the input of ledger.return.
 type LedgerReturnIn struct {
 	Space    api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
@@ -565,6 +589,7 @@ type LedgerVoidIn struct {
 	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
 	Limit  int      `json:"limit,omitempty"`  // Entries of a page, 1 to 500; default 50
 	Cursor string   `json:"cursor,omitempty"` // Where the page before ended
+	Own    bool     `json:"own,omitempty"`    // Only your own payments, the newest first, and also those that a cut has left out or a fork holds; one page
 }
 
 // LedgerVoidOut is what ledger.void answers.
@@ -1272,10 +1297,16 @@ type LedgerCurrencyOK struct {
 
 // LedgerVoid is part of an answer or an input.
 type LedgerVoid struct {
-	ID     api.Hash    `json:"id"`
-	Author api.DID     `json:"author"`
-	Time   time.Time   `json:"time"`
-	Reason *api.Reason `json:"reason"`
+	ID       api.Hash    `json:"id"`
+	Author   api.DID     `json:"author"`
+	Time     time.Time   `json:"time"`
+	Held     bool        `json:"held,omitempty"` // by a fork: a cut may still give it effect
+	Reason   *api.Reason `json:"reason"`
+	To       api.DID     `json:"to,omitempty"`
+	Currency string      `json:"currency,omitempty"`
+	Scale    int         `json:"scale,omitempty"`
+	Amount   int64       `json:"amount,omitempty"` // minor units
+	Memo     string      `json:"memo,omitempty"`
 }
 
 // MembershipDeviceCut is part of an answer or an input.

@@ -86,8 +86,7 @@ func notPrimary(device, primary api.Key) *api.Reason {
 }
 
 // spend pays from what was set aside for the signer's device.
-func (a *App) spend(ctx context.Context, call *api.Call, host api.Host, r api.Reader, s *fact.Space, t *transfer) (*TransferOut, error) {
-	const op = "ledger.transfer"
+func (a *App) spend(ctx context.Context, call *api.Call, op string, host api.Host, r api.Reader, s *fact.Space, t *transfer) (*TransferOut, error) {
 	signer := call.Signer
 	m, _, _ := s.Member(signer.DID())
 	p, ok := prepareDevice(r, s, signer.DID(), signer.Device())

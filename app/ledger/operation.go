@@ -35,6 +35,10 @@ func (a *App) Operations() []api.Operation {
 			Summary: "List the records that have no effect, and why",
 		}, a.voids),
 		api.Handle(api.Operation{
+			Name: "ledger.retry", Method: http.MethodPost, Path: "/ledger/retry", CLI: "ledger retry", Scope: "ledger:write", Write: true,
+			Summary: "Make a payment of your own that has no effect again, once",
+		}, a.retry),
+		api.Handle(api.Operation{
 			Name: "ledger.grant", Method: http.MethodPost, Path: "/ledger/grant", CLI: "ledger grant", Scope: "ledger:grant", Write: true,
 			Summary: "Set an account's credit limit",
 		}, a.grant),
@@ -107,8 +111,7 @@ type TransferOut struct {
 
 func (a *App) transfer(ctx context.Context, call *api.Call, in *TransferIn) (*TransferOut, error) {
 	const op = "ledger.transfer"
-	signer, err := call.SignerFor(op)
-	if err != nil {
+	if _, err := call.SignerFor(op); err != nil {
 		return nil, err
 	}
 	host, r, s, err := a.see(op, in.Space)
@@ -116,38 +119,44 @@ func (a *App) transfer(ctx context.Context, call *api.Call, in *TransferIn) (*Tr
 		return nil, err
 	}
 	defer r.Close()
-	if err := checkCurrency(op, s, in.Currency); err != nil {
+	body := in.body()
+	return a.pay(ctx, call, op, host, r, s, &body)
+}
+
+// pay makes a payment of the call's signer, from the account or from what is set aside for the device.
+func (a *App) pay(ctx context.Context, call *api.Call, op string, host api.Host, r api.Reader, s *fact.Space, t *transfer) (*TransferOut, error) {
+	signer := call.Signer
+	if err := checkCurrency(op, s, t.Currency); err != nil {
 		return nil, err
 	}
-	if in.To == signer.DID() {
+	if t.To == signer.DID() {
 		return nil, api.Errorf(op, api.Invalid, "to: this is your own account; name the member to pay")
 	}
-	if _, _, ok := s.Member(in.To); !ok {
-		why := stranger(s, in.To)
+	if _, _, ok := s.Member(t.To); !ok {
+		why := stranger(s, t.To)
 		if why.Rule == "removed" {
 			return nil, api.Refusal(op, why)
 		}
 		why.Rule, why.Remedy = "unknown-recipient", "check the DID for a typing error (icnctl member list); who is not a member yet can be invited"
 		return nil, api.Refusal(op, why)
 	}
-	p, ok := prepare(r, s, signer.DID(), in.Currency, in.Amount)
+	p, ok := prepare(r, s, signer.DID(), t.Currency, t.Amount)
 	if !ok {
 		return nil, api.Refusal(op, stranger(s, signer.DID()))
 	}
-	body := in.body()
 	if p.feed != s.Feed(fact.LedgerTopic, signer.Device()) {
-		return a.spend(ctx, call, host, r, s, &body)
+		return a.spend(ctx, call, op, host, r, s, t)
 	}
-	rc, err := host.Append(ctx, signer, p.draft(s, kindTransfer, &body, call.Idempotency), call.Wait)
+	rc, err := host.Append(ctx, signer, p.draft(s, kindTransfer, t, call.Idempotency), call.Wait)
 	if err != nil {
-		return nil, api.Wrap(op, explain(err, s, p.state(in.Currency)))
+		return nil, api.Wrap(op, explain(err, s, p.state(t.Currency)))
 	}
 	now := host.Read()
 	defer now.Close()
-	out := &TransferOut{Receipt: rc, Balance: now.Counter(balanceKey(nil, s.ID, in.Currency, signer.DID()))}
+	out := &TransferOut{Receipt: rc, Balance: now.Counter(balanceKey(nil, s.ID, t.Currency, signer.DID()))}
 	if after, ok := fact.Open(now, s.ID); ok {
-		if p, ok := prepareMost(now, after, signer.DID(), in.Currency); ok {
-			out.Available = p.state(in.Currency).available()
+		if p, ok := prepareMost(now, after, signer.DID(), t.Currency); ok {
+			out.Available = p.state(t.Currency).available()
 		}
 	}
 	return out, nil

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"time"
@@ -232,71 +231,4 @@ func complete(host api.Host, r api.Reader, s *fact.Space, k []byte, e entry) (En
 		Time: rec.Time.Time(), ID: rec.ID, From: rec.Author, To: t.To, Currency: t.Currency, Scale: int(c.Scale), Amount: t.Amount, Memo: t.Memo,
 		Final: v.Final, Level: level, BalanceDelta: e.Delta,
 	}, true
-}
-
-// VoidsIn is the input of ledger.void.
-type VoidsIn struct {
-	Space  api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
-	Limit  int      `json:"limit,omitempty" doc:"Entries of a page, 1 to 500; default 50"`
-	Cursor string   `json:"cursor,omitempty" doc:"Where the page before ended"`
-}
-
-// Validate implements api.Validator.
-func (in *VoidsIn) Validate() error {
-	if _, ok := parseVoidCursor(in.Cursor); !ok {
-		return errCursor
-	}
-	return checkPage(in.Limit)
-}
-
-// VoidsOut is the output of ledger.void.
-type VoidsOut struct {
-	Entries []Void `json:"entries"`
-	Cursor  string `json:"cursor,omitempty"` // empty on the last page
-}
-
-// Void is a record that keeps its place in its feed and has no effect.
-type Void struct {
-	ID     api.Hash    `json:"id"`
-	Author api.DID     `json:"author"`
-	Time   time.Time   `json:"time"`
-	Reason *api.Reason `json:"reason"`
-}
-
-func (a *App) voids(_ context.Context, _ *api.Call, in *VoidsIn) (*VoidsOut, error) {
-	const op = "ledger.void"
-	_, r, s, err := a.see(op, in.Space)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	after, ok := parseVoidCursor(in.Cursor)
-	if !ok {
-		return nil, api.Errorf(op, api.Invalid, "%w", errCursor)
-	}
-	out, last := &VoidsOut{Entries: []Void{}}, api.Position{}
-	for rec, why := range r.Voids(api.Topic{Space: s.ID, Name: fact.LedgerTopic}, after) {
-		if len(out.Entries) == page(in.Limit) {
-			out.Cursor = voidCursor(last)
-			break
-		}
-		last = rec.Position()
-		out.Entries = append(out.Entries, Void{ID: rec.ID, Author: rec.Author, Time: rec.Time.Time(), Reason: why})
-	}
-	return out, nil
-}
-
-func voidCursor(p api.Position) string {
-	return hex.EncodeToString(append(append(p.Feed[:], api.Seq8(p.Seq)...), p.ID[:]...))
-}
-
-func parseVoidCursor(s string) (p api.Position, ok bool) {
-	if s == "" {
-		return p, true
-	}
-	b, err := hex.DecodeString(s)
-	if err != nil || len(b) != 72 {
-		return p, false
-	}
-	return api.Position{Feed: api.Hash(b[:32]), Seq: binary.BigEndian.Uint64(b[32:40]), ID: api.Hash(b[40:])}, true
 }

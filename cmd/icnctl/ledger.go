@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -14,7 +13,7 @@ import (
 func (c *ctl) ledgerCmd() *cobra.Command {
 	return group("ledger", "Mutual credit: paying, and what is there",
 		c.ledgerTransfer(), c.ledgerBalance(), c.ledgerHistory(), c.ledgerAllot(), c.ledgerReturn(), c.ledgerAllotments(), c.ledgerGrant(), c.ledgerFreeze(),
-		c.ledgerVerify(), c.ledgerVoid())
+		c.ledgerVerify(), c.ledgerVoid(), c.ledgerRetry())
 }
 
 // currency finds the currency that a command means, for its decimals.
@@ -233,32 +232,6 @@ func (c *ctl) ledgerVerify() *cobra.Command {
 			}
 		})
 		return errors.Join(err, bad)
-	}
-	return cmd
-}
-
-func (c *ctl) ledgerVoid() *cobra.Command {
-	var in client.LedgerVoidIn
-	cmd := &cobra.Command{Use: "void", Short: "List records that a rule made void, and why", Args: cobra.NoArgs}
-	space := spaceFlag(cmd)
-	page(cmd, &in.Limit, &in.Cursor)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		var err error
-		if in.Space, err = spaceID(*space); err != nil {
-			return err
-		}
-		return read(c, cmd, "ledger.void", in, func(o *client.LedgerVoidOut) {
-			var rows [][]string
-			for _, e := range o.Entries {
-				why := ""
-				if e.Reason != nil {
-					why = fmt.Sprintf("%s (%s)", e.Reason.Text, e.Reason.Rule)
-				}
-				rows = append(rows, []string{when(e.Time), e.ID.String(), string(e.Author), why})
-			}
-			c.table("No void records.", "TIME RECORD AUTHOR WHY", rows)
-			c.more(o.Cursor)
-		})
 	}
 	return cmd
 }
