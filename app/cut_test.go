@@ -76,15 +76,20 @@ func (n *node) wantRule(err error, rule string) {
 	}
 }
 
-// withoutLooking makes a payment that follows tip and cites nothing, as one who has not seen what came since, or does not want to.
-func (n *node) withoutLooking(from api.Signer, to api.Signer, amount int64) *api.Record {
-	n.t.Helper()
-	var tip *api.Record
+// newest is the last record of a device's ledger feed.
+func (n *node) newest(from api.Signer) (tip *api.Record) {
 	for _, r := range n.m.Records() {
 		if r.Device == from.Device() && r.Topic.Name == "ledger" && (tip == nil || r.Seq > tip.Seq) {
 			tip = r
 		}
 	}
+	return tip
+}
+
+// withoutLooking makes a payment that follows tip and cites nothing, as one who has not seen what came since, or does not want to.
+func (n *node) withoutLooking(from api.Signer, to api.Signer, amount int64) *api.Record {
+	n.t.Helper()
+	tip := n.newest(from)
 	body, err := ledger.TransferBody(to.DID(), "hours", amount)
 	if err != nil {
 		n.t.Fatal(err)

@@ -98,6 +98,10 @@ func TestRetryRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	list, err := as[ledger.VoidsOut](n, carol, "ledger.void", ledger.VoidsIn{Own: true})
+	if err != nil || len(list.Entries) != 2 || !list.Entries[0].Held || !list.Entries[1].Held {
+		t.Errorf("both branches are held: %+v, %v", list, err)
+	}
 	var ack *api.Record
 	for _, rec := range n.m.Records() {
 		if rec.Kind == "grant" {

@@ -9,6 +9,11 @@ import (
 	"github.com/intercooperative/icn/kernel/api"
 )
 
+// FeedAdvise is the operation feed.advise: List the branches of a forked feed, and which one each strategy would adopt.
+func (c *Client) FeedAdvise(ctx context.Context, in FeedAdviseIn) (*FeedAdviseOut, error) {
+	return call[FeedAdviseOut](ctx, c, "feed.advise", in, nil)
+}
+
 // FeedClose is the operation feed.close: End the own device's feed of a topic where it is.
 func (c *Client) FeedClose(ctx context.Context, in FeedCloseIn, opts ...CallOption) (*FeedCloseOut, error) {
 	return call[FeedCloseOut](ctx, c, "feed.close", in, opts)
@@ -339,6 +344,25 @@ func (c *Client) TrustScore(ctx context.Context, in TrustScoreIn) (*TrustScoreOu
 	return call[TrustScoreOut](ctx, c, "trust.score", in, nil)
 }
 
+// FeedAdviseIn is the input of feed.advise.
+type FeedAdviseIn struct {
+	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	Topic  string   `json:"topic"`            // Topic of the feed, e.g. ledger
+	Of     string   `json:"of"`               // Whose feed: DID of the member, or the device key, or the id of the feed
+	Branch api.Hash `json:"branch,omitzero"`  // Id of a record on the branch that was decided on elsewhere
+	Reason string   `json:"reason,omitempty"` // Who decided that, and why: with branch, one line of at most 256 bytes
+}
+
+// FeedAdviseOut is what feed.advise answers.
+type FeedAdviseOut struct {
+	Feed     api.Hash            `json:"feed"`
+	Author   api.DID             `json:"author"`
+	Device   api.Key             `json:"device"`
+	Fork     uint64              `json:"fork"`     // lowest seq with two records
+	Branches []FinalityBranchOut `json:"branches"` // as far as they are here, at most 64
+	Advice   []FinalityAdviceOut `json:"advice"`   // an opinion of this node for whoever issues the cut; nothing follows from it by itself
+}
+
 // FeedCloseIn is the input of feed.close.
 type FeedCloseIn struct {
 	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
@@ -358,6 +382,7 @@ type FeedCutIn struct {
 	Topic  string   `json:"topic"`          // Topic of the feed, e.g. ledger
 	Device api.Key  `json:"device"`         // Device key of the feed, 64 hexadecimal digits
 	Adopt  api.Hash `json:"adopt,omitzero"` // Of a forked feed: id of a record on the branch to choose, if no other is certified
+	By     string   `json:"by,omitempty"`   // Of a forked feed: adopt the branch that feed.advise recommends by witnessed, endorsed or earliest
 	Next   api.Key  `json:"next,omitzero"`  // Device that goes on; default: the feed itself, which has to cite the cut
 }
 
@@ -366,6 +391,7 @@ type FeedCutOut struct {
 	Feed    api.Hash    `json:"feed"`
 	Number  uint64      `json:"number"`
 	Receipt api.Receipt `json:"receipt"`
+	Adopt   api.Hash    `json:"adopt,omitzero"` // the record whose branch is to be adopted
 }
 
 // FeedListIn is the input of feed.list.
@@ -1206,6 +1232,24 @@ type TrustScoreOut struct {
 	Score float64     `json:"score"` // 0 to 1
 	Class string      `json:"class"` // isolated, known (from 0.1), partner (from 0.4) or federated (from 0.7)
 	Paths []TrustPath `json:"paths"` // the strongest chains for, then against; at most three each
+}
+
+// FinalityBranchOut is part of an answer or an input.
+type FinalityBranchOut struct {
+	Tip       api.Position `json:"tip"`       // its newest record here
+	First     api.Hash     `json:"first"`     // its record at the fork
+	Time      time.Time    `json:"time"`      // of that, by the clock of who forked
+	Locks     int          `json:"locks"`     // witnesses in force that have locked something of it
+	Certified uint64       `json:"certified"` // the highest seq of it that enough of them have locked, 0 for none
+	Endorsers int          `json:"endorsers"` // other members with an accepted record that cites something of it
+}
+
+// FinalityAdviceOut is part of an answer or an input.
+type FinalityAdviceOut struct {
+	By     string   `json:"by"`              // witnessed, endorsed, earliest, or governance for what was decided elsewhere
+	Branch api.Hash `json:"branch,omitzero"` // the record to adopt; none when it has no answer
+	Tie    bool     `json:"tie,omitempty"`   // two branches are alike to it
+	Why    string   `json:"why"`
 }
 
 // FinalityFeedOut is part of an answer or an input.

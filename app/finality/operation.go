@@ -23,6 +23,10 @@ func (a *App) Operations() []api.Operation {
 			Summary: "End a device's feed where enough witnesses have seen it",
 		}, a.cutFeed),
 		api.Handle(api.Operation{
+			Name: "feed.advise", Method: http.MethodGet, Path: "/feed/advise", CLI: "feed advise", Scope: "topic:read",
+			Summary: "List the branches of a forked feed, and which one each strategy would adopt",
+		}, a.advise),
+		api.Handle(api.Operation{
 			Name: "feed.close", Method: http.MethodPost, Path: "/feed/close", CLI: "feed close", Scope: "member:write", Write: true,
 			Summary: "End the own device's feed of a topic where it is",
 		}, a.closeFeed),
@@ -195,6 +199,7 @@ type CutIn struct {
 	Topic  string   `json:"topic" doc:"Topic of the feed, e.g. ledger"`
 	Device api.Key  `json:"device" doc:"Device key of the feed, 64 hexadecimal digits"`
 	Adopt  api.Hash `json:"adopt,omitzero" doc:"Of a forked feed: id of a record on the branch to choose, if no other is certified"`
+	By     string   `json:"by,omitempty" doc:"Of a forked feed: adopt the branch that feed.advise recommends by witnessed, endorsed or earliest"`
 	Next   api.Key  `json:"next,omitzero" doc:"Device that goes on; default: the feed itself, which has to cite the cut"`
 }
 
@@ -203,6 +208,13 @@ func (in *CutIn) Validate() error {
 	t := target{Topic: in.Topic, Device: in.Device}
 	if err := t.check(); err != nil {
 		return err
+	}
+	switch {
+	case in.By == "":
+	case !in.Adopt.IsZero():
+		return fmt.Errorf("adopt, by: want one of them: the one names a branch, the other has it chosen")
+	case in.By != byWitnessed && in.By != byEndorsed && in.By != byEarliest:
+		return fmt.Errorf("by %q: want %s, %s or %s; what was decided elsewhere is named with adopt", in.By, byWitnessed, byEndorsed, byEarliest)
 	}
 	if in.Next != (api.Key{}) {
 		if err := record.CheckKey(in.Next); err != nil {
@@ -217,6 +229,7 @@ type CutFeedOut struct {
 	Feed    api.Hash    `json:"feed"`
 	Number  uint64      `json:"number"`
 	Receipt api.Receipt `json:"receipt"`
+	Adopt   api.Hash    `json:"adopt,omitzero" doc:"the record whose branch is to be adopted"`
 }
 
 func (a *App) cutFeed(ctx context.Context, call *api.Call, in *CutIn) (*CutFeedOut, error) {
@@ -239,7 +252,12 @@ func (a *App) cutFeed(ctx context.Context, call *api.Call, in *CutIn) (*CutFeedO
 		}
 		q.Adopt = rec.Position()
 	}
-	out := &CutFeedOut{}
+	if in.By != "" {
+		if q.Adopt, err = adopts(ctx, op, host, space, in); err != nil {
+			return nil, err
+		}
+	}
+	out := &CutFeedOut{Adopt: q.Adopt.ID}
 	out.Feed, out.Number, out.Receipt, err = a.Cut(ctx, signer, space, q, call.Wait)
 	return out, err
 }

@@ -106,17 +106,18 @@ func ownVoids(ctx context.Context, host api.Host, r api.Reader, s *fact.Space, d
 		if h.Author != did {
 			continue
 		}
-		at := h.Tip
-		for n := 0; at.Seq > 0 && n < maxScan; n++ {
-			if err := ctx.Err(); err != nil {
-				return nil, err
+		for i, at := range append([]api.Position{h.Tip}, r.Branches(h.Tip.Feed)...) {
+			for n := 0; at.Seq > 0 && n < maxScan && (i == 0 || at.Seq >= h.Fork); n++ {
+				if err := ctx.Err(); err != nil {
+					return nil, err
+				}
+				rec, v, ok := r.Record(at)
+				if !ok {
+					break
+				}
+				note(rec, v)
+				at.Seq, at.ID = at.Seq-1, rec.Prev
 			}
-			rec, v, ok := r.Record(at)
-			if !ok {
-				break
-			}
-			note(rec, v)
-			at.Seq, at.ID = at.Seq-1, rec.Prev
 		}
 	}
 	return slices.SortedFunc(maps.Values(found), func(a, b Void) int {

@@ -12,7 +12,7 @@ import (
 )
 
 func (c *ctl) feedCmd() *cobra.Command {
-	return group("feed", "What each device has written, how far it is final, and where it was cut", c.feedList(), c.feedCut(), c.feedClose())
+	return group("feed", "What each device has written, how far it is final, and where it was cut", c.feedList(), c.feedAdvise(), c.feedCut(), c.feedClose())
 }
 
 func (c *ctl) feedList() *cobra.Command {
@@ -69,10 +69,11 @@ func (c *ctl) feedCut() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "cut TOPIC DEVICE", Short: "End a device's feed where enough witnesses have seen it (registrar)", Args: cobra.ExactArgs(2),
 		Long: "Ends a feed at the highest position that enough witnesses promise to have certified. What lies beyond has no effect, unless it takes the cut into account. " +
-			"For a forked feed --adopt chooses a branch, if no other is certified.",
+			"For a forked feed --adopt chooses a branch, if no other is certified, or --by the one that icnctl feed advise recommends: witnessed, endorsed or earliest.",
 	}
 	space := spaceFlag(cmd)
 	adopt := cmd.Flags().String("adopt", "", "id of a record on the branch of a forked feed to choose")
+	cmd.Flags().StringVar(&in.By, "by", "", "of a forked feed, adopt what this recommends: witnessed, endorsed or earliest")
 	next := cmd.Flags().String("next", "", "device key that goes on (default: the feed itself)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
@@ -91,8 +92,58 @@ func (c *ctl) feedCut() *cobra.Command {
 		}
 		return write(c, cmd, "feed.cut", in, func(o *client.FeedCutOut) {
 			c.facts("feed", o.Feed.String(), "cut", strconv.FormatUint(o.Number, 10))
+			if !o.Adopt.IsZero() {
+				c.facts("adopts", o.Adopt.String())
+			}
 			c.receipt(o.Receipt)
 			c.note("It counts once the witnesses have answered: icnctl feed list --odd.")
+		})
+	}
+	return cmd
+}
+
+func (c *ctl) feedAdvise() *cobra.Command {
+	var in client.FeedAdviseIn
+	cmd := &cobra.Command{
+		Use: "advise TOPIC MEMBER|DEVICE|FEED", Short: "List the branches of a forked feed, and which one each strategy would adopt", Args: cobra.ExactArgs(2),
+		Long: "Lists what this node has of a forked feed's branches, and which one to adopt by what the witnesses have locked (witnessed), by how many other members have built on it " +
+			"(endorsed), or by the clock of who forked (earliest). With --branch and --reason a decision taken elsewhere is listed beside them (governance). This is an opinion " +
+			"for the registrar, who cuts the feed: icnctl feed cut with --by or --adopt. Other nodes may have other branches.",
+		Example: "icnctl feed advise ledger did:icn:...",
+	}
+	space := spaceFlag(cmd)
+	branch := cmd.Flags().String("branch", "", "id of a record on the branch that was decided on elsewhere, with --reason")
+	cmd.Flags().StringVar(&in.Reason, "reason", "", "who decided that, and why")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var err error
+		if in.Space, err = spaceID(*space); err != nil {
+			return err
+		}
+		in.Topic, in.Of = args[0], args[1]
+		if err := in.Branch.UnmarshalText([]byte(*branch)); err != nil {
+			return api.Errorf("--branch", api.Invalid, "%w", err)
+		}
+		return read(c, cmd, "feed.advise", in, func(o *client.FeedAdviseOut) {
+			c.facts("feed", o.Feed.String(), "author", string(o.Author), "device", o.Device.String(), "forked at", strconv.FormatUint(o.Fork, 10))
+			var rows [][]string
+			for _, b := range o.Branches {
+				rows = append(rows, []string{
+					b.Tip.ID.String(), strconv.FormatUint(b.Tip.Seq, 10), when(b.Time), strconv.Itoa(b.Locks), strconv.FormatUint(b.Certified, 10), strconv.Itoa(b.Endorsers),
+				})
+			}
+			c.table("No branch is here.", "BRANCH ENDS FORKED LOCKS CERTIFIED ENDORSERS", rows)
+			rows = nil
+			for _, a := range o.Advice {
+				choice := a.Branch.String()
+				switch {
+				case a.Tie:
+					choice = "tie"
+				case a.Branch.IsZero():
+					choice = "none"
+				}
+				rows = append(rows, []string{a.By, choice, a.Why})
+			}
+			c.table("No advice.", "BY ADOPT WHY", rows)
 		})
 	}
 	return cmd

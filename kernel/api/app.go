@@ -171,6 +171,9 @@ type Verdict struct {
 	Reason   *Reason `json:"reason,omitempty"`
 }
 
+// MaxBranches bounds how many branches of a feed a Reader lists.
+const MaxBranches = 64
+
 // Reader reads one consistent snapshot of an app's query side, for one goroutine at a time. Close it.
 type Reader interface {
 	// Counter returns a counter's value; an untouched counter is zero.
@@ -199,6 +202,9 @@ type Reader interface {
 	// Base returns where another feed ends on which feed goes on, by what the record at a position has cut: what the first record of feed that cites
 	// it stands on. It answers also while feed, or the one between, has not begun.
 	Base(feed Hash, by Position) (Position, bool)
+	// Branches lists where the branches of a forked feed end, as far as they are stored here, which says nothing of what others have: in order of place
+	// and id, MaxBranches at most, and none of a feed that is not forked. Nothing may be decided by it that all nodes must decide alike.
+	Branches(feed Hash) []Position
 	// Record returns a stored record and its verdict.
 	Record(pos Position) (*Record, Verdict, bool)
 	// Voids iterates the void records of a topic, feed by feed, oldest first, starting after the given position (zero: the start).

@@ -2,6 +2,7 @@ package kerneltest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -301,6 +302,28 @@ func (r *reader) Final(feed api.Hash) (api.Position, bool) {
 		return n.rec.Position(), true
 	}
 	return api.Position{}, false
+}
+
+func (r *reader) Branches(feed api.Hash) []api.Position {
+	fork := r.feeds[feed].fork
+	if fork == 0 {
+		return nil
+	}
+	ends := map[*node]bool{}
+	for _, n := range r.log {
+		if n.rec.Feed == feed && n.rec.Seq >= fork {
+			ends[n] = true
+		}
+	}
+	for n := range maps.Clone(ends) {
+		delete(ends, n.parent)
+	}
+	var ps []api.Position
+	for n := range ends {
+		ps = append(ps, n.rec.Position())
+	}
+	slices.SortFunc(ps, func(a, b api.Position) int { return cmp.Or(cmp.Compare(a.Seq, b.Seq), a.ID.Compare(b.ID)) })
+	return ps[:min(len(ps), api.MaxBranches)]
 }
 
 func (r *reader) Record(p api.Position) (*api.Record, api.Verdict, bool) {

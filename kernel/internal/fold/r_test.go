@@ -3,6 +3,7 @@ package fold_test
 import (
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/intercooperative/icn/kernel/api"
@@ -249,6 +250,40 @@ func TestR7_AllChooseTheSameBranch(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Branches are listed by where they end, those that branch again too, and a bound holds whoever forks how often.
+func TestBranches(t *testing.T) {
+	w := newWorld(t)
+	first := w.add("mal", nil, 1)
+	n := newNode(t)
+	list := func() []api.Position {
+		t.Helper()
+		n.total()
+		r := fold.NewReader(n.st, "toy", slog.New(slog.DiscardHandler))
+		defer r.Close()
+		return r.Branches(first.Feed)
+	}
+	if n.put(first); len(list()) != 0 {
+		t.Error("a feed that is not forked has branches")
+	}
+	a2, b2 := w.add("mal", first, 2), w.add("mal", first, 4)
+	a3, a4, b3 := w.add("mal", a2, 8), w.add("mal", a2, 16), w.add("mal", b2, 32)
+	b4 := w.add("mal", b3, 64)
+	n.put(a2, b2, a3, a4, b3, b4)
+	want := []api.Position{a3.Position(), a4.Position(), b4.Position()}
+	if a3.ID.Compare(a4.ID) > 0 {
+		want[0], want[1] = want[1], want[0]
+	}
+	if got := list(); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	for i := range api.MaxBranches {
+		n.put(w.add("mal", a2, 65+byte(i)))
+	}
+	if got := list(); len(got) != api.MaxBranches {
+		t.Errorf("%d branches, want %d", len(got), api.MaxBranches)
 	}
 }
 

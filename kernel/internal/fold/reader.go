@@ -2,9 +2,11 @@ package fold
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"iter"
 	"log/slog"
+	"slices"
 	"strconv"
 
 	"github.com/intercooperative/icn/kernel/api"
@@ -231,6 +233,40 @@ func (r *Reader) Cuts(feed api.Hash) []api.CutState {
 		out = append(out, st)
 	}
 	return out
+}
+
+// Branches implements api.Reader.
+func (r *Reader) Branches(feed api.Hash) []api.Position {
+	f, err := r.feed(feed)
+	if !r.note(err) || f == nil || f.Fork == 0 {
+		return nil
+	}
+	it, err := r.r.Iter(key(nsRecord, feed[:], be(f.Fork)), upper(key(nsRecord, feed[:])))
+	if !r.note(err) {
+		return nil
+	}
+	defer it.Close()
+	ends := map[Mark]bool{}
+	for ok := it.First(); ok; ok = it.Next() {
+		st, err := decodeStored(it.Value())
+		if !r.note(err) {
+			return nil
+		}
+		// One that goes on takes the place of the end that it follows, so that only new branches fall under the bound.
+		before := Mark{st.Seq - 1, st.Prev}
+		if !ends[before] && len(ends) >= api.MaxBranches {
+			continue
+		}
+		delete(ends, before)
+		ends[Mark{st.Seq, st.ID}] = true
+	}
+	r.note(it.Err())
+	ps := make([]api.Position, 0, len(ends))
+	for m := range ends {
+		ps = append(ps, api.Position{Feed: feed, Seq: m.Seq, ID: m.ID})
+	}
+	slices.SortFunc(ps, func(a, b api.Position) int { return cmp.Or(cmp.Compare(a.Seq, b.Seq), a.ID.Compare(b.ID)) })
+	return ps
 }
 
 // Base implements api.Reader.
