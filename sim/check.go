@@ -49,6 +49,9 @@ func (b books) balanced(n *kerneltest.Node) error {
 	if !v.OK {
 		return fmt.Errorf("%s: the books do not balance: %v", n.Name, v.Problems)
 	}
+	if err := b.w.retriedOnce(n); err != nil {
+		return err
+	}
 	m := b.w.members[b.w.Rand.IntN(len(b.w.members))]
 	return b.debt(n, m)
 }
