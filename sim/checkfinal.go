@@ -22,6 +22,7 @@ func (w *World) protocol() protocol { return protocol{w, map[*kerneltest.Node]*h
 type heard struct {
 	turns   uint64 // those of the node when it was last looked at
 	records int
+	last    *api.Record                 // the last of them
 	starts  map[api.Hash][]api.Position // where witnesses' feeds begin to speak in a later epoch
 	epochs  map[api.Hash]uint64         // and in which, by the id of that record
 	words   map[api.Hash][]word         // what the witnesses have said of each feed
@@ -67,10 +68,11 @@ func (p protocol) End(*kerneltest.Cluster) error {
 	return nil
 }
 
-// listen reads what a node has got since it was last asked; a disk that has lost something is read anew.
+// listen reads what a node has got since it was last asked. Another disk is read anew: it may have lost some of what was read before, and have got as many
+// others since, so that their number does not show it.
 func (p protocol) listen(n *kerneltest.Node) *heard {
 	h, recs := p.seen[n], n.Records()
-	if h == nil || h.records > len(recs) || n.Turns() < h.turns {
+	if h == nil || h.records > len(recs) || h.records > 0 && recs[h.records-1] != h.last {
 		h = &heard{starts: map[api.Hash][]api.Position{}, epochs: map[api.Hash]uint64{}, words: map[api.Hash][]word{}, right: map[api.Hash]closed{}}
 		p.seen[n] = h
 	}
@@ -102,6 +104,9 @@ func (p protocol) listen(n *kerneltest.Node) *heard {
 		}
 	}
 	h.turns, h.records = n.Turns(), len(recs)
+	if len(recs) > 0 {
+		h.last = recs[len(recs)-1]
+	}
 	return h
 }
 

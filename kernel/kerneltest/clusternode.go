@@ -300,7 +300,8 @@ type log struct {
 }
 
 // Records returns all records that the node holds, in the order in which it committed them, which is a causal one. They must not be modified, and
-// nothing may be put in their list.
+// nothing may be put in their list. It grows while the node has the same disk, and what it holds stays the same, pointers included; after a crash or a
+// restore the records are read anew, from another disk.
 func (n *Node) Records() []*api.Record {
 	if n.heard.disk != n.disk {
 		n.heard = log{disk: n.disk}
