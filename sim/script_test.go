@@ -110,7 +110,7 @@ type script struct {
 //	state <who> <record> counting <cuts> to <name>...   sign as a witness whatever it is, with so many cuts in account; a record is
 //	                                   <who>[/<device>][.<topic>]:<seq>[<letter>], of payments and of the newest device by default
 //	promise <who> <whose> <at>|nothing citing <record>|nothing to <name>...   answer the draft of a cut of whose payments
-//	cite <who> <record> to <name>...   repeat its newest payment, standing on the record and the witnesses' newest words
+//	cite <who> <record>[,<record>...] to <name>...   repeat its newest payment, standing on the records and the witnesses' newest words
 //	after <who> <record> to <name>...  repeat this payment of its own right after it
 //	cut <who> [<record>]               of its payments; the record is on the branch to choose
 //	cut <who> in <topic>               of its feed in another topic; prints refusals
@@ -398,11 +398,15 @@ func (s *script) act(verb string, n *kerneltest.Node, args []string) (string, er
 		}
 		return "", s.w.State(n, p, uint64(number(2)), s.nodes(args[4:])...)
 	case "cite":
-		p, err := s.record(args[0])
-		if err != nil {
-			return "", err
+		var ps []api.Position
+		for text := range strings.SplitSeq(args[0], ",") {
+			p, err := s.record(text)
+			if err != nil {
+				return "", err
+			}
+			ps = append(ps, p)
 		}
-		return "", s.w.Cite(n, p, s.nodes(args[2:])...)
+		return "", s.w.Cite(n, ps, s.nodes(args[2:])...)
 	case "after":
 		p, err := s.record(args[0])
 		if err != nil {

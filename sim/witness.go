@@ -75,9 +75,9 @@ func (w *World) State(z *kerneltest.Node, p api.Position, cuts uint64, to ...*ke
 	return err
 }
 
-// Cite lets a dishonest member repeat its newest payment, standing on p and on all that the first of those to whom it shows that knows of the
+// Cite lets a dishonest member repeat its newest payment, standing on ps and on all that the first of those to whom it shows that knows of the
 // witnesses.
-func (w *World) Cite(z *kerneltest.Node, p api.Position, to ...*kerneltest.Node) error {
+func (w *World) Cite(z *kerneltest.Node, ps []api.Position, to ...*kerneltest.Node) error {
 	prev, ok := w.end(to[0], z, fact.LedgerTopic)
 	r := to[0].Read("")
 	defer r.Close()
@@ -86,7 +86,7 @@ func (w *World) Cite(z *kerneltest.Node, p api.Position, to ...*kerneltest.Node)
 	if !ok || !here || !opened {
 		return fmt.Errorf("%s knows no payment by %s", to[0].Name, z.Name)
 	}
-	_, err := z.Forge(api.Draft{Topic: last.Topic, Kind: last.Kind, Deps: fact.Deps(append(s.Views(), p)), Body: last.Body}, prev, to...)
+	_, err := z.Forge(api.Draft{Topic: last.Topic, Kind: last.Kind, Deps: fact.Deps(append(s.Views(), ps...)), Body: last.Body}, prev, to...)
 	return err
 }
 

@@ -431,6 +431,7 @@ func FinalAt(tx api.Tx, dep api.Position, epoch uint64, feed api.Hash) (Final, b
 
 // FinalWithin returns the newest position at or before dep that enough witnesses hold final: those whose statements are cited at views. They are of
 // the newest epoch among the views, or of the one before it, in which all that the new one has not stated yet is as final.
+// What is final may be final as void. Accepted does not tell, for it is the word of one of them; Cut does, on which they agree.
 func FinalWithin(tx api.Tx, views []api.Position, dep api.Position) (Final, bool) {
 	var newest uint64
 	for _, v := range views {

@@ -216,7 +216,7 @@ func (f *fold) reclaim(views, cuts []api.Position) {
 			if d.Feed != feed {
 				continue
 			}
-			if p, ok := f.purseAt(views, d); ok && p.Round == s.Round {
+			if p, ok := f.purseAt(views, cuts, d); ok && p.Round == s.Round {
 				if k := p.of(s.Code); k.Back > s.Back {
 					f.account(s.Code).Aside -= k.Back - s.Back
 					s.Back, f.settled = k.Back, true
@@ -229,26 +229,22 @@ func (f *fold) reclaim(views, cuts []api.Position) {
 	}
 }
 
-// purseAt reads the newest purse of another device of the author's that is final at or before d.
-func (f *fold) purseAt(views []api.Position, d api.Position) (p purse, ok bool) {
+// purseAt reads the newest purse of another device of the author's that is final and stands, at or before d.
+func (f *fold) purseAt(views, cuts []api.Position, d api.Position) (p purse, ok bool) {
 	if h, _ := f.Dep(d); h.Author != f.rec.Author {
 		return p, false
 	}
-	last, ok := fact.FinalWithin(f, views, d)
-	if !ok || !last.Accepted {
+	at, ok := f.certain(views, cuts, d)
+	if !ok {
 		return p, false
 	}
-	b, ok := f.At(last.Position(d.Feed), rowPurse(d.Feed))
+	b, ok := f.At(at, rowPurse(d.Feed))
 	return get[purse](b, ok), ok
 }
 
 // cutOff settles what was set aside for a device whose feed a cut ends, if d shows such a cut that is final: what the device had spent there is a debit.
 func (f *fold) cutOff(s *aside, feed api.Hash, views []api.Position, d api.Position) {
-	last, ok := fact.FinalWithin(f, views, d)
-	if !ok {
-		return
-	}
-	c, ok := fact.CutAt(f, last.Position(d.Feed), feed)
+	c, ok := f.cutAt(views, d, feed)
 	if !ok || c.Number <= s.Round {
 		return
 	}
@@ -300,7 +296,7 @@ func (f *fold) home() {
 func (f *fold) purse() (p purse, ok bool) {
 	b, known := f.Own(rowPurse(f.rec.Feed))
 	p = get[purse](b, known)
-	var views, sources []api.Position
+	var views, cuts, sources []api.Position
 	for _, d := range f.rec.Deps {
 		h, accepted := f.Dep(d)
 		switch h.Topic.Name {
@@ -309,10 +305,11 @@ func (f *fold) purse() (p purse, ok bool) {
 				views = append(views, d)
 			}
 		case fact.CutTopic:
+			cuts = append(cuts, d)
+			if f.accept(d); f.refused != nil {
+				return p, false
+			}
 			if c, ok := fact.CutAt(f, d, f.rec.Feed); ok && c.Number > p.Round {
-				if !f.knows(&c) {
-					return p, false
-				}
 				p.reset(c.Number)
 			}
 		case fact.LedgerTopic:
@@ -322,11 +319,11 @@ func (f *fold) purse() (p purse, ok bool) {
 		}
 	}
 	for _, d := range sources {
-		last, final := fact.FinalWithin(f, views, d)
-		if !final || !last.Accepted {
+		at, ok := f.certain(views, cuts, d)
+		if !ok {
 			continue
 		}
-		for _, s := range get[[]aside](f.At(last.Position(d.Feed), rowAsides)) {
+		for _, s := range get[[]aside](f.At(at, rowAsides)) {
 			if s.Device == f.rec.Device {
 				p.take(&s)
 			}

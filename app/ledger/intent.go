@@ -217,18 +217,21 @@ func (p *plan) acknowledge(r api.Reader, s *fact.Space, did api.DID, code string
 		if p.acks >= maxAcks || p.acks >= someAcks && p.enough(code, amount) {
 			continue
 		}
-		stated, cite, ok := s.Final(d.payer)
+		sh, ok := certain(r, s, d.payer)
+		var cite api.Position
+		if ok {
+			cite = sh.cite[0]
+		}
 		own := granted && grant.Feed == d.payer && (!ok || grant.Seq > cite.Seq)
 		if own {
 			cite = grant
 		}
-		final, waiting := paidBetween(r, did, d, stated.Position(d.payer), cite)
+		final, waiting := paidBetween(r, did, d, sh.at, cite)
 		switch {
 		case len(final) > 0:
 			p.gain(final, waiting)
-			if p.acks++; !own {
-				p.deps = append(p.deps, cite)
-			}
+			p.acks++
+			p.deps = append(p.deps, sh.cite...)
 		case own:
 			p.gain(nil, waiting)
 		case !granted || grant.Feed != d.payer:

@@ -30,8 +30,8 @@ func (p *plan) reclaim(r api.Reader, s *fact.Space, from api.Hash, device api.Ke
 		if p.settles == maxReclaims {
 			continue
 		}
-		if c, by, ok := s.Cut(feed); ok && c.Number > a.Round {
-			if f, cite, ok := s.Final(by.Feed); ok && f.Seq >= by.Seq && (c.At.Seq == 0 || r.Has(c.At.Position(feed))) {
+		if c, _, ok := s.Cut(feed); ok && c.Number > a.Round {
+			if _, cite, ok := finalCut(s, feed); ok && (c.At.Seq == 0 || r.Has(c.At.Position(feed))) {
 				p.deps = append(p.deps, cite)
 				if c.At.Seq > 0 {
 					p.deps = append(p.deps, c.At.Position(feed))
@@ -42,8 +42,8 @@ func (p *plan) reclaim(r api.Reader, s *fact.Space, from api.Hash, device api.Ke
 			continue
 		}
 		if k.round == a.Round && k.Back > a.Back {
-			if f, cite, ok := s.Final(feed); ok && f.Accepted && f.Seq >= at.Seq {
-				p.deps = append(p.deps, cite)
+			if sh, ok := certain(r, s, feed); ok && sh.at.Seq >= at.Seq {
+				p.deps = append(p.deps, sh.cite...)
 				st.freed = addMax(st.freed, k.Back-a.Back)
 				p.settle(s)
 			}
@@ -95,14 +95,14 @@ func prepareDevice(r api.Reader, s *fact.Space, did api.DID, device api.Key) (*a
 	from, _ := standing(r, s, s.Feed(fact.LedgerTopic, m.Device), m)
 	b, at, given := r.Own(from, rowAsides)
 	set := slices.DeleteFunc(get[[]aside](b, given), func(a aside) bool { return a.Device != device })
-	if f, cite, ok := s.Final(at.Feed); given && ok && f.Accepted && f.Seq >= at.Seq {
+	if sh, ok := certain(r, s, at.Feed); given && ok && sh.at.Seq >= at.Seq {
 		for i := range set {
 			had := p.of(set[i].Code).Given
 			p.take(&set[i])
 			p.news = p.news || p.of(set[i].Code).Given > had
 		}
 		if p.news {
-			p.deps = append(append(p.deps, cite), s.Views()...)
+			p.deps = append(append(p.deps, sh.cite...), s.Views()...)
 		}
 	} else {
 		for _, a := range set {

@@ -25,10 +25,9 @@ import (
 //	less/<account>   sums: per currency the number of the newest grant that lessens what the account may do (clerk)
 //	aside            []aside: what is set aside for other devices
 //	purse/<feed>     purse: what this device, which is not the primary one, has of that; half of the feed's own id, as above
-//	cut              number of the newest cut of this feed that it has cited, 8 bytes
+//	cut/<feed>       number of the newest cut of this feed that it has taken into account, 8 bytes; half of the feed's own id, as above
 var (
 	rowSelf   = []byte("self")
-	rowCut    = []byte("cut")
 	rowClerk  = []byte("clerk")
 	rowAsides = []byte("aside")
 	rowsLess  = []byte("less/")
@@ -41,6 +40,7 @@ func rowPaid(by api.Hash, to api.DID) []byte {
 	return append(append(append(make([]byte, 0, 96), "paid/"...), by[:16]...), to...)
 }
 func rowPurse(by api.Hash) []byte      { return append([]byte("purse/"), by[:16]...) }
+func rowCut(of api.Hash) []byte        { return append([]byte("cut/"), of[:16]...) }
 func rowSeen(feed api.Hash) []byte     { return append([]byte("seen/"), feed[:]...) }
 func rowGrants(account api.DID) []byte { return []byte("grant/" + account) }
 func rowLess(account api.DID) []byte   { return append(bytes.Clone(rowsLess), account...) }

@@ -326,13 +326,13 @@ func (f *fold) knows(c *fact.Cut) bool {
 // accept takes the cut of this feed at d into account: the record cites the causes of it, too, so that it knows them.
 func (f *fold) accept(d api.Position) {
 	c, ok := fact.CutAt(f, d, f.rec.Feed)
-	if !ok || c.Number <= fact.Number(f.Own(rowCut)) {
+	if !ok || c.Number <= fact.Number(f.Own(rowCut(f.rec.Feed))) {
 		return
 	}
 	if !f.knows(&c) {
 		return
 	}
-	f.Put(rowCut, api.Seq8(c.Number))
+	f.Put(rowCut(f.rec.Feed), api.Seq8(c.Number))
 }
 
 // currency returns a currency of the space as the genesis has it.
@@ -397,7 +397,7 @@ func (f *fold) take(l limits) {
 }
 
 // cite takes from what the record cites all that is for its author: grants, and credits, counted as far as the cited statements of enough
-// witnesses hold the payer's feed final, else waiting.
+// witnesses show that the payer's feed is final and stands, else waiting.
 func (f *fold) cite() {
 	type credit struct {
 		dep  api.Position
@@ -430,9 +430,9 @@ func (f *fold) cite() {
 	for _, c := range credits {
 		d, all := c.dep, c.paid
 		final := []sum(nil)
-		if last, ok := fact.FinalWithin(f, views, d); ok {
+		if at, ok := f.certain(views, cuts, d); ok {
 			final = all
-			if at := last.Position(d.Feed); at != d {
+			if at != d {
 				final = getSums(f.At(at, rowPaid(at.Feed, f.rec.Author)))
 			}
 		}
