@@ -1193,6 +1193,7 @@ type FinalityFeedOut struct {
 	Stands uint64           `json:"stands"` // newest record with effect
 	Final  uint64           `json:"final"`
 	Fork   uint64           `json:"fork,omitempty"`   // lowest seq with two records
+	Rival  uint64           `json:"rival,omitempty"`  // a record on another branch that is as final as what is counted: witnesses have contradicted themselves
 	Closed bool             `json:"closed,omitempty"` // its owner has ended it
 	Cuts   []FinalityCutOut `json:"cuts,omitempty"`
 }
