@@ -1034,6 +1034,7 @@ type SpaceShowOut struct {
 	Currencies []MembershipCurrency `json:"currencies"`
 	Founders   []api.DID            `json:"founders"`
 	Witnesses  []api.Key            `json:"witnesses"`
+	Words      []MembershipWord     `json:"words"` // of each of these witnesses the newest word that has come here; who has nothing to say writes nothing
 	Threshold  int                  `json:"threshold"`
 	Epoch      uint64               `json:"epoch"`          // how often the witnesses have changed
 	Next       []api.Key            `json:"next,omitempty"` // witnesses that are named and not in force yet
@@ -1441,6 +1442,12 @@ type MembershipCurrency struct {
 	Code         string `json:"code"`
 	Scale        int    `json:"scale"`
 	DefaultLimit int64  `json:"default_limit"`
+}
+
+// MembershipWord is part of an answer or an input.
+type MembershipWord struct {
+	Device api.Key   `json:"device"`
+	Time   time.Time `json:"time,omitzero"` // by the witness's own clock; none: nothing of it has come here
 }
 
 // MembershipOffice is part of an answer or an input.
