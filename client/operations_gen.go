@@ -1034,7 +1034,7 @@ type SpaceShowOut struct {
 	Currencies []MembershipCurrency `json:"currencies"`
 	Founders   []api.DID            `json:"founders"`
 	Witnesses  []api.Key            `json:"witnesses"`
-	Words      []MembershipWord     `json:"words"` // of each of these witnesses the newest word that has come here; who has nothing to say writes nothing
+	Words      []MembershipWord     `json:"words"` // when each of these witnesses has last written, as far as is known here; who has nothing to say writes nothing
 	Threshold  int                  `json:"threshold"`
 	Epoch      uint64               `json:"epoch"`          // how often the witnesses have changed
 	Next       []api.Key            `json:"next,omitempty"` // witnesses that are named and not in force yet
