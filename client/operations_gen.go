@@ -1085,6 +1085,7 @@ type SpaceShowOut struct {
 	Currencies []MembershipCurrency `json:"currencies"`
 	Founders   []api.DID            `json:"founders"`
 	Witnesses  []api.Key            `json:"witnesses"`
+	Words      []MembershipWord     `json:"words"` // when each of these witnesses has last written, as far as is known here; who has nothing to say writes nothing
 	Threshold  int                  `json:"threshold"`
 	Epoch      uint64               `json:"epoch"`          // how often the witnesses have changed
 	Next       []api.Key            `json:"next,omitempty"` // witnesses that are named and not in force yet
@@ -1262,6 +1263,7 @@ type FinalityFeedOut struct {
 	Stands uint64           `json:"stands"` // newest record with effect
 	Final  uint64           `json:"final"`
 	Fork   uint64           `json:"fork,omitempty"`   // lowest seq with two records
+	Rival  uint64           `json:"rival,omitempty"`  // a record on another branch that is as final as what is counted: witnesses have contradicted themselves
 	Closed bool             `json:"closed,omitempty"` // its owner has ended it
 	Cuts   []FinalityCutOut `json:"cuts,omitempty"`
 }
@@ -1515,6 +1517,12 @@ type MembershipCurrency struct {
 	Code         string `json:"code"`
 	Scale        int    `json:"scale"`
 	DefaultLimit int64  `json:"default_limit"`
+}
+
+// MembershipWord is part of an answer or an input.
+type MembershipWord struct {
+	Device api.Key   `json:"device"`
+	Time   time.Time `json:"time,omitzero"` // by the witness's own clock; none: nothing of it has come here
 }
 
 // MembershipOffice is part of an answer or an input.

@@ -3,6 +3,7 @@ package kernel
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -135,6 +136,16 @@ func (in *incidents) committed(events []ingest.Event) {
 			})
 		}
 		in.mu.Unlock()
+	}
+}
+
+// conflicting says that two branches of feeds are final. Whose fault that is, among those who state, is not judged here.
+func (in *incidents) conflicting(rivals []fold.Rival) {
+	for _, r := range rivals {
+		in.report(api.Incident{
+			Kind: api.Conflicting, Author: r.Author, Feed: r.Rival.Feed, Seq: r.Rival.Seq,
+			Detail: fmt.Sprintf("in topic %s both are stated final by enough: record %d %s and record %d %s", r.Topic.Name, r.Final.Seq, r.Final.ID.Short(), r.Rival.Seq, r.Rival.ID.Short()),
+		})
 	}
 }
 

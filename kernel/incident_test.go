@@ -372,3 +372,38 @@ func TestLocal(t *testing.T) {
 		t.Errorf("a key that is there: %v", err)
 	}
 }
+
+// Scenario 8: two branches of a feed that are final like each other are reported, of its author and of nobody who brought them.
+func TestScenario8_RivalFinalsAreAnIncident(t *testing.T) {
+	r, w, _ := guarded(t)
+	space := r.must(t, "notes.write", `{"text":"hello"}`).(*api.Receipt).Topic.Space
+	self := api.DID(strings.TrimPrefix(strings.Split(r.address(t), "@")[0], "icn://"))
+	peer, _, _ := rawPeer(t, "messenger", space)
+	if _, err := peer.Dial(t.Context(), r.address(t)); err != nil {
+		t.Fatal(err)
+	}
+	push := func(who, topic, kind, body string, deps ...api.Position) api.Position {
+		t.Helper()
+		s := kerneltest.Signer(who)
+		rec := &api.Record{Version: record.Version, Topic: api.Topic{Space: space, Name: topic}, Seq: 1, Kind: kind, Body: []byte(body), Time: 1, Auth: s.Auth(), Deps: deps}
+		e, err := record.Sign(rec, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := peer.Send(self, &wire.Push{Space: space[:], Envelopes: [][]byte{e.Raw}}); err != nil {
+			t.Fatal(err)
+		}
+		return e.Position()
+	}
+	a, b := push("mallory", "notes", "note", "a"), push("mallory", "notes", "note", "b")
+	push("one", "words", "word", "", a)
+	push("two", "words", "word", "", b)
+	eventually(t, "the rivals to be reported", func() bool { return w.kinds()[api.Conflicting] == 1 })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, i := range w.seen {
+		if i.Kind == api.Conflicting && (i.Author != kerneltest.Signer("mallory").DID() || i.Node != "" || i.Feed != a.Feed || i.Seq != 1 || !strings.Contains(i.Detail, a.ID.Short()) || !strings.Contains(i.Detail, b.ID.Short())) {
+			t.Errorf("%+v", i)
+		}
+	}
+}

@@ -221,7 +221,7 @@ func (k *Kernel) wire() error {
 				k.net.follow(s)
 			}
 		},
-		Committed: k.committed, Count: k.metrics.count,
+		Committed: k.committed, Conflicting: k.wrongs.conflicting, Count: k.metrics.count,
 	})
 	if k.opt.Inline != nil {
 		k.inline = newInline(k)

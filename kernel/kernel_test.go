@@ -22,7 +22,7 @@ import (
 	"github.com/intercooperative/icn/obs"
 )
 
-// notes is a small app: notes are counted, "bad" ones are void. Its operations write one, count them, and spend against a ceiling.
+// notes is a small app: notes are counted, "bad" ones are void. A word says that what it cites is final. Its operations write one, count them, and spend against a ceiling.
 type notes struct {
 	host    api.Host
 	mu      sync.Mutex
@@ -33,13 +33,19 @@ type notes struct {
 
 func (*notes) Info() api.AppInfo {
 	return api.AppInfo{Name: "notes", Topics: []api.TopicSpec{
-		{Name: "space", Kinds: []string{"found"}, Founding: "found"}, {Name: "notes", Kinds: []string{"note"}},
+		{Name: "space", Kinds: []string{"found"}, Founding: "found"}, {Name: "notes", Kinds: []string{"note"}}, {Name: "words", Kinds: []string{"word"}},
 	}}
 }
 
 func (*notes) Apply(tx api.Tx, r *api.Record) api.Outcome {
 	if string(r.Body) == "bad" {
 		return api.Voided("notes", "bad", "this note is bad")
+	}
+	if r.Kind == "word" {
+		for _, d := range r.Deps {
+			tx.Final(d, api.Alone)
+		}
+		return api.Accepted
 	}
 	tx.Add([]byte("n"), 1)
 	tx.Index(append(slices.Clone(r.Feed[:]), api.Seq8(r.Seq)...), r.Body)

@@ -123,6 +123,7 @@ type FeedOut struct {
 	Stands uint64   `json:"stands" doc:"newest record with effect"`
 	Final  uint64   `json:"final"`
 	Fork   uint64   `json:"fork,omitempty" doc:"lowest seq with two records"`
+	Rival  uint64   `json:"rival,omitempty" doc:"a record on another branch that is as final as what is counted: witnesses have contradicted themselves"`
 	Closed bool     `json:"closed,omitempty" doc:"its owner has ended it"`
 	Cuts   []CutOut `json:"cuts,omitempty"`
 }
@@ -150,7 +151,7 @@ func (a *App) list(_ context.Context, _ *api.Call, in *ListIn) (*ListOut, error)
 		head, _ := r.Head(feed)
 		final, _ := r.Final(feed)
 		f := FeedOut{
-			Feed: feed, Topic: h.Topic.Name, Author: h.Author, Device: h.Device, Seq: h.Tip.Seq, Stands: head.Seq, Final: final.Seq, Fork: h.Fork,
+			Feed: feed, Topic: h.Topic.Name, Author: h.Author, Device: h.Device, Seq: h.Tip.Seq, Stands: head.Seq, Final: final.Seq, Fork: h.Fork, Rival: h.Rival.Seq,
 		}
 		_, f.Closed = fact.Closed(r, feed)
 		for _, c := range r.Cuts(feed) {

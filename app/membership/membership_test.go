@@ -257,6 +257,9 @@ func TestOtherRegistrar(t *testing.T) {
 	if show.Space != space || show.Members != 3 || show.Currencies[0] != (Currency{"eggs", 2, 10000}) || show.Kind != "community" || len(show.Offices) != 3 {
 		t.Errorf("show: %+v", show)
 	}
+	if w := show.Words; len(w) != 1 || w[0].Device != show.Witnesses[0] || !w[0].Time.IsZero() {
+		t.Errorf("words of a witness that has said nothing: %+v", w)
+	}
 	for _, o := range show.Offices {
 		if want := map[bool]api.DID{true: n.self.DID(), false: ann.DID()}[o.Name == fact.Registrar]; o.DID != want {
 			t.Errorf("%s is %s, want %s", o.Name, o.DID, want)

@@ -76,11 +76,33 @@ type ShowOut struct {
 	Currencies []Currency   `json:"currencies"`
 	Founders   []api.DID    `json:"founders"`
 	Witnesses  []api.Key    `json:"witnesses"`
+	Words      []Word       `json:"words" doc:"when each of these witnesses has last written, as far as is known here; who has nothing to say writes nothing"`
 	Threshold  int          `json:"threshold"`
 	Epoch      uint64       `json:"epoch" doc:"how often the witnesses have changed"`
 	Next       []api.Key    `json:"next,omitempty" doc:"witnesses that are named and not in force yet"`
 	Offices    []Office     `json:"offices"`
 	Genesis    api.Position `json:"genesis"`
+}
+
+// Word is when a witness has last written, of what counts here.
+type Word struct {
+	Device api.Key   `json:"device"`
+	Time   time.Time `json:"time,omitzero" doc:"by the witness's own clock; none: nothing of it has come here"`
+}
+
+// words lists when the witnesses in force have last written, in the order of their keys.
+func words(r api.Reader, s *fact.Space) []Word {
+	epoch, _ := s.Epoch()
+	ws := make([]Word, len(epoch.Witnesses))
+	for i, feed := range s.Finality() {
+		ws[i].Device = epoch.Witnesses[i]
+		if at, ok := r.Head(feed); ok && at.Seq > 0 {
+			if rec, _, ok := r.Record(at); ok {
+				ws[i].Time = rec.Time.Time()
+			}
+		}
+	}
+	return ws
 }
 
 // Office is an office of a space and who holds it.
@@ -107,7 +129,7 @@ func (a *App) show(_ context.Context, _ *api.Call, in *ShowIn) (*ShowOut, error)
 	next, _, _ := s.Named(epoch.Number + 1)
 	out := &ShowOut{
 		Space: d.Space, Name: d.Name, Kind: d.Kind, Test: d.Test, Members: d.Members, Currencies: d.Currencies,
-		Witnesses: epoch.Witnesses, Threshold: int(epoch.Threshold), Epoch: epoch.Number, Next: next.Witnesses, Genesis: s.Founded,
+		Witnesses: epoch.Witnesses, Words: words(r, s), Threshold: int(epoch.Threshold), Epoch: epoch.Number, Next: next.Witnesses, Genesis: s.Founded,
 	}
 	for _, m := range s.Genesis.Founders {
 		out.Founders = append(out.Founders, m.DID)

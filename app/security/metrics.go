@@ -33,6 +33,7 @@ func (m *metrics) init(r *obs.Registry, a *App) {
 func known(kind string) string {
 	kinds := []string{
 		api.BadSignature, api.Malformed, api.Oversized, api.BadFrame, api.BadHandshake, api.Flood, api.Excess, api.Unasked, api.Unshared, api.ForkEvidence, api.Replay,
+		api.Conflicting, api.Divergence,
 	}
 	if slices.Contains(kinds, kind) {
 		return kind

@@ -48,6 +48,9 @@ func oddities(f client.FinalityFeedOut) string {
 	if f.Fork > 0 {
 		words = append(words, fmt.Sprintf("forked at %d", f.Fork))
 	}
+	if f.Rival > 0 {
+		words = append(words, fmt.Sprintf("BOTH BRANCHES FINAL, the other at %d", f.Rival))
+	}
 	if f.Closed {
 		words = append(words, "closed by its owner")
 	}

@@ -153,8 +153,12 @@ func (c *ctl) spaceShow() *cobra.Command {
 			for _, f := range o.Founders {
 				c.facts("founder", string(f))
 			}
-			for _, w := range o.Witnesses {
-				c.facts("witness", w.String())
+			for _, w := range o.Words {
+				last := "nothing of it has come here"
+				if !w.Time.IsZero() {
+					last = "last wrote " + when(w.Time)
+				}
+				c.facts("witness", w.Device.String()+", "+last)
 			}
 			for _, w := range o.Next {
 				c.facts("next witness", w.String())

@@ -247,6 +247,7 @@ type Head struct {
 	Author DID      `json:"author"`
 	Tip    Position `json:"tip"`
 	Fork   uint64   `json:"fork,omitempty"` // lowest forked seq, 0 for none
+	Rival  Position `json:"rival,omitzero"` // enough have stated this final as well, though it does not continue what is final; zero for none
 }
 
 // Host is what the kernel offers to one app: its own rows, the road for new records, and the services beside it.

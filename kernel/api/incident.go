@@ -15,6 +15,7 @@ const (
 	Unasked      = "unasked"       // an answer to no question
 	Unshared     = "unshared"      // a frame about a space that is not shared: happens to the honest while access changes
 	ForkEvidence = "fork-evidence" // two signed records at one place of a feed
+	Conflicting  = "conflicting"   // enough have stated two positions of a feed final of which neither continues the other: some of them lie
 	Divergence   = "divergence"    // the same records come to another state here than elsewhere; an app reports it, see IncidentHost
 )
 

@@ -96,6 +96,7 @@ type feed struct {
 	nodes  []*node
 	fork   uint64
 	final  *node          // highest final record, nil for none
+	rival  *node          // as final, on another branch; nil for none
 	active *node          // last record that may have effect, nil for none
 	stand  map[*node]bool // in a space with forks or cuts: the records that have their place up to there
 }

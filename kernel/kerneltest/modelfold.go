@@ -219,9 +219,9 @@ func (m *Model) settle() {
 
 // mark sets f's final record: of the positions that accepted records of enough other feeds state, in order, each that continues the one before.
 func (m *Model) mark(id api.Hash, f *feed) bool {
-	fin := m.supported(id, false)
+	fin, rival := m.supported(id, false)
 	moved := fin != f.final
-	f.final = fin
+	f.final, f.rival = fin, rival
 	return moved
 }
 
@@ -230,12 +230,12 @@ func (m *Model) sealedOff(n *node) bool {
 	if m.feeds[n.rec.Feed].fork == 0 {
 		return false
 	}
-	seal := m.supported(n.rec.Feed, true)
+	seal, _ := m.supported(n.rec.Feed, true)
 	return seal != nil && !n.onBranch(seal) && !seal.onBranch(n)
 }
 
-// supported is the last position of a feed that enough others state, in seals only or in all statements.
-func (m *Model) supported(id api.Hash, seals bool) *node {
+// supported is the last position of a feed that enough others state, in seals only or in all statements, and the first of another branch that they state.
+func (m *Model) supported(id api.Hash, seals bool) (fin, rival *node) {
 	type voice struct {
 		n    *node // what is stated
 		from api.Hash
@@ -256,7 +256,6 @@ func (m *Model) supported(id api.Hash, seals bool) *node {
 	slices.SortFunc(all, func(a, b voice) int {
 		return cmp.Or(cmp.Compare(a.n.rec.Seq, b.n.rec.Seq), a.n.rec.ID.Compare(b.n.rec.ID))
 	})
-	var fin *node
 	for _, v := range all {
 		froms := map[api.Hash]bool{}
 		for _, o := range all {
@@ -264,11 +263,15 @@ func (m *Model) supported(id api.Hash, seals bool) *node {
 				froms[o.from] = true
 			}
 		}
-		if len(froms) >= int(v.by.Need) && (fin == nil || v.n.on(fin.rec.Seq) == fin) {
+		switch {
+		case len(froms) < int(v.by.Need):
+		case fin == nil || v.n.on(fin.rec.Seq) == fin:
 			fin = v.n
+		case rival == nil:
+			rival = v.n
 		}
 	}
-	return fin
+	return fin, rival
 }
 
 // end is the last record with effect when fin is the final one.

@@ -114,9 +114,13 @@ func (h *host) Heads(t api.Topic) []api.Head {
 	h.m.mu.Lock()
 	defer h.m.mu.Unlock()
 	var hs []api.Head
-	for id, f := range h.m.feeds {
+	for _, f := range h.m.feeds {
 		if f.topic.Space == t.Space && (t.Name == "" || f.topic.Name == t.Name) {
-			hs = append(hs, api.Head{Topic: f.topic, Device: f.device, Author: f.author, Fork: f.fork, Tip: api.Position{Feed: id, Seq: f.tip.rec.Seq, ID: f.tip.rec.ID}})
+			head := api.Head{Topic: f.topic, Device: f.device, Author: f.author, Fork: f.fork, Tip: f.tip.rec.Position()}
+			if f.rival != nil {
+				head.Rival = f.rival.rec.Position()
+			}
+			hs = append(hs, head)
 		}
 	}
 	slices.SortFunc(hs, func(a, b api.Head) int {

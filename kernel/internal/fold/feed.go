@@ -24,6 +24,7 @@ type Feed struct {
 
 	Tip     Mark        // newest stored record of the branch this node met first
 	Final   Mark        // highest final position, zero for none
+	Rival   Mark        // a position that is as final by what is stated and does not continue Final, zero for none; see State.setRival
 	Seal    Mark        // highest sealed position: what this feed states on other branches does not count; zero for none
 	Fork    uint64      // lowest seq with two records, 0 for none
 	Alt     [2]api.Hash // two records at Fork: the evidence
@@ -79,6 +80,9 @@ func (f *Feed) appendHead(b []byte) []byte {
 	if f.Seal.Seq != 0 {
 		flags |= 32
 	}
+	if f.Rival.Seq != 0 {
+		flags |= 64
+	}
 	b = append(b, flags)
 	b = binary.BigEndian.AppendUint64(b, f.Tip.Seq)
 	b = append(b, f.Tip.ID[:]...)
@@ -91,6 +95,9 @@ func (f *Feed) appendHead(b []byte) []byte {
 	}
 	if f.Seal.Seq != 0 {
 		b = encodeMark(b, f.Seal)
+	}
+	if f.Rival.Seq != 0 {
+		b = encodeMark(b, f.Rival)
 	}
 	return b
 }
@@ -127,6 +134,10 @@ func loadFeed(r store.Reader, id api.Hash) (*Feed, error) {
 	}
 	if hv[0]&32 != 0 && len(rest) >= 40 {
 		f.Seal = parseMark(rest)
+		rest = rest[40:]
+	}
+	if hv[0]&64 != 0 && len(rest) >= 40 {
+		f.Rival = parseMark(rest)
 	}
 	return f, nil
 }

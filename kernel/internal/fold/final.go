@@ -3,7 +3,6 @@ package fold
 import (
 	"bytes"
 	"encoding/binary"
-	"log/slog"
 	"math"
 	"slices"
 
@@ -98,6 +97,37 @@ func (s *State) setFinal(f *Feed, m Mark) error {
 	return nil
 }
 
+// Rival is a position that is final like another of its feed, by the word of enough others, though neither continues the other.
+type Rival struct {
+	Topic        api.Topic
+	Author       api.DID // of the feed
+	Final, Rival api.Position
+}
+
+// setRival notes, and reports with the next commit, that two branches of f are final like each other. Which of them has effect follows from the
+// positions alone, so that all who know the same choose alike, but it is for people to find out who lied and what stands.
+func (s *State) setRival(f *Feed, final, rival Mark) {
+	if f.Rival == rival {
+		return
+	}
+	f.Rival = rival
+	s.dirty[f.ID] = f
+	if rival.Seq == 0 {
+		return
+	}
+	r := Rival{f.Topic, f.Author, api.Position{Feed: f.ID, Seq: final.Seq, ID: final.ID}, api.Position{Feed: f.ID, Seq: rival.Seq, ID: rival.ID}}
+	s.log.Error("two branches of a feed are final: witnesses contradict themselves; build on neither until people have looked at it (icnctl feed list --odd)",
+		"feed", f.ID.Short(), "final", r.Final.String(), "rival", r.Rival.String())
+	s.rivals = append(s.rivals, r)
+}
+
+// Rivals returns what setRival has noted since it was asked last. To be asked after a Commit.
+func (s *State) Rivals() []Rival {
+	rs := s.rivals
+	s.rivals = nil
+	return rs
+}
+
 // settle brings final marks and effects up to date for the feeds on the work list, until nothing moves. A final mark of one feed can only move
 // those of feeds that its statements name or that it cuts, and a feed never speaks of itself, so the list is bounded by what they reach.
 func (s *State) settle() error {
@@ -139,7 +169,7 @@ func (s *State) refinal(f *Feed, anew bool) error {
 			return err
 		}
 	}
-	var m Mark
+	var m, rival Mark
 	var err error
 	to := uint64(math.MaxUint64 - 1)
 	pending := false
@@ -181,9 +211,10 @@ func (s *State) refinal(f *Feed, anew bool) error {
 		if i := newestSupported(here); i >= 0 {
 			m = here[i].Mark
 		}
-	} else if m, err = s.supportedBranch(f, here, s.log); err != nil {
+	} else if m, rival, err = s.supportedBranch(f, here); err != nil {
 		return err
 	}
+	s.setRival(f, m, rival)
 	if pending != f.Pending {
 		f.Pending = pending
 		s.dirty[f.ID] = f
@@ -231,8 +262,9 @@ func newestSupported(all []stated) int {
 	return -1
 }
 
-// supportedBranch is the final mark of a feed with several branches.
-func (v *view) supportedBranch(f *Feed, all []stated, log *slog.Logger) (m Mark, err error) {
+// supportedBranch is the final mark of a feed with several branches, and the first position that enough feeds have stated, too, though it does not
+// continue that: then some of those who state lie, more of them than their number allows.
+func (v *view) supportedBranch(f *Feed, all []stated) (m, rival Mark, err error) {
 	for i := range all {
 		c := &all[i]
 		if c.Mark == m {
@@ -243,7 +275,7 @@ func (v *view) supportedBranch(f *Feed, all []stated, log *slog.Logger) (m Mark,
 			if st := &all[j]; st.Epoch == c.Epoch && st.Variant == c.Variant && st.Seal == c.Seal && !froms[st.from] && st.Seq >= c.Seq {
 				on, err := v.onBranch(f, c.Seq, c.ID, st.Mark)
 				if err != nil {
-					return m, err
+					return m, rival, err
 				}
 				if on {
 					froms[st.from] = true
@@ -255,15 +287,15 @@ func (v *view) supportedBranch(f *Feed, all []stated, log *slog.Logger) (m Mark,
 		}
 		on, err := v.onBranch(f, m.Seq, m.ID, c.Mark)
 		if err != nil {
-			return m, err
+			return m, rival, err
 		}
 		if on || m.Seq == 0 {
 			m = c.Mark
-		} else {
-			log.Error("conflicting final positions: those who state them contradict themselves", "feed", f.ID.Short(), "seq", c.Seq)
+		} else if rival.Seq == 0 {
+			rival = c.Mark
 		}
 	}
-	return m, nil
+	return m, rival, nil
 }
 
 // stated lists the statements about the positions from..to of a feed, in order of position.

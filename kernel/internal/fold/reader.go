@@ -374,10 +374,14 @@ func (r *Reader) Heads(t api.Topic) []api.Head {
 			return false, err
 		}
 		if f != nil {
-			hs = append(hs, api.Head{
+			h := api.Head{
 				Topic: f.Topic, Device: f.Device, Author: f.Author, Fork: f.Fork,
 				Tip: api.Position{Feed: f.ID, Seq: f.Tip.Seq, ID: f.Tip.ID},
-			})
+			}
+			if f.Rival.Seq > 0 {
+				h.Rival = api.Position{Feed: f.ID, Seq: f.Rival.Seq, ID: f.Rival.ID}
+			}
+			hs = append(hs, h)
 		}
 		return true, nil
 	}))

@@ -31,7 +31,7 @@ func (s *State) seal(f *Feed, said []stated) (err error) {
 		if i := newestSupported(seals); i >= 0 {
 			m = seals[i].Mark
 		}
-	} else if m, err = s.supportedBranch(f, seals, s.log); err != nil {
+	} else if m, _, err = s.supportedBranch(f, seals); err != nil { // refinal looks for rivals among seals, too
 		return err
 	}
 	if m == f.Seal {

@@ -173,7 +173,7 @@ func (s *section) mark(id api.Hash, f *Feed) (m Mark, final bool, err error) {
 		return m, false, err
 	}
 	slices.Reverse(said)
-	if m, err = s.supportedBranch(f, said, s.log); err == nil && m.Seq > 0 {
+	if m, _, err = s.supportedBranch(f, said); err == nil && m.Seq > 0 {
 		final, err = s.isFinal(api.Position{Feed: id, Seq: m.Seq, ID: m.ID})
 	}
 	return m, final, err

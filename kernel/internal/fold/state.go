@@ -111,6 +111,7 @@ type State struct {
 	spare    *tx    // whose memory the next one may have
 
 	finalMoved []api.Position
+	rivals     []Rival
 	drafted    struct { // the last draft that would be accepted, so that Put need not fold it again
 		id api.Hash
 		tx *tx

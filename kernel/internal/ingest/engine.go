@@ -101,6 +101,8 @@ type Options struct {
 	// Committed is called once a commit is on disk, in order, by one goroutine, with the records and the positions that became final. It must not
 	// use the State.
 	Committed func(events []Event, finals []api.Position)
+	// Conflicting is called once a commit is on disk, by the same goroutine, when two branches of feeds have become final.
+	Conflicting func([]fold.Rival)
 	// Founded is called when a draft founds a space, before its commit, which makes this node follow it.
 	Founded func(space api.Hash)
 	// Count is called for each Why, from any goroutine.

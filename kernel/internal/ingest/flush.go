@@ -1,11 +1,15 @@
 package ingest
 
-import "github.com/intercooperative/icn/kernel/api"
+import (
+	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/internal/fold"
+)
 
 // flushed is a commit that is written and may not be on disk yet, with those who wait for that.
 type flushed struct {
 	events  []Event
 	finals  []api.Position
+	rivals  []fold.Rival
 	pending []settled
 	taken   int // how many records of Process it answers
 }
@@ -18,7 +22,7 @@ func (e *Engine) Flush() error {
 		e.last = last
 	}
 	commits, finals, err := e.State.Commit(e.later == nil)
-	f := flushed{finals: finals, pending: e.pending, taken: e.taken}
+	f := flushed{finals: finals, rivals: e.State.Rivals(), pending: e.pending, taken: e.taken}
 	e.pending, e.taken = nil, 0
 	if err != nil {
 		f.fail(err)
@@ -49,6 +53,9 @@ func (e *Engine) Flush() error {
 func (e *Engine) finish(f flushed) {
 	if len(f.events) > 0 && e.Committed != nil {
 		e.Committed(f.events, f.finals)
+	}
+	if len(f.rivals) > 0 && e.Conflicting != nil {
+		e.Conflicting(f.rivals)
 	}
 	for _, s := range f.pending {
 		s.done(s.res)

@@ -127,7 +127,8 @@ type node struct {
 	e     *ingest.Engine
 	now   time.Time
 	why   map[ingest.Why]int
-	need  uint16 // of toy
+	need  uint16       // of toy
+	rival []fold.Rival // as the engine has told
 }
 
 func newNode(t testing.TB) *node {
@@ -152,6 +153,7 @@ func (n *node) openWith(t testing.TB, app api.App) {
 	n.e = ingest.NewEngine(ingest.Options{
 		Store: n.st, State: n.state, Clock: clock.New(wall, 30*time.Second), Now: wall,
 		Log: slog.New(slog.DiscardHandler), Follows: func(api.Hash) bool { return true }, Count: func(w ingest.Why, c int) { n.why[w] += c },
+		Conflicting: func(rs []fold.Rival) { n.rival = append(n.rival, rs...) },
 	})
 }
 

@@ -92,7 +92,7 @@ func sealings(t *testing.T, rng *rand.Rand) (es []*record.Envelope) {
 
 // What is final is a function of the set of records when feeds that state are sealed, in whatever order they come, and as the model has it.
 func TestSealsInAnyOrder(t *testing.T) {
-	sealed, moved := 0, 0
+	sealed, moved, rivaled := 0, 0, 0
 	for seed := range uint64(40) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		es := sealings(t, rng)
@@ -104,6 +104,10 @@ func TestSealsInAnyOrder(t *testing.T) {
 			}
 		}
 		want := m.Read("stating")
+		rivals := map[api.Hash]api.Position{}
+		for _, h := range m.Host("stating").Heads(api.Topic{Space: es[0].Topic.Space}) {
+			rivals[h.Tip.Feed] = h.Rival
+		}
 		for order := range 4 {
 			n := newNode(t)
 			n.openWith(t, stating{})
@@ -140,6 +144,12 @@ func TestSealsInAnyOrder(t *testing.T) {
 				if f.Final.Seq != fin.Seq || f.Final.ID != fin.ID {
 					t.Fatalf("seed %d, order %d: feed %s of %s is final up to %d %s, in the model up to %d %s", seed, order, e.Feed.Short(), e.Kind, f.Final.Seq, f.Final.ID.Short(), fin.Seq, fin.ID.Short())
 				}
+				if rival := rivals[e.Feed]; f.Rival.Seq != rival.Seq || f.Rival.ID != rival.ID {
+					t.Fatalf("seed %d, order %d: record %d %s rivals what is final of feed %s, in the model %v", seed, order, f.Rival.Seq, f.Rival.ID.Short(), e.Feed.Short(), rival)
+				}
+				if f.Rival.Seq > 0 {
+					rivaled++
+				}
 				if f.Seal.Seq > 0 && f.Fork != 0 {
 					sealed++
 				}
@@ -151,7 +161,53 @@ func TestSealsInAnyOrder(t *testing.T) {
 		}
 		want.Close()
 	}
-	if sealed < 200 || moved < 200 {
-		t.Errorf("%d looks at sealed forked feeds, %d at final ones: the test no longer tests", sealed, moved)
+	if sealed < 200 || moved < 200 || rivaled < 200 {
+		t.Errorf("%d looks at sealed forked feeds, %d at final ones, %d at ones with two final branches: the test no longer tests", sealed, moved, rivaled)
+	}
+}
+
+// Scenario 8: that two branches are final like each other is told once, whatever comes later and however often the node starts; what is final of them
+// does not depend on which it knew first.
+func TestScenario8_RivalFinalsAreToldOnce(t *testing.T) {
+	g := genesis(t)
+	grow := func(prev *record.Envelope, topic, kind, who string, body []byte) *record.Envelope {
+		r := &api.Record{Topic: api.Topic{Space: g.Topic.Space, Name: topic}, Seq: 1, Kind: kind, Body: body}
+		if prev != nil {
+			r.Seq, r.Prev = prev.Seq+1, prev.ID
+		}
+		return mustSign(t, r, newSigner(who))
+	}
+	states := func(who string, p *record.Envelope) *record.Envelope {
+		return grow(nil, "say", "final", who, codec.MustMarshal([]final{{Feed: p.Feed[:], Seq: p.Seq, ID: p.ID[:]}}))
+	}
+	root := grow(nil, "toy", "add", "author", []byte{1})
+	left, right := grow(root, "toy", "add", "author", []byte{2}), grow(root, "toy", "add", "author", []byte{3})
+	var finals []api.Position
+	for _, order := range [][2]*record.Envelope{{left, right}, {right, left}} {
+		n := newNode(t)
+		n.need = 2
+		n.open(t)
+		n.ingest(t, g, root, order[0], states("a", order[0]), states("b", order[0]))
+		if p, _ := n.final(root.Feed); p != order[0].Position() || len(n.rival) > 0 {
+			t.Fatalf("%v is final, rivals %v", p, n.rival)
+		}
+		n.ingest(t, order[1], states("c", order[1]))
+		if len(n.rival) > 0 {
+			t.Fatalf("one word for the other branch is no rival: %v", n.rival)
+		}
+		n.ingest(t, states("d", order[1]))
+		p, _ := n.final(root.Feed)
+		finals = append(finals, p)
+		if len(n.rival) != 1 || n.rival[0].Final != p || n.rival[0].Rival.Seq != 2 || n.rival[0].Rival == p || n.rival[0].Author != newSigner("author").DID() {
+			t.Fatalf("told: %+v", n.rival)
+		}
+		n.open(t)
+		n.ingest(t, states("e", order[1]))
+		if f, err := n.state.Feed(root.Feed); err != nil || f.Rival.Seq != 2 || len(n.rival) != 1 {
+			t.Errorf("after another start: %+v, %v, told %+v", f, err, n.rival)
+		}
+	}
+	if finals[0] != finals[1] {
+		t.Errorf("final is %v or %v, as it came", finals[0], finals[1])
 	}
 }
