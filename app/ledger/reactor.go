@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/kernel/api"
@@ -18,11 +20,10 @@ func (*App) Watch() []string { return []string{fact.FinalityTopic, fact.CutTopic
 // gives less.
 func (a *App) React(ctx context.Context, host api.Host, commits []api.Commit) error {
 	host.Oracles().Invalidate(Domain)
-	done := map[api.Hash]bool{}
-	for _, c := range commits {
-		if space := c.Record.Topic.Space; !done[space] {
-			done[space] = true
-			if err := a.acknowledge(ctx, host, space); err != nil {
+	if self := host.Self(); self != nil {
+		all := spaces(commits, self.DID())
+		for _, space := range slices.SortedFunc(maps.Keys(all), api.Hash.Compare) {
+			if err := a.acknowledge(ctx, host, space, all[space]); err != nil {
 				return err
 			}
 		}
@@ -30,13 +31,24 @@ func (a *App) React(ctx context.Context, host api.Host, commits []api.Commit) er
 	return a.bindOwed(ctx, host, commits)
 }
 
-func (a *App) acknowledge(ctx context.Context, host api.Host, space api.Hash) error {
-	self := host.Self()
-	if self == nil {
-		return nil
+// spaces lists those of the commits, and whether one of them may bring this member's device an allotment: what others pay each other does not.
+func spaces(commits []api.Commit, self api.DID) map[api.Hash]bool {
+	all := map[api.Hash]bool{}
+	for _, c := range commits {
+		t := c.Record.Topic
+		all[t.Space] = all[t.Space] || t.Name != fact.LedgerTopic || c.Record.Author == self
 	}
+	return all
+}
+
+func (a *App) acknowledge(ctx context.Context, host api.Host, space api.Hash, mayTakeIn bool) error {
+	self := host.Self()
 	r := host.Read()
 	defer r.Close()
+	many := len(dues(r, space, self.DID(), busy+1)) > busy
+	if !many && !mayTakeIn { // most records
+		return nil
+	}
 	s, ok := fact.Open(r, space)
 	if !ok {
 		return nil
@@ -44,7 +56,7 @@ func (a *App) acknowledge(ctx context.Context, host api.Host, space api.Hash) er
 	if m, _, ok := s.Member(self.DID()); ok && m.Device != self.Device() {
 		return a.takeIn(ctx, host, r, s)
 	}
-	if len(dues(r, space, self.DID(), busy+1)) <= busy {
+	if !many {
 		return nil
 	}
 	p, ok := prepareMost(r, s, self.DID(), s.Genesis.Currencies[0])
