@@ -2,6 +2,7 @@ package finality
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -129,6 +130,8 @@ func TestServeDatedAhead(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { done <- c.apps[0].Serve(ctx, host) }()
 		locked := func() (ok bool) {
+			host.mu.Lock() // what Serve writes next comes after this
+			defer host.mu.Unlock()
 			c.open(0, func(s *fact.Space) {
 				f, found := s.Locked(s.Finality()[0], 0, p.Feed)
 				ok = found && f.ID == p.ID
@@ -154,6 +157,13 @@ func TestServeDatedAhead(t *testing.T) {
 type clocked struct {
 	api.Host
 	begin, at time.Time
+	mu        sync.Mutex // a Model is for one goroutine at a time
+}
+
+func (h *clocked) Append(ctx context.Context, by api.Signer, d api.Draft, wait api.Wait) (api.Receipt, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.Host.Append(ctx, by, d, wait)
 }
 
 func (h *clocked) Now() time.Time { return h.begin.Add(time.Since(h.at)) }
