@@ -31,7 +31,7 @@ type edit struct {
 }
 
 // keepData bounds the memory that a batch keeps for its next use, in bytes.
-const keepData = 4 << 20
+const keepData = 1 << 20
 
 func (b *batch) Set(key, value []byte) {
 	if b.check(key, value) {
