@@ -126,12 +126,9 @@ func applyCheck(tx api.Tx, rec *api.Record) api.Outcome {
 	if err := read(rec.Body, &c); err != nil {
 		return malformed(err)
 	}
-	w, ok := witness(tx, rec)
-	switch {
-	case !ok:
-		return notWitness
-	case w.sealed(tx):
-		return sealed
+	w, out := speaker(tx, rec)
+	if out.Void != nil {
+		return out
 	}
 	for _, d := range rec.Deps {
 		h, accepted := tx.Dep(d)

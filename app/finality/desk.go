@@ -92,11 +92,10 @@ func (d *desk) round(ctx context.Context, host api.Host, v *view, feeds []api.Ha
 	if err := v.say(ctx, host, &st); err != nil {
 		return err
 	}
-	for i := range held {
-		if v.refused {
-			break
+	if !v.refused {
+		for _, it := range held {
+			d.held[it.Feed] = mark{Seq: it.Seq, ID: it.ID, Accepted: it.Accepted, Cut: it.Cut}
 		}
-		d.held[held[i].Feed] = mark{Seq: held[i].Seq, ID: held[i].ID, Accepted: held[i].Accepted, Cut: held[i].Cut}
 	}
 	return d.answer(ctx, host, feeds)
 }

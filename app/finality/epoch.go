@@ -74,13 +74,11 @@ func applySeal(tx api.Tx, rec *api.Record) api.Outcome {
 	if err := read(rec.Body, &t); err != nil {
 		return malformed(err)
 	}
-	w, ok := witness(tx, rec)
-	switch {
-	case !ok:
-		return notWitness
-	case w.sealed(tx):
-		return sealed
-	case t.Number != w.Epoch+1:
+	w, out := speaker(tx, rec)
+	if out.Void != nil {
+		return out
+	}
+	if t.Number != w.Epoch+1 {
 		return withInputs(api.Voided(Domain, "out-of-order", "a witness makes room for the epoch after its own"), rec.Feed, t.Number, w.Epoch)
 	}
 	_, at, ok := naming(tx, rec, t.Number)

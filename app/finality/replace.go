@@ -100,12 +100,9 @@ func applyVote(tx api.Tx, rec *api.Record) api.Outcome {
 	if err := read(rec.Body, &b); err != nil {
 		return malformed(err)
 	}
-	w, ok := witness(tx, rec)
-	switch {
-	case !ok:
-		return notWitness
-	case w.sealed(tx):
-		return sealed
+	w, out := speaker(tx, rec)
+	if out.Void != nil {
+		return out
 	}
 	before, by, ok := registrarBefore(tx, rec, b.Number)
 	if !ok {
@@ -146,13 +143,7 @@ func (w standing) promised(tx api.Tx, rec *api.Record, b *vote, feed api.Hash, a
 			return withInputs(api.Voided(Domain, "vowed", "a witness promises one place in all ballots"), feed, at.Seq, last.Seq)
 		}
 	} else {
-		var views []api.Position
-		for _, d := range rec.Deps {
-			if h, accepted := tx.Dep(d); accepted && h.Topic.Name == fact.FinalityTopic {
-				views = append(views, d)
-			}
-		}
-		if out := w.certified(tx, feed, 1, at, fact.Place{}, views); out.Void != nil {
+		if out := w.certified(tx, feed, 1, at, fact.Place{}, views(tx, rec)); out.Void != nil {
 			return out
 		}
 		tx.Put(rowVow(feed, w.Epoch), codec.MustMarshal([]vow{{Number: 1, Seq: at.Seq}}))

@@ -150,12 +150,9 @@ func applyStatement(tx api.Tx, rec *api.Record) api.Outcome {
 	if err != nil {
 		return malformed(err)
 	}
-	w, ok := witness(tx, rec)
-	switch {
-	case !ok:
-		return notWitness
-	case w.sealed(tx):
-		return sealed
+	w, out := speaker(tx, rec)
+	if out.Void != nil {
+		return out
 	}
 	for i := range s.Final {
 		it := &s.Final[i]
@@ -221,6 +218,28 @@ func witness(tx api.Tx, rec *api.Record) (w standing, ok bool) {
 	return w, false
 }
 
+// speaker is witness for what only those say who have not sealed. Its outcome is void when rec's device has no say, or none any more.
+func speaker(tx api.Tx, rec *api.Record) (standing, api.Outcome) {
+	w, ok := witness(tx, rec)
+	switch {
+	case !ok:
+		return w, notWitness
+	case w.sealed(tx):
+		return w, sealed
+	}
+	return w, api.Accepted
+}
+
+// views lists the witnesses' records that rec cites.
+func views(tx api.Tx, rec *api.Record) (ps []api.Position) {
+	for _, d := range rec.Deps {
+		if h, accepted := tx.Dep(d); accepted && h.Topic.Name == fact.FinalityTopic {
+			ps = append(ps, d)
+		}
+	}
+	return ps
+}
+
 // get decodes a row that this app wrote; what is absent is the zero value.
 func get[T any](b []byte, ok bool) (v T) {
 	if ok && codec.Unmarshal(b, &v) != nil {
@@ -236,12 +255,9 @@ func applyPromise(tx api.Tx, rec *api.Record) api.Outcome {
 	if err := read(rec.Body, &p); err != nil {
 		return malformed(err)
 	}
-	w, ok := witness(tx, rec)
-	switch {
-	case !ok:
-		return notWitness
-	case w.sealed(tx):
-		return sealed
+	w, out := speaker(tx, rec)
+	if out.Void != nil {
+		return out
 	}
 	vows := get[[]vow](tx.Own(rowVow(p.Feed, w.Epoch)))
 	if n := len(vows); n > 0 && p.Number <= vows[n-1].Number {
@@ -249,20 +265,16 @@ func applyPromise(tx api.Tx, rec *api.Record) api.Outcome {
 	}
 	var last fact.Cut // the cut before
 	drafted := false
-	var views []api.Position
 	for _, d := range rec.Deps {
 		if a, ok := fact.DraftAt(tx, d, p.Feed); ok && a.Number == p.Number {
 			drafted = true
 			last, _ = fact.CutAt(tx, d, p.Feed)
 		}
-		if h, accepted := tx.Dep(d); accepted && h.Topic.Name == fact.FinalityTopic {
-			views = append(views, d)
-		}
 	}
 	if !drafted {
 		return api.Voided(Domain, "no-draft", "a promise cites the draft that it answers")
 	}
-	if out := w.certified(tx, p.Feed, p.Number, p.At, last.At, views); out.Void != nil {
+	if out := w.certified(tx, p.Feed, p.Number, p.At, last.At, views(tx, rec)); out.Void != nil {
 		return out
 	}
 	held, locked := get[mark](tx.Own(rowFinal(p.Feed, w.Epoch))), get[mark](tx.Own(rowLock(p.Feed, w.Epoch)))

@@ -332,6 +332,8 @@ func (f *fold) purse() (p purse, ok bool) {
 	return p, known || len(p.Sums) > 0
 }
 
+func (f *fold) putPurse(p *purse) { f.Put(rowPurse(f.rec.Feed), codec.MustMarshal(p)) }
+
 // spend pays from an allotment.
 func (f *fold) spend(t *transfer) api.Outcome {
 	p, ok := f.purse()
@@ -347,7 +349,7 @@ func (f *fold) spend(t *transfer) api.Outcome {
 		return overflow
 	}
 	p.set(k)
-	f.Put(rowPurse(f.rec.Feed), codec.MustMarshal(&p))
+	f.putPurse(&p)
 	return f.post(t)
 }
 
@@ -357,7 +359,7 @@ func (f *fold) takeIn() api.Outcome {
 	if !ok {
 		return f.stranger()
 	}
-	f.Put(rowPurse(f.rec.Feed), codec.MustMarshal(&p))
+	f.putPurse(&p)
 	return api.Accepted
 }
 
@@ -377,7 +379,7 @@ func (f *fold) giveBack(b *giveBack) api.Outcome {
 	}
 	k.Back, k.Left = k.Back+k.Left, 0
 	p.set(k)
-	f.Put(rowPurse(f.rec.Feed), codec.MustMarshal(&p))
+	f.putPurse(&p)
 	return api.Accepted
 }
 

@@ -15,7 +15,7 @@ func (c *ctl) ledgerAllot() *cobra.Command {
 		Example: "icnctl ledger allot 8c1f... 40 --currency hours",
 	}
 	space := spaceFlag(cmd)
-	cmd.Flags().StringVar(&in.Currency, "currency", "", "code of the currency (default: the only one of the space)")
+	currencyFlag(cmd, &in.Currency)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
 		if in.Space, err = spaceID(*space); err != nil {
@@ -47,7 +47,7 @@ func (c *ctl) ledgerReturn() *cobra.Command {
 		Example: "icnctl ledger return --currency hours",
 	}
 	space := spaceFlag(cmd)
-	cmd.Flags().StringVar(&in.Currency, "currency", "", "code of the currency (default: the only one of the space)")
+	currencyFlag(cmd, &in.Currency)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		var err error
 		if in.Space, err = spaceID(*space); err != nil {

@@ -34,7 +34,7 @@ func (c *ctl) ledgerTransfer() *cobra.Command {
 		Example: "icnctl ledger transfer did:icn:... 12.50 --currency hours --memo \"bicycle repair\"",
 	}
 	space := spaceFlag(cmd)
-	cmd.Flags().StringVar(&in.Currency, "currency", "", "code of the currency (default: the only one of the space)")
+	currencyFlag(cmd, &in.Currency)
 	cmd.Flags().StringVar(&in.Memo, "memo", "", "what it is for, one line; every member can read it")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
@@ -129,6 +129,11 @@ func (c *ctl) ledgerHistory() *cobra.Command {
 	return cmd
 }
 
+// currencyFlag is for commands that say an amount: (*ctl).currency looks up what is left open.
+func currencyFlag(cmd *cobra.Command, code *string) {
+	cmd.Flags().StringVar(code, "currency", "", "code of the currency (default: the only one of the space)")
+}
+
 func (c *ctl) ledgerGrant() *cobra.Command {
 	var in client.LedgerGrantIn
 	cmd := &cobra.Command{
@@ -136,7 +141,7 @@ func (c *ctl) ledgerGrant() *cobra.Command {
 		Example: "icnctl ledger grant did:icn:... 250 --currency hours",
 	}
 	space := spaceFlag(cmd)
-	cmd.Flags().StringVar(&in.Currency, "currency", "", "code of the currency (default: the only one of the space)")
+	currencyFlag(cmd, &in.Currency)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
 		if in.Space, err = spaceID(*space); err != nil {
@@ -181,7 +186,7 @@ func (c *ctl) ledgerFreeze() *cobra.Command {
 		Example: "icnctl ledger freeze did:icn:... --currency hours",
 	}
 	space := spaceFlag(cmd)
-	cmd.Flags().StringVar(&in.Currency, "currency", "", "code of the currency (default: the only one of the space)")
+	currencyFlag(cmd, &in.Currency)
 	cmd.Flags().BoolVar(&in.Lift, "lift", false, "let it spend again")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
