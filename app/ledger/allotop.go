@@ -228,7 +228,7 @@ func (a *App) allotments(_ context.Context, call *api.Call, in *AllotmentsIn) (*
 
 // allotments lists what a member has set aside, as far as this node knows.
 func allotments(r api.Reader, s *fact.Space, m fact.Member) (all []Allotment) {
-	from, _ := standing(r, s, s.Feed(fact.LedgerTopic, m.Device), m)
+	from, _, _ := standing(r, s, s.Feed(fact.LedgerTopic, m.Device), m)
 	for _, a := range get[[]aside](first(r.Own(from, rowAsides))) {
 		feed := s.Feed(fact.LedgerTopic, a.Device)
 		k, _ := pocketOf(r, feed, a.Code)

@@ -96,7 +96,7 @@ func owedBy(r api.Reader, s *fact.Space, did api.DID) (owed []fact.CutRequest) {
 // spendersOwed lists the cuts of the feeds of devices for which the account had set something aside when it did not know of a grant that lessens: what they
 // have left is the account's again, to be set aside within what it may do from then on.
 func spendersOwed(r api.Reader, s *fact.Space, m fact.Member, did api.DID, all []fact.Office) (owed []fact.CutRequest) {
-	from, _ := standing(r, s, s.Feed(fact.LedgerTopic, m.Device), m)
+	from, _, _ := standing(r, s, s.Feed(fact.LedgerTopic, m.Device), m)
 	for _, a := range get[[]aside](first(r.Own(from, rowAsides))) {
 		if a.open() == 0 || a.Device == m.Device || slices.ContainsFunc(owed, func(q fact.CutRequest) bool { return q.Device == a.Device }) {
 			continue

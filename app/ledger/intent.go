@@ -37,10 +37,11 @@ type state struct {
 	waiting int64  // credits that it cites and that are not final
 	due     int64  // all that was paid and is not counted yet
 	limits  limits // as of the next record
+	waits   bool   // for the cut of the device before: until then this one spends nothing
 }
 
 func (s *state) available() int64 {
-	if s.limits.Frozen {
+	if s.limits.Frozen || s.waits {
 		return 0
 	}
 	a := s.account
@@ -69,7 +70,7 @@ func prepare(r api.Reader, s *fact.Space, did api.DID, code string, amount int64
 		return nil, false
 	}
 	p := &plan{feed: s.Feed(fact.LedgerTopic, m.Device)}
-	from, cites := standing(r, s, p.feed, m)
+	from, cites, waits := standing(r, s, p.feed, m)
 	p.deps = append(p.deps, cites...)
 	b, _, ok := r.Own(from, rowSelf)
 	if me := getSelf(b, ok); from != p.feed || !me.Member || !me.Terms {
@@ -82,7 +83,7 @@ func prepare(r api.Reader, s *fact.Space, did api.DID, code string, amount int64
 	for _, code := range s.Genesis.Currencies {
 		c, _ := s.Currency(code)
 		b, _, ok := r.Own(from, rowAccount(code))
-		st := state{code: code, scale: c.Scale, account: getAccount(b, ok), limits: limits{Code: code, Limit: c.Limit, P: c.P}}
+		st := state{code: code, scale: c.Scale, account: getAccount(b, ok), limits: limits{Code: code, Limit: c.Limit, P: c.P}, waits: waits}
 		if b, _, ok := r.Own(from, rowLimit(code)); ok {
 			st.limits = get[limits](b, ok)
 		}
@@ -100,8 +101,8 @@ func prepare(r api.Reader, s *fact.Space, did api.DID, code string, amount int64
 }
 
 // standing returns the feed whose rows the next record of an account stands on, and what it cites for that: mostly its own and nothing; the feed of
-// the device before, if this one has not begun yet; and each cut with its causes that the feed has not taken into account.
-func standing(r api.Reader, s *fact.Space, feed api.Hash, m fact.Member) (from api.Hash, cites []api.Position) {
+// the device before, if this one has not begun yet, which waits until that is cut; and each cut with its causes that the feed has not taken into account.
+func standing(r api.Reader, s *fact.Space, feed api.Hash, m fact.Member) (from api.Hash, cites []api.Position, waits bool) {
 	from = feed
 	cite := func(c fact.Cut, by api.Position) {
 		cites = append(cites, by)
@@ -111,8 +112,10 @@ func standing(r api.Reader, s *fact.Space, feed api.Hash, m fact.Member) (from a
 	}
 	if me := getSelf(first(r.Own(feed, rowSelf))); (!me.Member || me.Device != m.Device) && m.Before != (api.Key{}) {
 		old := s.Feed(fact.LedgerTopic, m.Before)
-		if c, by, ok := s.Cut(old); ok && c.Next == m.Device {
-			from = old
+		c, by, ok := s.Cut(old)
+		cut := ok && c.Next == m.Device
+		from, waits = old, !cut && m.Before != m.Device
+		if cut {
 			if base, ok := r.Base(feed, by); ok { // old itself may never have begun
 				from = base.Feed
 			}
@@ -129,7 +132,7 @@ func standing(r api.Reader, s *fact.Space, feed api.Hash, m fact.Member) (from a
 			cites = append(cites, st.By)
 		}
 	}
-	return from, cites
+	return from, cites, waits
 }
 
 // prepareMost plans for as much of code as one record can make available.

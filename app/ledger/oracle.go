@@ -41,8 +41,11 @@ func (o *oracle) Evaluate(q api.Request) api.Decision {
 			Remedy: "it has " + strings.Join(s.Genesis.Currencies, ", "),
 		})
 	}
-	if st.limits.Frozen {
+	switch {
+	case st.limits.Frozen:
 		return api.Denied(frozen.Void)
+	case st.waits:
+		return api.Denied(notContinued.Void)
 	}
 	most := max(st.available(), 0)
 	if m, _, ok := s.Known(q.Actor); ok { // the actor may ask with another device

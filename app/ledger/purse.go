@@ -88,11 +88,11 @@ func prepareDevice(r api.Reader, s *fact.Space, did api.DID, device api.Key) (*a
 	p := &allowance{feed: s.Feed(fact.LedgerTopic, device), due: map[string]int64{}}
 	b, _, known := r.Own(p.feed, rowPurse(p.feed))
 	p.purse = get[purse](b, known)
-	_, p.deps = standing(r, s, p.feed, fact.Member{Device: device}) // cuts of its own feed
+	_, p.deps, _ = standing(r, s, p.feed, fact.Member{Device: device}) // cuts of its own feed
 	if c, _, ok := s.Cut(p.feed); ok && len(p.deps) > 0 && c.Number > p.Round {
 		p.reset(c.Number)
 	}
-	from, _ := standing(r, s, s.Feed(fact.LedgerTopic, m.Device), m)
+	from, _, _ := standing(r, s, s.Feed(fact.LedgerTopic, m.Device), m)
 	b, at, given := r.Own(from, rowAsides)
 	set := slices.DeleteFunc(get[[]aside](b, given), func(a aside) bool { return a.Device != device })
 	if sh, ok := certain(r, s, at.Feed); given && ok && sh.at.Seq >= at.Seq {

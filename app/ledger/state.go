@@ -200,6 +200,8 @@ func (f *fold) grant(g *grant) api.Outcome {
 	return api.Accepted
 }
 
+var notContinued = api.Voided(Domain, "not-continued", "a member's new device goes on from where the one before was cut, and its first record cites that cut")
+
 var frozen = api.Outcome{Void: &api.Reason{
 	Domain: Domain, Rule: "frozen", Text: "the account is frozen: nothing may be spent from it",
 	Remedy: "the clerk of the space can lift it; what others pay to the account goes on counting",
@@ -247,8 +249,7 @@ func (f *fold) enter() {
 		}
 		if m, ok := fact.MemberAt(f, d, f.rec.Author); ok && m.Device == f.rec.Device && !f.self.Member {
 			if f.self.Member = m.Before == (api.Key{}) || m.Before == m.Device || f.continues(m.Before); !f.self.Member && f.refused == nil {
-				out := api.Voided(Domain, "not-continued", "a member's new device goes on from where the one before was cut, and its first record cites that cut")
-				f.refused = &out
+				f.refused = &notContinued
 			}
 		}
 		if o, ok := fact.OfficeAt(f, d, fact.Clerk); ok {
