@@ -7,12 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
-	"charm.land/fang/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/intercooperative/icn/kernel/api"
@@ -24,17 +23,17 @@ import (
 func main() { os.Exit(run()) }
 
 func run() int {
+	runtime.MemProfileRate = 0 // nobody asks icnd for a heap profile, and its table takes 1.5 MB
 	config.UseProcessors()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := fang.Execute(ctx, root(), fang.WithVersion(config.Version()), fang.WithErrorHandler(func(w io.Writer, _ fang.Styles, err error) {
-		fmt.Fprintln(w, "icnd:", err)
-	}))
-	var known *api.Error
-	switch {
-	case err == nil:
+	err := root().ExecuteContext(ctx)
+	if err == nil {
 		return 0
-	case !errors.As(err, &known): // cobra's own: an unknown flag or command
+	}
+	fmt.Fprintln(os.Stderr, "icnd:", err)
+	var known *api.Error
+	if !errors.As(err, &known) { // cobra's own: an unknown flag or command
 		return api.Invalid.ExitCode()
 	}
 	return known.Kind.ExitCode()
@@ -43,7 +42,7 @@ func run() int {
 func root() *cobra.Command {
 	var s settings
 	cmd := &cobra.Command{
-		Use: "icnd", Short: "The ICN daemon: one node, one data directory", Args: cobra.NoArgs,
+		Use: "icnd", Short: "The ICN daemon: one node, one data directory", Args: cobra.NoArgs, Version: config.Version(), SilenceErrors: true, SilenceUsage: true,
 		Long: "Runs one ICN node on one data directory until SIGTERM or SIGINT. Each flag wins over the environment (ICN_SECTION_KEY), which wins over the configuration file.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd) },
 	}

@@ -15,7 +15,7 @@ import (
 type Options struct {
 	// Dir is the directory of the store, created with mode 0700 if missing. Required.
 	Dir string
-	// CacheBytes bounds the cache of table blocks, in bytes. 0 means 16 MiB; at least 1 MiB.
+	// CacheBytes bounds the cache of table blocks, in bytes. 0 means 8 MiB; at least 1 MiB.
 	CacheBytes int64
 	// MemTableBytes is the size at which recent rows are written out as a table, in bytes. Up to four such tables are in memory when the
 	// disk falls behind; a larger one makes fewer and larger tables. 0 means 8 MiB; 1 MiB to 512 MiB.
@@ -36,7 +36,7 @@ type Options struct {
 // EnsureDefaults fills in what is zero.
 func (o *Options) EnsureDefaults() {
 	if o.CacheBytes == 0 {
-		o.CacheBytes = 16 << 20
+		o.CacheBytes = 8 << 20
 	}
 	if o.MemTableBytes == 0 {
 		o.MemTableBytes = 8 << 20

@@ -1,19 +1,31 @@
 package transport
 
 import (
+	"context"
+	"crypto/ed25519"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"io"
 	"net/netip"
+	"slices"
 
-	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/control"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	basichost "github.com/libp2p/go-libp2p/p2p/host/basic"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+	"github.com/libp2p/go-libp2p/p2p/host/peerstore/pstoremem"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 	"github.com/libp2p/go-libp2p/x/rate"
 	ma "github.com/multiformats/go-multiaddr"
+	"github.com/quic-go/quic-go"
 
 	"github.com/intercooperative/icn/kernel/api"
 )
@@ -21,12 +33,27 @@ import (
 // protocolID names the stream of a session. Versions within it are negotiated by Hello.
 const protocolID = "/icn/1"
 
-// newHost starts a libp2p host that listens on QUIC only. What libp2p would decide by itself (trimming connections, refusing addresses that
-// failed, connections per address) is switched off or stated. QUIC wants large UDP buffers: net.core.rmem_max and wmem_max of 7.5 MB.
+// quicHost is a libp2p host put together from its parts, with QUIC as its only way to others.
+type quicHost struct {
+	*basichost.BasicHost
+	quic *quicreuse.ConnManager
+}
+
+// Close implements host.Host. The connections end before the sockets.
+func (h quicHost) Close() error {
+	err := h.BasicHost.Close()
+	return errors.Join(err, h.quic.Close())
+}
+
+// newHost starts a libp2p host that listens on QUIC only. libp2p's own constructor is not used: with it come all its transports (TCP, WebSocket,
+// WebTransport, WebRTC), which nothing here listens on and which were a fifth of the program. What libp2p would decide by itself (trimming
+// connections, refusing addresses that failed, connections per address) is left out or stated. QUIC wants large UDP buffers: net.core.rmem_max and
+// wmem_max of 7.5 MB.
 func newHost(o *Options, gater connmgr.ConnectionGater) (host.Host, error) {
+	const op = "transport.new"
 	key, err := crypto.UnmarshalEd25519PrivateKey(o.Key)
 	if err != nil {
-		return nil, api.Errorf("transport.new", api.Invalid, "key: %w", err)
+		return nil, api.Errorf(op, api.Invalid, "key: %w", err)
 	}
 	var listen []ma.Multiaddr
 	for _, l := range o.Listen {
@@ -41,38 +68,97 @@ func newHost(o *Options, gater connmgr.ConnectionGater) (host.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := libp2p.New(
-		libp2p.Identity(key),
-		libp2p.Transport(libp2pquic.NewTransport),
-		listenOn(listen),
-		libp2p.ResourceManager(limits),
-		libp2p.ConnectionManager(&connmgr.NullConnMgr{}),
-		libp2p.ConnectionGater(gater),
-		libp2p.UserAgent(o.Build),
-		libp2p.WithDialTimeout(o.HandshakeTimeout),
-		libp2p.UDPBlackHoleSuccessCounter(nil),
-		libp2p.IPv6BlackHoleSuccessCounter(nil),
-		libp2p.DisableIdentifyAddressDiscovery(),
-		libp2p.DisableMetrics(),
-		libp2p.DisableRelay(),
-		libp2p.Ping(false),
-	)
+	h, err := assemble(o, key, gater, limits)
 	if err != nil {
-		return nil, api.Errorf("transport.new", api.Unavailable, "listen on %q: %w", o.Listen, err)
+		return nil, api.Errorf(op, api.Internal, "QUIC: %w", err)
 	}
-	// libp2p is content when one of several addresses can be had; an operator who lists two wants two.
-	if got := len(h.Network().ListenAddresses()); got < len(listen) {
-		h.Close()
-		return nil, api.Errorf("transport.new", api.Unavailable, "listen on %q: only %d of %d addresses can be had", o.Listen, got, len(listen))
+	for i, m := range listen { // all of them: an operator who lists two addresses wants two
+		if err := h.Network().(*swarm.Swarm).AddListenAddr(m); err != nil {
+			h.Close()
+			return nil, api.Errorf(op, api.Unavailable, "listen on %q: %w", o.Listen[i], err)
+		}
 	}
+	h.Start()
 	return h, nil
 }
 
-func listenOn(ms []ma.Multiaddr) libp2p.Option {
-	if len(ms) == 0 {
-		return libp2p.NoListenAddrs
+// assemble makes the host's parts, which own limits from then on.
+func assemble(o *Options, key crypto.PrivKey, gater connmgr.ConnectionGater, limits network.ResourceManager) (h quicHost, err error) {
+	made := []io.Closer{limits}
+	defer func() {
+		if err != nil {
+			for _, m := range slices.Backward(made) {
+				m.Close()
+			}
+		}
+	}()
+	h.quic, err = newQUIC(o.Key, limits)
+	if err != nil {
+		return h, err
 	}
-	return libp2p.ListenAddrs(ms...)
+	made = append(made, h.quic)
+	id, err := peer.IDFromPrivateKey(key)
+	if err != nil {
+		return h, err
+	}
+	peers, err := pstoremem.NewPeerstore()
+	if err != nil {
+		return h, err
+	}
+	made = append(made, peers)
+	if err := errors.Join(peers.AddPrivKey(id, key), peers.AddPubKey(id, key.GetPublic())); err != nil {
+		return h, err
+	}
+	bus := eventbus.NewBus()
+	sw, err := swarm.NewSwarm(id, peers, bus,
+		swarm.WithConnectionGater(gater),
+		swarm.WithResourceManager(limits),
+		swarm.WithDialTimeout(o.HandshakeTimeout),
+		swarm.WithUDPBlackHoleSuccessCounter(nil),
+		swarm.WithIPv6BlackHoleSuccessCounter(nil),
+	)
+	if err != nil {
+		return h, err
+	}
+	made = append(made, sw)
+	over, err := libp2pquic.NewTransport(key, h.quic, nil, gater, limits)
+	if err != nil {
+		return h, err
+	}
+	if err := sw.AddTransport(over); err != nil {
+		return h, err
+	}
+	h.BasicHost, err = basichost.NewHost(sw, &basichost.HostOpts{EventBus: bus, ConnManager: &connmgr.NullConnMgr{}, UserAgent: o.Build})
+	return h, err
+}
+
+// newQUIC opens the sockets' manager. Its keys, for stateless resets (RFC 9000, section 10.3) and address tokens (section 8.1), come from the node's, so
+// that peers understand them after a restart. limits counts a connection from its first packet.
+func newQUIC(node ed25519.PrivateKey, limits network.ResourceManager) (*quicreuse.ConnManager, error) {
+	var reset quic.StatelessResetKey
+	var token quic.TokenGeneratorKey
+	for info, key := range map[string][]byte{"icn quic stateless reset": reset[:], "icn quic address token": token[:]} {
+		derived, err := hkdf.Key(sha256.New, node.Seed(), nil, info, len(key))
+		if err != nil {
+			return nil, err
+		}
+		copy(key, derived)
+	}
+	return quicreuse.NewConnManager(reset, token,
+		quicreuse.VerifySourceAddress(limits.VerifySourceAddress),
+		quicreuse.ConnContext(func(ctx context.Context, c *quic.ClientInfo) (context.Context, error) {
+			from, err := quicreuse.ToQuicMultiaddr(c.RemoteAddr, quic.Version1)
+			if err != nil {
+				from = nil // limits judges without
+			}
+			scope, err := limits.OpenConnection(network.DirInbound, false, from)
+			if err != nil {
+				return ctx, err
+			}
+			ctx = network.WithConnManagementScope(ctx, scope)
+			context.AfterFunc(ctx, scope.Done)
+			return ctx, nil
+		}))
 }
 
 // limiter states the host's resource limits. A whole co-op may sit behind one address, so connections per address are bounded by the
