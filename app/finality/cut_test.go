@@ -3,6 +3,7 @@ package finality
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/intercooperative/icn/app/fact"
@@ -202,6 +203,46 @@ func TestCutOfAnEvenFork(t *testing.T) {
 		c.wantFinal(left, false, everybody...)
 		c.wantFinal(right, want == right, everybody...)
 		c.same(everybody...)
+	}
+}
+
+// Three of four witnesses have locked what comes before a fork, one of them has seen that and holds it, and then each has locked further, on two branches.
+// Their newest locks show nothing on either, and the fourth is silent: what they had locked before shows what the one holds, so that it can answer, too.
+func TestCutOfAForkThatHidesWhatOneHolds(t *testing.T) {
+	for seed := range uint64(6) {
+		c := newCouncil(t, 4, 3, seed)
+		c.gather(c.nodes[0])
+		c.run(0, 1, 2, 3)
+		root := c.say(1, "mal", "say")
+		c.run(1)
+		c.run(2)
+		c.deliver(c.nodes[0], true)
+		left := c.sayAfter(0, "mal", "say", root)
+		c.run(0)
+		known := c.all // what 0 has said of left reaches the others later
+		c.all = slices.DeleteFunc(slices.Clone(known), func(r *api.Record) bool { return r.ID == left.ID })
+		right := c.sayAfter(2, "mal", "say", root)
+		c.run(2)
+		i := slices.IndexFunc(known, func(r *api.Record) bool { return r.ID == left.ID })
+		if _, err := c.nodes[1].Deliver(known[i]); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.nodes[1].React(); err != nil {
+			t.Fatal(err)
+		}
+		c.gather(c.nodes[1])
+		c.all = append(c.all, known[i])
+		c.run(0, 1, 2)
+		c.wantFinal(root, false, 0, 1, 2)
+		feed := c.cutFeed("mal", fact.CutRequest{})
+		c.run(0, 1, 2)
+		if _, at, n := c.cutAt(0, feed); n != 1 || at != root {
+			t.Fatalf("seed %d: %d final cuts, at %v; want one at %v", seed, n, at, root)
+		}
+		c.run(0, 1, 2, 3)
+		c.wantFinal(root, true, 0, 1, 2, 3)
+		c.wantFinal(right, false, 0, 1, 2, 3)
+		c.same(0, 1, 2, 3)
 	}
 }
 

@@ -55,17 +55,17 @@ func (v *view) promise(feed api.Hash, dr fact.Draft, at api.Position) (*promise,
 		return p, deps
 	}
 	for e, feeds := range v.Epochs() { // what an earlier one has certified binds still
-		if f, top, ok := v.shown(e.Number, feeds, feed, dr.Number-1); ok && f.Seq > p.At.Seq {
+		if f, cites, ok := v.shown(e.Number, feeds, feed, dr.Number-1); ok && f.Seq > p.At.Seq {
 			p.At = fact.Place{Seq: f.Seq, ID: f.ID}
-			deps = append(v.heads(feeds), at, top)
+			deps = append(cites, at)
 		}
 	}
 	return p, deps
 }
 
-// shown is certified as a promise can show it, which cites one branch of the feed: locks on others do not count for what they have in common, but
-// what those witnesses have held does.
-func (v *view) shown(epoch uint64, witnesses []api.Hash, feed api.Hash, cuts uint64) (best fact.Final, top api.Position, ok bool) {
+// shown is certified as a promise can show it, and what it cites for that. A record cites one branch of the feed: locks on others do not count for what
+// they have in common, but what those witnesses have held does, and what they had locked before.
+func (v *view) shown(epoch uint64, witnesses []api.Hash, feed api.Hash, cuts uint64) (best fact.Final, cites []api.Position, ok bool) {
 	var said [][2]fact.Final // by witness: locked, held
 	for _, w := range witnesses {
 		lock, _ := v.Locked(w, epoch, feed)
@@ -78,17 +78,61 @@ func (v *view) shown(epoch uint64, witnesses []api.Hash, feed api.Hash, cuts uin
 			if tip.Cut != cuts || !v.Before(end, end) || cuts > 0 && !v.Has(end) {
 				continue
 			}
+			shows := func(f fact.Final) bool { return f.Cut == cuts && v.Before(f.Position(feed), end) }
 			var on []fact.Final
-			for _, o := range said {
-				shows := func(f fact.Final) bool { return f.Cut == cuts && v.Before(f.Position(feed), end) }
-				if f, ok := voice(shows, o[0], o[1]); ok {
-					on = append(on, f)
+			cite := []api.Position{end}
+			for i, w := range witnesses {
+				f, spoke := voice(shows, said[i][0], said[i][1])
+				at, _ := v.Head(w)
+				if !spoke && w != v.own && said[i][0].Seq > 1 {
+					f, at, spoke = v.earlier(w, said[i][0], feed, shows)
+				}
+				if !spoke {
+					continue
+				}
+				on = append(on, f)
+				if w != v.own {
+					cite = append(cite, at)
 				}
 			}
 			if f, enough := fact.Supported(on); enough && f.Seq > best.Seq {
-				best, top, ok = f, end, true
+				best, cites, ok = f, cite, true
 			}
 		}
 	}
-	return best, top, ok
+	return best, cites, ok
+}
+
+// earlier returns what a witness has locked of a feed before its newest lock of the same epoch, the newest that shows, and the statement to cite for it.
+func (v *view) earlier(w api.Hash, newest fact.Final, feed api.Hash, shows func(fact.Final) bool) (f fact.Final, at api.Position, ok bool) {
+	at, ok = v.Head(w)
+	st, _ := v.Standing(w)
+	epoch := st.Epoch
+	for range maxWalk {
+		rec, vd, known := v.Record(at)
+		if !ok || !known || epoch < newest.Epoch {
+			break
+		}
+		switch {
+		case !vd.Accepted:
+		case rec.Kind == kindSeal:
+			var t turn
+			if read(rec.Body, &t) == nil {
+				epoch = t.Number - 1
+			}
+		case rec.Kind == kindStatement && epoch == newest.Epoch:
+			s, err := decode(rec.Body)
+			if err != nil {
+				break
+			}
+			for _, it := range s.Locks {
+				f = fact.Final{Seq: it.Seq, ID: it.ID, Accepted: it.Accepted, Cut: it.Cut, Epoch: epoch, Need: newest.Need}
+				if it.Feed == feed && shows(f) {
+					return f, at, true
+				}
+			}
+		}
+		at, ok = api.Position{Feed: w, Seq: rec.Seq - 1, ID: rec.Prev}, rec.Seq > 1
+	}
+	return fact.Final{}, api.Position{}, false
 }
