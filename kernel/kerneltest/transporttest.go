@@ -155,6 +155,8 @@ func meshFrames(m mesh) {
 				m.Fatalf("frame %d: got %v", i, f)
 			}
 		}
+	}
+	for _, dir := range [][2]meshNode{{a, b}, {b, a}} {
 		if p := sessionsWith(dir[0], dir[1])[0]; p.Sent < n || p.Received < n {
 			m.Errorf("counted %d sent, %d received: want at least %d each", p.Sent, p.Received, n)
 		}
