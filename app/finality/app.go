@@ -11,11 +11,12 @@ import (
 	"github.com/intercooperative/icn/kernel/api"
 )
 
-// interval is the least time between two rounds of statements under load, when many feeds have grown: what a payment waits for finality at most.
-// With few it is as much shorter as they are fewer, since a round costs a record and a sync.
+// How long a witness rests after a round of statements: so much for each feed that had grown and for each pair of them, since what grows again meanwhile
+// costs the next round nothing more. Few take little rest, many no longer than longest, which a payment then waits for finality at most.
 const (
-	interval = 15 * time.Millisecond
-	many     = 32 // feeds in a round
+	perFeed = 250 * time.Microsecond
+	perPair = 12 * time.Microsecond // with perFeed 65 ms for 64 feeds
+	longest = 250 * time.Millisecond
 )
 
 // Spaces knows which space is meant when none is named.
@@ -185,7 +186,7 @@ func (a *App) hear(rec *api.Record) {
 	}
 }
 
-// Serve implements api.Runner: it states what is noted, at once and then once per interval.
+// Serve implements api.Runner: it states what is noted, and rests after that.
 func (a *App) Serve(ctx context.Context, host api.Host) error {
 	a.setServing(true)
 	defer a.setServing(false)
@@ -218,7 +219,7 @@ func (a *App) Serve(ctx context.Context, host api.Host) error {
 		if err := a.state(ctx, host); err != nil {
 			return err
 		}
-		pause.Reset(interval * time.Duration(min(feeds, many)) / many)
+		pause.Reset(rest(feeds))
 		for waits := true; waits; {
 			select {
 			case <-ctx.Done():
@@ -230,6 +231,12 @@ func (a *App) Serve(ctx context.Context, host api.Host) error {
 			}
 		}
 	}
+}
+
+// rest is how long a round that looked at so many feeds is followed by none.
+func rest(feeds int) time.Duration {
+	n := time.Duration(min(feeds, 1<<12))
+	return min(n*perFeed+n*n*perPair, longest)
 }
 
 func (a *App) setServing(on bool) {

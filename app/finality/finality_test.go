@@ -274,7 +274,7 @@ func TestCatchesUp(t *testing.T) {
 	}
 }
 
-// Served, it states at once when idle, and under load once per interval.
+// Served, it states at once when idle, and under load it rests between rounds.
 func TestServe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -285,7 +285,7 @@ func TestServe(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(time.Second)
 		step := func() (p api.Position) {
-			for i := range many {
+			for i := range 32 {
 				p = w.say(fmt.Sprint("a", i))
 			}
 			w.react()
@@ -304,10 +304,10 @@ func TestServe(t *testing.T) {
 		if got := len(w.statements()) - n; got > 1 {
 			t.Errorf("%d statements within 10 ms", got)
 		}
-		time.Sleep(interval)
+		time.Sleep(rest(32))
 		synctest.Wait()
 		if !w.verdict(last).Final || len(w.statements()) != n+1 {
-			t.Errorf("after the interval: final %v, %d statements", w.verdict(last).Final, len(w.statements())-n)
+			t.Errorf("after a rest: final %v, %d statements", w.verdict(last).Final, len(w.statements())-n)
 		}
 		cancel()
 		if err := <-done; !errors.Is(err, context.Canceled) {
