@@ -235,8 +235,8 @@ func (a *App) Serve(ctx context.Context, host api.Host) error {
 
 // rest is how long a round that looked at so many feeds is followed by none.
 func rest(feeds int) time.Duration {
-	n := time.Duration(min(feeds, 1<<12))
-	return min(n*perFeed+n*n*perPair, longest)
+	n := min(feeds, 1<<12)
+	return min(time.Duration(n)*perFeed+time.Duration(n*n)*perPair, longest)
 }
 
 func (a *App) setServing(on bool) {
