@@ -7,7 +7,7 @@
 // A Client is safe for concurrent use; calls share one connection and are answered in any order.
 package client
 
-//go:generate go run ../node/gen operations_gen.go
+//go:generate go run ../node/gen ..
 
 import (
 	"context"

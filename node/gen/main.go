@@ -1,17 +1,20 @@
-// Command gen writes client/operations_gen.go from the operation table of a node of this build: `go generate ./client`.
+// Command gen writes what is made from the operation table of a node of this build: client/operations_gen.go, docs/openapi.json and the table of
+// operations in docs/api.md. `go generate ./client` runs it, in client.
 package main
 
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/intercooperative/icn/client/gen"
+	"github.com/intercooperative/icn/edge/openapi"
 	"github.com/intercooperative/icn/node"
 )
 
 func main() {
 	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: gen FILE")
+		fmt.Fprintln(os.Stderr, "usage: gen ROOT")
 		os.Exit(2)
 	}
 	if err := write(os.Args[1]); err != nil {
@@ -20,18 +23,31 @@ func main() {
 	}
 }
 
-func write(path string) error {
-	src, err := source()
+func write(root string) error {
+	files, err := generate(root)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, src, 0o644)
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(root, name), text, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func source() ([]byte, error) {
+// generate returns the files by name below root.
+func generate(root string) (map[string][]byte, error) {
 	ops, err := node.Operations()
 	if err != nil {
 		return nil, err
 	}
-	return gen.Source(ops)
+	files := map[string][]byte{}
+	if files["client/operations_gen.go"], err = gen.Source(ops); err != nil {
+		return nil, err
+	}
+	if files["docs/openapi.json"], err = openapi.Document(ops, openapi.About()); err != nil {
+		return nil, err
+	}
+	return files, nil
 }
