@@ -18,7 +18,7 @@ import (
 )
 
 type echoIn struct {
-	Text string `json:"text"`
+	Text string `json:"text,omitempty"`
 }
 
 type echoOut struct {

@@ -1548,10 +1548,10 @@ type KernelTopicOut struct {
 
 // TrustRow is part of an answer or an input.
 type TrustRow struct {
-	Source string `json:"source"` // who rates
-	Target string `json:"target"` // who is rated
-	Rating int    `json:"rating"` // -10 to 10; 0 revokes
-	Time   int64  `json:"time"`   // Unix seconds
+	Source string `json:"source"`           // who rates
+	Target string `json:"target"`           // who is rated
+	Rating int    `json:"rating,omitempty"` // -10 to 10; 0 revokes
+	Time   int64  `json:"time,omitempty"`   // Unix seconds
 }
 
 // TrustEdge is part of an answer or an input.

@@ -66,7 +66,7 @@ type TopicOut struct {
 
 // TailIn asks for the records of a topic.
 type TailIn struct {
-	Topic  string `json:"topic" doc:"<space>/<name>"`
+	Topic  string `json:"topic" doc:"<space>/<name>" example:"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855/board"`
 	Last   int    `json:"last,omitempty" doc:"how many of the newest to begin with, 0 to 10000"`
 	Follow bool   `json:"follow,omitempty" doc:"go on with new ones"`
 }

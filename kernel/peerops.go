@@ -35,7 +35,7 @@ type PeerList struct {
 
 // DialIn names a peer by address.
 type DialIn struct {
-	Address string `json:"address" doc:"icn://<node did>@host:port"`
+	Address string `json:"address" doc:"icn://<node did>@host:port" example:"icn://did:icn:586Z7H2vpX9qNhN2T4e9Utugie3ogjbxzGaMtM3E6HR5@192.0.2.7:7100"`
 }
 
 // NodeIn names a peer, for a ban with a reason, for a cut with a duration.

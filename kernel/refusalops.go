@@ -27,7 +27,7 @@ type RefusalOut struct {
 
 // RefusalIn names a refusal.
 type RefusalIn struct {
-	ID string `json:"id" doc:"as the error said it: no- and ten letters and digits"`
+	ID string `json:"id" doc:"as the error said it: no- and ten letters and digits" example:"no-abcdefghjk"`
 }
 
 // Validate implements api.Validator.

@@ -31,8 +31,8 @@ const (
 
 // SnapshotIn says where a snapshot goes and who can read it.
 type SnapshotIn struct {
-	Path       string   `json:"path" doc:"file to write on the node's machine, absolute; nothing may stand there"`
-	Passphrase string   `json:"passphrase,omitempty" doc:"encrypt to this passphrase, 8 characters or more"`
+	Path       string   `json:"path" doc:"file to write on the node's machine, absolute; nothing may stand there" example:"/var/backups/icn.age"`
+	Passphrase string   `json:"passphrase,omitempty" doc:"encrypt to this passphrase, 8 characters or more" example:"five words nobody would guess"`
 	Recipients []string `json:"recipients,omitempty" doc:"or to these public keys of age, age1..., at most 20"`
 }
 

@@ -31,8 +31,8 @@ const (
 // AdviseIn is the input of feed.advise.
 type AdviseIn struct {
 	Space  api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
-	Topic  string   `json:"topic" doc:"Topic of the feed, e.g. ledger"`
-	Of     string   `json:"of" doc:"Whose feed: DID of the member, or the device key, or the id of the feed"`
+	Topic  string   `json:"topic" doc:"Topic of the feed, e.g. ledger" example:"ledger"`
+	Of     string   `json:"of" doc:"Whose feed: DID of the member, or the device key, or the id of the feed" example:"did:icn:586Z7H2vpX9qNhN2T4e9Utugie3ogjbxzGaMtM3E6HR5"`
 	Branch api.Hash `json:"branch,omitzero" doc:"Id of a record on the branch that was decided on elsewhere"`
 	Reason string   `json:"reason,omitempty" doc:"Who decided that, and why: with branch, one line of at most 256 bytes"`
 }

@@ -197,10 +197,10 @@ func (a *App) at(op string, space api.Hash) (api.Host, api.Hash, error) {
 // CutIn is the input of feed.cut.
 type CutIn struct {
 	Space  api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
-	Topic  string   `json:"topic" doc:"Topic of the feed, e.g. ledger"`
+	Topic  string   `json:"topic" doc:"Topic of the feed, e.g. ledger" example:"ledger"`
 	Device api.Key  `json:"device" doc:"Device key of the feed, 64 hexadecimal digits"`
 	Adopt  api.Hash `json:"adopt,omitzero" doc:"Of a forked feed: id of a record on the branch to choose, if no other is certified"`
-	By     string   `json:"by,omitempty" doc:"Of a forked feed: adopt the branch that feed.advise recommends by witnessed, endorsed or earliest"`
+	By     string   `json:"by,omitempty" doc:"Of a forked feed: adopt the branch that feed.advise recommends by witnessed, endorsed or earliest" enum:"witnessed,endorsed,earliest"`
 	Next   api.Key  `json:"next,omitzero" doc:"Device that goes on; default: the feed itself, which has to cite the cut"`
 }
 

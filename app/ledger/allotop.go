@@ -14,8 +14,8 @@ import (
 type AllotIn struct {
 	Space    api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
 	Device   api.Key  `json:"device" doc:"Public key of another device of yours, 64 hexadecimal digits: id show on that device tells"`
-	Currency string   `json:"currency" doc:"Code of the currency"`
-	Amount   int64    `json:"amount" doc:"Minor units, more than 0; added to what is set aside already"`
+	Currency string   `json:"currency" doc:"Code of the currency" example:"hours"`
+	Amount   int64    `json:"amount" doc:"Minor units, more than 0; added to what is set aside already" example:"150"`
 }
 
 // Validate implements api.Validator.
@@ -128,7 +128,7 @@ func adviseDevice(why *api.Reason, s *fact.Space, p *allowance, device, primary 
 // ReturnIn is the input of ledger.return.
 type ReturnIn struct {
 	Space    api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
-	Currency string   `json:"currency" doc:"Code of the currency"`
+	Currency string   `json:"currency" doc:"Code of the currency" example:"hours"`
 }
 
 // Validate implements api.Validator.

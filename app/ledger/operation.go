@@ -69,8 +69,8 @@ func (a *App) Operations() []api.Operation {
 type TransferIn struct {
 	Space    api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
 	To       api.DID  `json:"to" doc:"DID of the member to pay"`
-	Currency string   `json:"currency" doc:"Code of the currency"`
-	Amount   int64    `json:"amount" doc:"Minor units, more than 0"`
+	Currency string   `json:"currency" doc:"Code of the currency" example:"hours"`
+	Amount   int64    `json:"amount" doc:"Minor units, more than 0" example:"150"`
 	Memo     string   `json:"memo,omitempty" doc:"What it is for, at most 256 bytes, one line"`
 }
 
@@ -217,8 +217,8 @@ func checkCurrency(op string, s *fact.Space, code string) error {
 type GrantIn struct {
 	Space    api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
 	To       api.DID  `json:"to" doc:"DID of the account"`
-	Currency string   `json:"currency" doc:"Code of the currency"`
-	Limit    int64    `json:"limit" doc:"How far the account may go below zero, minor units, 0 or more"`
+	Currency string   `json:"currency" doc:"Code of the currency" example:"hours"`
+	Limit    int64    `json:"limit" doc:"How far the account may go below zero, minor units, 0 or more" example:"10000"`
 }
 
 // Validate implements api.Validator.
@@ -245,7 +245,7 @@ type GrantOut struct {
 type FreezeIn struct {
 	Space    api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
 	To       api.DID  `json:"to" doc:"DID of the account"`
-	Currency string   `json:"currency" doc:"Code of the currency"`
+	Currency string   `json:"currency" doc:"Code of the currency" example:"hours"`
 	Lift     bool     `json:"lift,omitempty" doc:"Let the account spend again"`
 }
 

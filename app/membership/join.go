@@ -22,7 +22,7 @@ const (
 
 // JoinIn is the input of space.join.
 type JoinIn struct {
-	Invitation string `json:"invitation" doc:"Text of the invitation, icn-invite:..."`
+	Invitation string `json:"invitation" doc:"Text of the invitation, icn-invite:..." example:"icn-invite:iQFYIAEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAWCACAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAFYIAMAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAWCAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAIBqRm9vZCBjby1vcBsAAAGizovUAC3FAN8"`
 }
 
 // Validate implements api.Validator.

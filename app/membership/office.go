@@ -14,7 +14,7 @@ import (
 // HandIn is the input of office.hand.
 type HandIn struct {
 	Space  api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
-	Office string   `json:"office" doc:"Name of the office: registrar, clerk or treasury"`
+	Office string   `json:"office" doc:"Name of the office: registrar, clerk or treasury" example:"clerk"`
 	DID    api.DID  `json:"did" doc:"DID of the new holder"`
 	Device api.Key  `json:"device" doc:"Public key of the device that will write for the office, 64 hexadecimal digits"`
 }

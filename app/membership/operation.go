@@ -70,8 +70,8 @@ func (a *App) Operations() []api.Operation {
 
 // CreateIn is the input of space.create.
 type CreateIn struct {
-	Name         string `json:"name" doc:"Name of the space, 1 to 80 bytes"`
-	Kind         string `json:"kind,omitempty" doc:"cooperative (default), community, federation or personal"`
+	Name         string `json:"name" doc:"Name of the space, 1 to 80 bytes" example:"Food co-op"`
+	Kind         string `json:"kind,omitempty" doc:"cooperative (default), community, federation or personal" enum:"cooperative,community,federation,personal"`
 	Currency     string `json:"currency,omitempty" doc:"Code of its currency, a-z 0-9 -, at most 16; default hours"`
 	Scale        *int   `json:"scale,omitempty" doc:"Decimals of the currency, 0 to 6; default 2"`
 	DefaultLimit *int64 `json:"default_limit,omitempty" doc:"Credit limit of a member without a grant, minor units; default 10000"`

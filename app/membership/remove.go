@@ -14,7 +14,7 @@ import (
 type RemoveIn struct {
 	Space  api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
 	DID    api.DID  `json:"did" doc:"DID of the member"`
-	Reason string   `json:"reason" doc:"Why, 1 to 256 bytes on one line; all members can read it"`
+	Reason string   `json:"reason" doc:"Why, 1 to 256 bytes on one line; all members can read it" example:"moved away"`
 }
 
 // Validate implements api.Validator.

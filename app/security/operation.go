@@ -47,7 +47,7 @@ func (a *App) Operations() []api.Operation {
 type AppealIn struct {
 	Space   api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
 	Subject api.DID  `json:"subject,omitempty" doc:"DID of the node or author it is about; default: you"`
-	Text    string   `json:"text" doc:"What should be known, 1 to 500 bytes on one line"`
+	Text    string   `json:"text" doc:"What should be known, 1 to 500 bytes on one line" example:"the fork came from a restored backup"`
 }
 
 // Validate implements api.Validator.

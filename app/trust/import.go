@@ -46,16 +46,16 @@ func (l *Label) UnmarshalJSON(b []byte) error {
 
 // Row is one rating of a data set.
 type Row struct {
-	Source Label `json:"source" doc:"who rates"`
-	Target Label `json:"target" doc:"who is rated"`
-	Rating int   `json:"rating" doc:"-10 to 10; 0 revokes"`
-	Time   int64 `json:"time" doc:"Unix seconds"`
+	Source Label `json:"source" doc:"who rates" example:"anna"`
+	Target Label `json:"target" doc:"who is rated" example:"ben"`
+	Rating int   `json:"rating,omitempty" doc:"-10 to 10; 0 revokes"`
+	Time   int64 `json:"time,omitempty" doc:"Unix seconds"`
 }
 
 // ImportIn is the input of trust.import.
 type ImportIn struct {
 	Space api.Hash `json:"space,omitzero" doc:"the test space; default: the only one this node follows"`
-	Seed  string   `json:"seed" doc:"from which the people's keys are made; the same seed and label is the same person"`
+	Seed  string   `json:"seed" doc:"from which the people's keys are made; the same seed and label is the same person" example:"test"`
 	Rows  []Row    `json:"rows" doc:"at most 5000, in order of time"`
 }
 

@@ -50,7 +50,7 @@ func (a *App) Operations() []api.Operation {
 type AddIn struct {
 	Space   api.Hash `json:"space,omitzero" doc:"default: the only space this node follows"`
 	To      api.DID  `json:"to" doc:"whom you attest"`
-	Score   *float64 `json:"score" doc:"-1 (distrust) to 1, to four decimals; 0 revokes"`
+	Score   *float64 `json:"score" doc:"-1 (distrust) to 1, to four decimals; 0 revokes" example:"0.5"`
 	Context string   `json:"context,omitempty" doc:"what it is about: at most 32 of a-z 0-9 -"`
 }
 

@@ -2,6 +2,7 @@ package trust
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,12 +58,12 @@ func TestRefusals(t *testing.T) {
 		{"ann", "trust.list", args{"limit": 1001}, api.Invalid, "limit 1001"},
 		{"ann", "trust.list", args{"cursor": "xx"}, api.Invalid, "cursor"},
 		{"ann", "trust.import", args{"seed": "s", "rows": []args{}}, api.Refused, "test spaces only"},
-		{"ann", "trust.import", args{"rows": []args{}}, api.Invalid, "seed of 0 bytes"},
+		{"ann", "trust.import", args{"seed": "", "rows": []args{}}, api.Invalid, "seed of 0 bytes"},
 		{"ann", "trust.import", args{"seed": "s", "rows": []args{{"source": 1, "target": 2, "rating": 3}, {"source": 1, "target": 2, "rating": 11}}}, api.Invalid, "rows[1].rating 11"},
 		{"ann", "trust.import", args{"seed": "s", "rows": []args{{"source": 1, "target": "1", "rating": 3}}}, api.Invalid, "rows[0].target"},
 		{"ann", "trust.import", args{"seed": "s", "rows": []args{{"target": 2, "rating": 3}}}, api.Invalid, "rows[0].source"},
 		{"ann", "trust.import", args{"seed": "s", "rows": []args{{"source": 1.5, "target": 2, "rating": 3}}}, api.Invalid, "person 1.5"},
-		{"ann", "trust.import", args{"seed": "s", "rows": make([]args, maxRows+1)}, api.TooLarge, "at most 5000"},
+		{"ann", "trust.import", args{"seed": "s", "rows": slices.Repeat([]args{{"source": 1, "target": 2}}, maxRows+1)}, api.TooLarge, "at most 5000"},
 	} {
 		err := f.call(c.who, c.op, c.in, &struct{}{})
 		if api.KindOf(err) != c.kind || !strings.Contains(fmt.Sprint(err), c.says) {

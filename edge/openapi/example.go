@@ -17,11 +17,11 @@ const (
 // maxExampleDepth ends examples of types that contain themselves.
 const maxExampleDepth = 6
 
-// exampleOf returns a value that has the required fields only.
+// exampleOf returns a value that has the required fields, and others that have an example of their own.
 func (ts *types) exampleOf(fs []field, depth int) map[string]any {
 	out := map[string]any{}
 	for _, f := range fs {
-		if f.required {
+		if f.required || f.example != "" {
 			out[f.name] = ts.fieldExample(f, depth)
 		}
 	}

@@ -138,7 +138,8 @@ var methods = map[string]bool{
 	http.MethodGet: false, http.MethodDelete: false, http.MethodPost: true, http.MethodPut: true, http.MethodPatch: true,
 }
 
-var pathField = regexp.MustCompile(`\{([^{}]*)\}`)
+// pathField finds the fields of a path; one may take the rest of it, as {name...}.
+var pathField = regexp.MustCompile(`\{([^{}]*?)(?:\.\.\.)?\}`)
 
 // Document returns the OpenAPI 3.1 document of the operations, as JSON that ends in a newline. It refuses a table that HTTP cannot serve: an operation
 // without a usable method or path, two at one place, a path field that the input does not have, a type that JSON cannot carry.
@@ -209,8 +210,8 @@ func (b *builder) operation(op *api.Operation) error {
 	if !strings.HasPrefix(op.Path, "/") {
 		return api.Errorf(opName, api.Internal, "%s: path %q: want one that begins with /", op.Name, op.Path)
 	}
-	method := strings.ToLower(op.Method)
-	if other := b.paths[op.Path][method]; other != nil {
+	method, path := strings.ToLower(op.Method), strings.ReplaceAll(op.Path, "...}", "}")
+	if other := b.paths[path][method]; other != nil {
 		return api.Errorf(opName, api.Internal, "%s: %s %s is the place of %s", op.Name, op.Method, op.Path, other.ID)
 	}
 	o := &operation{
@@ -224,10 +225,10 @@ func (b *builder) operation(op *api.Operation) error {
 	if err := b.input(o, op, body); err != nil {
 		return err
 	}
-	if b.paths[op.Path] == nil {
-		b.paths[op.Path] = map[string]*operation{}
+	if b.paths[path] == nil {
+		b.paths[path] = map[string]*operation{}
 	}
-	b.paths[op.Path][method] = o
+	b.paths[path][method] = o
 	return b.err
 }
 
@@ -262,9 +263,11 @@ func (b *builder) input(o *operation, op *api.Operation, body bool) error {
 			o.Parameters = append(o.Parameters, p)
 		}
 	case len(rest) > 0:
-		s := b.ref(op.In, op.Name, false)
-		if len(taken) > 0 {
+		var s *schema
+		if len(taken) > 0 { // what is left of the type has no name
 			s = b.object(rest, op.Name, false)
+		} else {
+			s = b.ref(op.In, op.Name, false)
 		}
 		o.Body = &requestBody{
 			Required: slices.ContainsFunc(rest, func(f field) bool { return f.required }),

@@ -41,7 +41,7 @@ var (
 	timeType    = reflect.TypeFor[time.Time]()
 	rawType     = reflect.TypeFor[json.RawMessage]()
 	waitType    = reflect.TypeFor[api.Wait]()
-	problemType = reflect.TypeFor[Problem]()
+	problemType = reflect.TypeFor[problem]()
 	apiPath     = waitType.PkgPath()
 )
 
@@ -81,7 +81,9 @@ type types struct {
 	err     error // the first
 }
 
-func newTypes() *types { return &types{schemas: map[string]*schema{}, names: map[string]reflect.Type{}} }
+func newTypes() *types {
+	return &types{schemas: map[string]*schema{}, names: map[string]reflect.Type{}}
+}
 
 func (ts *types) fail(where, format string, args ...any) *schema {
 	if ts.err == nil {

@@ -102,10 +102,12 @@ func HandleStream[In, Item any](op Operation, do func(ctx context.Context, call 
 	return op
 }
 
-// Decode reads raw JSON into a new input of op, refusing unknown fields and trailing data, and validates it.
+// Decode reads raw JSON into a new input of op and validates it. It refuses unknown fields, trailing data, and an input that leaves out a field whose
+// json tag has neither omitempty nor omitzero; without any JSON the input is {}.
 func (op *Operation) Decode(raw json.RawMessage) (any, error) {
-	in := reflect.New(op.In).Interface()
-	if len(bytes.TrimSpace(raw)) > 0 && !bytes.Equal(bytes.TrimSpace(raw), []byte("null")) {
+	at := reflect.New(op.In)
+	in := at.Interface()
+	if raw = bytes.TrimSpace(raw); len(raw) > 0 && !bytes.Equal(raw, []byte("null")) {
 		dec := json.NewDecoder(bytes.NewReader(raw))
 		dec.DisallowUnknownFields()
 		if err := dec.Decode(in); err != nil {
@@ -114,6 +116,9 @@ func (op *Operation) Decode(raw json.RawMessage) (any, error) {
 		if _, err := dec.Token(); err != io.EOF {
 			return nil, Errorf(op.Name, Invalid, "input: something follows the JSON value")
 		}
+	}
+	if err := checkGiven(op.Name, at, raw); err != nil {
+		return nil, err
 	}
 	if v, ok := in.(Validator); ok {
 		if err := v.Validate(); err != nil {

@@ -12,8 +12,8 @@ import (
 )
 
 type in struct {
-	Name  string `json:"name"`
-	Count int    `json:"count"`
+	Name  string `json:"name,omitempty"`
+	Count int    `json:"count,omitempty"`
 }
 
 func (i *in) Validate() error {

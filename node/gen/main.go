@@ -49,5 +49,8 @@ func generate(root string) (map[string][]byte, error) {
 	if files["docs/openapi.json"], err = openapi.Document(ops, openapi.About()); err != nil {
 		return nil, err
 	}
+	if files[page], err = withTable(root, ops); err != nil {
+		return nil, err
+	}
 	return files, nil
 }
