@@ -21,8 +21,8 @@ import (
 )
 
 type addIn struct {
-	A    int64 `json:"a" doc:"first number"`
-	B    int64 `json:"b"`
+	A    int64 `json:"a,omitempty" doc:"first number"`
+	B    int64 `json:"b,omitempty"`
 	Wait bool  `json:"wait,omitempty"`
 }
 
@@ -35,8 +35,8 @@ type addOut struct {
 }
 
 type countIn struct {
-	To     int  `json:"to"`
-	Follow bool `json:"follow"`
+	To     int  `json:"to,omitempty"`
+	Follow bool `json:"follow,omitempty"`
 }
 
 type countItem struct {

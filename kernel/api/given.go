@@ -58,7 +58,7 @@ func lacks(v reflect.Value) bool {
 		return !v.IsNil() && lacks(v.Elem())
 	case reflect.Struct:
 		return !eachMember(v, func(_ string, wanted bool, _ reflect.StructField, v reflect.Value) bool {
-			return !(wanted && v.IsZero()) && !lacks(v)
+			return (!wanted || !v.IsZero()) && !lacks(v)
 		})
 	case reflect.Slice, reflect.Array:
 		if v.Type().Elem().Kind() == reflect.Uint8 {
