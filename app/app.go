@@ -12,6 +12,7 @@ import (
 	"github.com/intercooperative/icn/app/ledger"
 	"github.com/intercooperative/icn/app/membership"
 	"github.com/intercooperative/icn/app/security"
+	"github.com/intercooperative/icn/app/session"
 	"github.com/intercooperative/icn/app/trust"
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/obs"
@@ -23,22 +24,35 @@ type Options struct {
 	MinScore float64
 	// Random is where invitation keys and the nonces of new spaces come from, safe for concurrent use; nil is crypto/rand.
 	Random io.Reader
+	// Sessions is what logins need; its zero value is for nodes that nobody logs in to.
+	Sessions Sessions
 	// Metrics is where apps count; nil counts for nobody.
 	Metrics *obs.Registry
 }
+
+// Sessions are the settings of logins.
+type Sessions = session.Options
+
+// Issuer is another issuer of tokens that are taken as logins.
+type Issuer = session.External
 
 // Standard returns the apps of a node, new ones at each call, in the order in which they start.
 func Standard(o Options) []api.App {
 	if o.Random == nil {
 		o.Random = rand.Reader
 	}
+	if o.Sessions.Random == nil {
+		o.Sessions.Random = o.Random
+	}
 	members := membership.New(o.Random)
-	return []api.App{
+	logs := keys.New(members)
+	apps := []api.App{
 		members,
 		finality.New(members),
-		keys.New(members),
+		logs,
 		ledger.New(members),
 		trust.New(members, trust.Options{MinConnect: trust.Score(math.Round(o.MinScore * 10000))}),
 		security.New(members, security.Options{Metrics: o.Metrics}),
 	}
+	return append(apps, session.New(logs, apps, o.Sessions))
 }

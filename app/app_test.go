@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"strings"
@@ -140,7 +141,8 @@ func story(t *testing.T) {
 	}
 }
 
-// The table of operations is complete and without clashes: all edges are made from it.
+// The table of operations is complete and without clashes: all edges are made from it. Only logins, which are for programs elsewhere, have no words on the
+// command line; and only what leads to a login is for everybody.
 func TestOperations(t *testing.T) {
 	ops := newNode(t, "ann").operations()
 	for _, name := range strings.Fields("space.create space.list space.show space.invite space.join member.list member.add " +
@@ -150,11 +152,16 @@ func TestOperations(t *testing.T) {
 		}
 	}
 	places := map[string]string{}
+	public := map[string]bool{"auth.challenge": true, "auth.verify": true, "auth.refresh": true, "auth.pair": true, "auth.claim": true}
 	for name, op := range ops {
-		if op.Do == nil || op.In == nil || op.Out == nil || op.Summary == "" || op.Scope == "" || op.Method == "" || !strings.HasPrefix(op.Path, "/") || op.CLI == "" {
+		if (op.Scope == api.ScopePublic) != public[name] {
+			t.Errorf("%s has the scope %s", name, op.Scope)
+		}
+		login := strings.HasPrefix(name, "auth.")
+		if op.Do == nil || op.In == nil || op.Out == nil || op.Summary == "" || op.Scope == "" || op.Method == "" || !strings.HasPrefix(op.Path, "/") || (op.CLI == "") != login {
 			t.Errorf("%s is incomplete", name)
 		}
-		for _, place := range []string{op.Method + " " + op.Path, "cli " + op.CLI} {
+		for _, place := range []string{op.Method + " " + op.Path, "cli " + cmp.Or(op.CLI, name)} {
 			if other, dup := places[place]; dup {
 				t.Errorf("%s and %s are both at %s", name, other, place)
 			}

@@ -9,6 +9,51 @@ import (
 	"github.com/intercooperative/icn/kernel/api"
 )
 
+// AuthApprove is the operation auth.approve: Let a new device of yours in, or turn it away.
+func (c *Client) AuthApprove(ctx context.Context, in AuthApproveIn) (*AuthApproveOut, error) {
+	return call[AuthApproveOut](ctx, c, "auth.approve", in, nil)
+}
+
+// AuthChallenge is the operation auth.challenge: Begin a login: give the message that the device's key has to sign.
+func (c *Client) AuthChallenge(ctx context.Context, in AuthChallengeIn) (*AuthChallengeOut, error) {
+	return call[AuthChallengeOut](ctx, c, "auth.challenge", in, nil)
+}
+
+// AuthClaim is the operation auth.claim: On a new device: take the tokens once it is approved.
+func (c *Client) AuthClaim(ctx context.Context, in AuthClaimIn) (*AuthClaimOut, error) {
+	return call[AuthClaimOut](ctx, c, "auth.claim", in, nil)
+}
+
+// AuthPair is the operation auth.pair: On a new device: ask to be let in by one that is logged in.
+func (c *Client) AuthPair(ctx context.Context, in AuthPairIn) (*AuthPairOut, error) {
+	return call[AuthPairOut](ctx, c, "auth.pair", in, nil)
+}
+
+// AuthPairing is the operation auth.pairing: Show what a new device asks for, before it is approved.
+func (c *Client) AuthPairing(ctx context.Context, in AuthPairingIn) (*AuthPairingOut, error) {
+	return call[AuthPairingOut](ctx, c, "auth.pairing", in, nil)
+}
+
+// AuthRefresh is the operation auth.refresh: Give new tokens for a refresh token, which is good once.
+func (c *Client) AuthRefresh(ctx context.Context, in AuthRefreshIn) (*AuthRefreshOut, error) {
+	return call[AuthRefreshOut](ctx, c, "auth.refresh", in, nil)
+}
+
+// AuthRevoke is the operation auth.revoke: Log out: end the sessions of this device, one of yours, or all.
+func (c *Client) AuthRevoke(ctx context.Context, in AuthRevokeIn) (*AuthRevokeOut, error) {
+	return call[AuthRevokeOut](ctx, c, "auth.revoke", in, nil)
+}
+
+// AuthSessions is the operation auth.sessions: List your own sessions.
+func (c *Client) AuthSessions(ctx context.Context) (*AuthSessionsOut, error) {
+	return call[AuthSessionsOut](ctx, c, "auth.sessions", nil, nil)
+}
+
+// AuthVerify is the operation auth.verify: Log in with the signed message: give an access token and a refresh token.
+func (c *Client) AuthVerify(ctx context.Context, in AuthVerifyIn) (*AuthVerifyOut, error) {
+	return call[AuthVerifyOut](ctx, c, "auth.verify", in, nil)
+}
+
 // FeedAdvise is the operation feed.advise: List the branches of a forked feed, and which one each strategy would adopt.
 func (c *Client) FeedAdvise(ctx context.Context, in FeedAdviseIn) (*FeedAdviseOut, error) {
 	return call[FeedAdviseOut](ctx, c, "feed.advise", in, nil)
@@ -342,6 +387,136 @@ func (c *Client) TrustList(ctx context.Context, in TrustListIn) (*TrustListOut, 
 // TrustScore is the operation trust.score: Show how somebody stands as seen from somebody, and the chains of attestations behind it.
 func (c *Client) TrustScore(ctx context.Context, in TrustScoreIn) (*TrustScoreOut, error) {
 	return call[TrustScoreOut](ctx, c, "trust.score", in, nil)
+}
+
+// AuthApproveIn is the input of auth.approve.
+type AuthApproveIn struct {
+	Pairing []uint8  `json:"pairing"`          // As the QR code holds it, base64
+	Code    string   `json:"code,omitempty"`   // The six digits that the new device shows
+	Auth    []uint8  `json:"auth,omitempty"`   // Key event of your DID that certifies the new device, base64
+	Deny    bool     `json:"deny,omitempty"`   // Turn the device away instead; code and auth are not needed
+	Scopes  []string `json:"scopes,omitempty"` // What its token is to be good for, none beyond your own; default: the usual ones that you hold
+	Within  api.Hash `json:"within,omitzero"`  // Id of a space: what the token is good for holds in it only; default: every space
+}
+
+// AuthApproveOut is what auth.approve answers.
+type AuthApproveOut struct {
+	State  string   `json:"state"`            // granted or refused
+	Scopes []string `json:"scopes,omitempty"` // what the device's token will be good for
+}
+
+// AuthChallengeIn is the input of auth.challenge.
+type AuthChallengeIn struct {
+	DID    api.DID `json:"did"`    // Who logs in
+	Device api.Key `json:"device"` // Public key of the device that will sign, 64 hexadecimal digits
+}
+
+// AuthChallengeOut is what auth.challenge answers.
+type AuthChallengeOut struct {
+	Challenge string    `json:"challenge"` // to be handed back to auth.verify; good once
+	Message   []uint8   `json:"message"`   // exactly the bytes to sign, base64; whoever signs checks the audience in it (docs/protocol.md, 11)
+	Audience  string    `json:"audience"`  // whom the token will be for, as it stands in the message
+	Node      api.DID   `json:"node"`      // the node, as it stands in the message
+	Expires   time.Time `json:"expires"`
+}
+
+// AuthClaimIn is the input of auth.claim.
+type AuthClaimIn struct {
+	Pairing   []uint8 `json:"pairing"`   // As auth.pair gave it, base64
+	Secret    string  `json:"secret"`    // As auth.pair gave it
+	Signature []uint8 `json:"signature"` // Ed25519 by the device over the pairing's message, base64
+}
+
+// AuthClaimOut is what auth.claim answers.
+type AuthClaimOut struct {
+	State string           `json:"state"`           // waiting: ask again in two seconds; refused; or granted, once
+	Token *SessionTokenOut `json:"token,omitempty"` // the login, when it is granted
+}
+
+// AuthPairIn is the input of auth.pair.
+type AuthPairIn struct {
+	Device api.Key `json:"device"`          // Public key of the new device, 64 hexadecimal digits
+	Label  string  `json:"label,omitempty"` // What the device calls itself, at most 64 bytes; who approves sees it
+}
+
+// AuthPairOut is what auth.pair answers.
+type AuthPairOut struct {
+	Pairing []uint8   `json:"pairing"` // what was asked, for auth.approve and auth.claim, base64; no secret
+	URI     string    `json:"uri"`     // the pairing as the text of a QR code, icn-login:..., for the camera of the device that approves
+	Code    string    `json:"code"`    // six digits to show on the screen; who approves reads them there and types them
+	Secret  string    `json:"secret"`  // a secret: to claim with; it stays on the device
+	Message []uint8   `json:"message"` // exactly the bytes that the device signs to claim, base64 (docs/protocol.md, 11)
+	Expires time.Time `json:"expires"`
+}
+
+// AuthPairingIn is the input of auth.pairing.
+type AuthPairingIn struct {
+	Pairing []uint8 `json:"pairing"` // As the QR code holds it, base64
+}
+
+// AuthPairingOut is what auth.pairing answers.
+type AuthPairingOut struct {
+	Device  api.Key   `json:"device"`          // the new device: its key event has to name it
+	Label   string    `json:"label,omitempty"` // what it calls itself; anybody can call a device anything
+	Asked   time.Time `json:"asked"`
+	Expires time.Time `json:"expires"`
+}
+
+// AuthRefreshIn is the input of auth.refresh.
+type AuthRefreshIn struct {
+	RefreshToken string `json:"refresh_token"` // The newest one of the session
+}
+
+// AuthRefreshOut is what auth.refresh answers.
+type AuthRefreshOut struct {
+	AccessToken  string   `json:"access_token"`  // a secret: goes into the header Authorization, after Bearer
+	TokenType    string   `json:"token_type"`    // Bearer
+	ExpiresIn    int64    `json:"expires_in"`    // seconds that the access token holds
+	RefreshToken string   `json:"refresh_token"` // a secret: good for auth.refresh, once
+	Scopes       []string `json:"scopes"`        // what the token is good for
+	DID          api.DID  `json:"did"`
+	Device       api.Key  `json:"device"`
+	Session      string   `json:"session"` // id of the session, as auth.sessions lists it
+}
+
+// AuthRevokeIn is the input of auth.revoke.
+type AuthRevokeIn struct {
+	Session string `json:"session,omitempty"` // One of your sessions; default: all of the device that asks
+	All     bool   `json:"all,omitempty"`     // All of yours, on every device
+}
+
+// AuthRevokeOut is what auth.revoke answers.
+type AuthRevokeOut struct {
+	Ended int `json:"ended"` // how many sessions
+}
+
+// AuthSessionsOut is what auth.sessions answers.
+type AuthSessionsOut struct {
+	Sessions []SessionSessionOut `json:"sessions"` // the one used last first
+}
+
+// AuthVerifyIn is the input of auth.verify.
+type AuthVerifyIn struct {
+	DID       api.DID  `json:"did"`              // Who logs in, as for the challenge
+	Device    api.Key  `json:"device"`           // Public key of the device, as for the challenge
+	Auth      []uint8  `json:"auth"`             // Key event that certifies the device for the DID, as the first record of its feeds carries it (docs/protocol.md, 2.3 and 2.5), base64
+	Challenge string   `json:"challenge"`        // As auth.challenge gave it
+	Signature []uint8  `json:"signature"`        // Ed25519 by the device over the challenge's message, base64
+	Scopes    []string `json:"scopes,omitempty"` // What the token is to be good for, at most 32; default: what members usually need
+	Within    api.Hash `json:"within,omitzero"`  // Id of a space: what the token is good for holds in it only; default: every space
+	Label     string   `json:"label,omitempty"`  // What the device is called in your list of sessions, at most 64 bytes
+}
+
+// AuthVerifyOut is what auth.verify answers.
+type AuthVerifyOut struct {
+	AccessToken  string   `json:"access_token"`  // a secret: goes into the header Authorization, after Bearer
+	TokenType    string   `json:"token_type"`    // Bearer
+	ExpiresIn    int64    `json:"expires_in"`    // seconds that the access token holds
+	RefreshToken string   `json:"refresh_token"` // a secret: good for auth.refresh, once
+	Scopes       []string `json:"scopes"`        // what the token is good for
+	DID          api.DID  `json:"did"`
+	Device       api.Key  `json:"device"`
+	Session      string   `json:"session"` // id of the session, as auth.sessions lists it
 }
 
 // FeedAdviseIn is the input of feed.advise.
@@ -1233,6 +1408,31 @@ type TrustScoreOut struct {
 	Score float64     `json:"score"` // 0 to 1
 	Class string      `json:"class"` // isolated, known (from 0.1), partner (from 0.4) or federated (from 0.7)
 	Paths []TrustPath `json:"paths"` // the strongest chains for, then against; at most three each
+}
+
+// SessionTokenOut is part of an answer or an input.
+type SessionTokenOut struct {
+	AccessToken  string   `json:"access_token"`  // a secret: goes into the header Authorization, after Bearer
+	TokenType    string   `json:"token_type"`    // Bearer
+	ExpiresIn    int64    `json:"expires_in"`    // seconds that the access token holds
+	RefreshToken string   `json:"refresh_token"` // a secret: good for auth.refresh, once
+	Scopes       []string `json:"scopes"`        // what the token is good for
+	DID          api.DID  `json:"did"`
+	Device       api.Key  `json:"device"`
+	Session      string   `json:"session"` // id of the session, as auth.sessions lists it
+}
+
+// SessionSessionOut is part of an answer or an input.
+type SessionSessionOut struct {
+	Session string    `json:"session"`
+	Label   string    `json:"label,omitempty"`
+	Device  api.Key   `json:"device"`
+	Here    bool      `json:"here,omitempty"` // it is of the device that asks
+	Scopes  []string  `json:"scopes"`
+	Within  api.Hash  `json:"within,omitzero"` // the space that it is bound to
+	Created time.Time `json:"created"`
+	Used    time.Time `json:"used"`
+	Expires time.Time `json:"expires"` // unless it is refreshed before
 }
 
 // FinalityBranchOut is part of an answer or an input.

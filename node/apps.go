@@ -16,10 +16,10 @@ const (
 // guardDomains are the oracles that may tighten what those allow.
 var guardDomains = [...]api.Domain{"security"}
 
-// apps returns the apps of a node that nobody measures.
-func apps(c *config.Config) []api.App { return measuredApps(c, nil) }
+// apps returns the apps of a node that nobody measures and nobody logs in to.
+func apps(c *config.Config) []api.App { return measuredApps(c, nil, app.Sessions{}) }
 
 // measuredApps returns the apps of a node.
-func measuredApps(c *config.Config, reg *obs.Registry) []api.App {
-	return app.Standard(app.Options{MinScore: c.Network.MinTrustThreshold, Metrics: reg})
+func measuredApps(c *config.Config, reg *obs.Registry, sessions app.Sessions) []api.App {
+	return app.Standard(app.Options{MinScore: c.Network.MinTrustThreshold, Metrics: reg, Sessions: sessions})
 }

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/intercooperative/icn/app"
 	"github.com/intercooperative/icn/edge/rpc"
 	"github.com/intercooperative/icn/kernel"
 	"github.com/intercooperative/icn/kernel/api"
@@ -114,7 +115,11 @@ func assemble(ctx context.Context, cfg *config.Config, opt Options, id *identity
 			err = errors.Join(err, <-n.healthDone)
 		}
 	}()
-	if n.kernel, err = kernel.NewContext(ctx, kernelOptions(cfg, opt, id, n.reg, log)); err != nil {
+	logins, err := sessions(cfg, id)
+	if err != nil {
+		return nil, err
+	}
+	if n.kernel, err = kernel.NewContext(ctx, kernelOptions(cfg, opt, id, logins, n.reg, log)); err != nil {
 		return nil, err
 	}
 	if err := identity.MarkUsed(cfg.DataDir); err != nil { // from here on; the store knows the key
@@ -146,9 +151,9 @@ func (n *running) serveHealth(ctx context.Context, l net.Listener) {
 	}()
 }
 
-func kernelOptions(cfg *config.Config, opt Options, id *identity.Identity, reg *obs.Registry, log *slog.Logger) kernel.Options {
+func kernelOptions(cfg *config.Config, opt Options, id *identity.Identity, sessions app.Sessions, reg *obs.Registry, log *slog.Logger) kernel.Options {
 	o := kernel.Options{
-		DataDir: cfg.DataDir, Store: cfg.Store.Engine, Identity: id, AnyStore: opt.AnyStore, Apps: measuredApps(cfg, reg), Config: cfg.Effective(),
+		DataDir: cfg.DataDir, Store: cfg.Store.Engine, Identity: id, AnyStore: opt.AnyStore, Apps: measuredApps(cfg, reg, sessions), Config: cfg.Effective(),
 		Bootstrap: cfg.Network.BootstrapPeers, MDNS: cfg.Network.EnableMDNS, MaxPeers: cfg.Network.MaxPeers,
 		AccessDomain: accessDomain, RateDomain: rateDomain, GuardDomains: guardDomains[:], Care: care(cfg, opt),
 		Version: cmp.Or(opt.Version, "dev"), Logger: log, Metrics: reg,

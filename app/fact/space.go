@@ -242,6 +242,17 @@ func (s *Space) Member(did api.DID) (Member, api.Position, bool) {
 	return m, pos, true
 }
 
+// Belongs reports whether did is a member or holds an office.
+func (s *Space) Belongs(did api.DID) bool {
+	if _, _, ok := s.Member(did); ok {
+		return true
+	}
+	return slices.ContainsFunc(s.Genesis.Offices, func(name string) bool {
+		o, ok := s.Office(name)
+		return ok && o.DID == did
+	})
+}
+
 // Removal returns why did, who was a member, is none any more.
 func (s *Space) Removal(did api.DID) (Removal, bool) {
 	m, at, ok := s.Known(did)

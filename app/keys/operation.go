@@ -177,38 +177,11 @@ func (a *App) log(_ context.Context, _ *api.Call, in *LogIn) (*LogOut, error) {
 	defer r.Close()
 	d := &desk{host: host, r: r, s: s, office: office(s), log: host.Log()}
 	best, _, _ := d.base(in.DID)
-	better := func(l *record.Log) {
-		if l == nil || l.DID() != in.DID {
-			return
-		}
+	for _, l := range d.shown(in.DID) {
 		if best == nil {
 			best = l
 		} else if rel, _ := record.Compare(l, best); rel == record.Ahead {
 			best = l
-		}
-	}
-	shortest := map[api.Key]api.Position{} // of each device the feed with the fewest records
-	for _, h := range host.Heads(api.Topic{Space: s.ID}) {
-		if h.Author != in.DID {
-			continue
-		}
-		if h.Topic.Name == fact.KeysTopic {
-			b, _, ok := r.Own(h.Tip.Feed, rowLog)
-			better(publishedLog(b, ok))
-		}
-		if p, ok := shortest[h.Device]; !ok || h.Tip.Seq < p.Seq {
-			shortest[h.Device] = h.Tip
-		}
-	}
-	for _, tip := range shortest {
-		rec, _, ok := r.Record(tip)
-		for n := 0; ok && rec.Seq > 1 && n < maxWalk; n++ {
-			rec, _, ok = r.Lookup(rec.Prev)
-		}
-		if ok && rec.Seq == 1 {
-			if p, err := record.ParseAuth(rec.Auth); err == nil {
-				better(p.Log)
-			}
 		}
 	}
 	if best == nil {

@@ -35,7 +35,7 @@ func (o *oracle) Evaluate(q api.Request) api.Decision {
 	if !ok {
 		return api.Allowed(api.ConstraintSet{}) // to bring its records, who else could; the kernel gives none away before the space is founded here
 	}
-	if belongs(s, q.Actor) || q.Action == "write" && q.Topic.Name == fact.JoinTopic {
+	if s.Belongs(q.Actor) || q.Action == "write" && q.Topic.Name == fact.JoinTopic {
 		return api.Allowed(api.ConstraintSet{})
 	}
 	reason := &api.Reason{
@@ -56,17 +56,4 @@ func (o *oracle) Evaluate(q api.Request) api.Decision {
 		}
 	}
 	return api.Denied(reason)
-}
-
-// belongs reports whether did is a member or holds an office.
-func belongs(s *fact.Space, did api.DID) bool {
-	if _, _, ok := s.Member(did); ok {
-		return true
-	}
-	for _, name := range s.Genesis.Offices {
-		if o, ok := s.Office(name); ok && o.DID == did {
-			return true
-		}
-	}
-	return false
 }

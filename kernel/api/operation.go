@@ -46,14 +46,21 @@ type Operation struct {
 type Call struct {
 	Actor       DID    // who asks
 	Signer      Signer // who signs for the actor on this node; nil when the actor holds the key elsewhere
+	Device      Key    // the device that the caller's token is bound to; zero when it is bound to none
 	Scopes      []string
 	Idempotency string
 	Wait        Wait
 	Constraints ConstraintSet // what the oracle imposed on this call
 }
 
+// ScopePublic is the scope of operations that are for everybody, logged in or not: those that lead to a login. Every call holds it.
+const ScopePublic = "public"
+
 // Can reports whether the call holds scope; "*" holds all, "x:*" holds all of x.
 func (c *Call) Can(scope string) bool {
+	if scope == ScopePublic {
+		return true
+	}
 	for _, s := range c.Scopes {
 		if s == "*" || s == scope {
 			return true

@@ -141,3 +141,16 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestScopePublic(t *testing.T) {
+	for _, scopes := range [][]string{nil, {"demo:read"}, {"*"}} {
+		if !(&api.Call{Scopes: scopes}).Can(api.ScopePublic) {
+			t.Errorf("with %q it is not for everybody", scopes)
+		}
+	}
+	for _, scope := range []string{"demo:read", "public:read", "publicity", "", "*"} {
+		if (&api.Call{Scopes: []string{api.ScopePublic}}).Can(scope) || (&api.Call{}).Can(scope) {
+			t.Errorf("what is for everybody is good for %q", scope)
+		}
+	}
+}

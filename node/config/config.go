@@ -20,12 +20,15 @@ import (
 type Config struct {
 	// DataDir holds everything the node keeps. It is no key of the file, which may lie in it.
 	DataDir string `koanf:"-" json:"-"`
+	// TokenSecret is what the keys of access tokens are derived from; "": a file in DataDir. It comes from the environment only.
+	TokenSecret Secret `koanf:"-" json:"-"`
 
 	Network       Network       `koanf:"network" json:"network"`
 	RPC           RPC           `koanf:"rpc" json:"rpc"`
 	Store         Store         `koanf:"store" json:"store"`
 	Clock         Clock         `koanf:"clock" json:"clock"`
 	Identity      Identity      `koanf:"identity" json:"identity"`
+	Auth          Auth          `koanf:"auth" json:"auth"`
 	Observability Observability `koanf:"observability" json:"observability"`
 }
 
@@ -85,6 +88,55 @@ type Identity struct {
 	PassphraseFile string `koanf:"passphrase_file" json:"passphrase_file" doc:"file that holds the keystore's passphrase; empty: ICN_KEYSTORE_PASSPHRASE, else the terminal is asked"`
 }
 
+// Auth is about members who log in from elsewhere.
+type Auth struct {
+	Audience   string   `koanf:"audience" json:"audience" doc:"whom tokens are for: the address at which members find this node, such as https://coop.example; empty: the node's DID"`
+	TokenTTL   Duration `koanf:"token_ttl" json:"token_ttl" doc:"how long an access token holds, 1m to 1h"`
+	SessionTTL Duration `koanf:"session_ttl" json:"session_ttl" doc:"how long a login holds that is not used, 1h to 8760h"`
+	Issuer     string   `koanf:"issuer" json:"issuer" doc:"another issuer whose RS256 tokens are taken as logins of the DID in their subject; empty: none"`
+	IssuerKey  string   `koanf:"issuer_key_file" json:"issuer_key_file" doc:"file with that issuer's public RSA keys, PEM, 1 to 8"`
+}
+
+// Secret is a text that prints as nothing.
+type Secret string
+
+// String implements fmt.Stringer.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "***"
+}
+
+// GoString implements fmt.GoStringer.
+func (s Secret) GoString() string { return s.String() }
+
+// MarshalText implements encoding.TextMarshaler.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// minTokenSecret is the least length of a TokenSecret, in bytes.
+const minTokenSecret = 32
+
+// checkAuth says what is wrong with the section.
+func (c *Config) checkAuth(bad func(key string, value any, want string)) {
+	a := &c.Auth
+	if len(a.Audience) > 256 || strings.ContainsFunc(a.Audience, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		bad("auth.audience", a.Audience, "want at most 256 letters without spaces, such as https://coop.example")
+	}
+	if d := time.Duration(a.TokenTTL); d < time.Minute || d > time.Hour {
+		bad("auth.token_ttl", a.TokenTTL, "want 1m to 1h")
+	}
+	if d := time.Duration(a.SessionTTL); d < time.Hour || d > 8760*time.Hour {
+		bad("auth.session_ttl", a.SessionTTL, "want 1h to 8760h")
+	}
+	if (a.Issuer == "") != (a.IssuerKey == "") {
+		bad("auth.issuer", a.Issuer, "want it together with auth.issuer_key_file, or neither")
+	}
+	if n := len(c.TokenSecret); n > 0 && n < minTokenSecret {
+		bad(EnvTokenSecret, c.TokenSecret, fmt.Sprintf("%d bytes: want at least %d, from a random source", n, minTokenSecret))
+	}
+}
+
 // Observability is about watching the node.
 type Observability struct {
 	LogLevel    string `koanf:"log_level" json:"log_level" doc:"debug, info, warn or error"`
@@ -99,6 +151,7 @@ func Defaults() Config {
 		Network:       Network{BindAddr: "0.0.0.0:7100", EnableMDNS: true, BootstrapPeers: []string{}, MaxPeers: 100},
 		Store:         Store{Engine: "pebble"},
 		Clock:         Clock{NTPServers: []string{}, NTPInterval: Duration(15 * time.Minute), MaxSkew: Duration(10 * time.Second)},
+		Auth:          Auth{TokenTTL: Duration(15 * time.Minute), SessionTTL: Duration(30 * 24 * time.Hour)},
 		Observability: Observability{LogLevel: "info", LogFormat: "json", MetricsBind: "127.0.0.1", MetricsPort: 9100},
 	}
 }
@@ -149,6 +202,7 @@ func (c *Config) Validate() error {
 	if d := time.Duration(c.Clock.MaxSkew); d < time.Second || d > time.Hour {
 		bad("clock.max_skew", c.Clock.MaxSkew, "want 1s to 1h")
 	}
+	c.checkAuth(bad)
 	if l := c.Observability.LogLevel; l != "debug" && l != "info" && l != "warn" && l != "error" {
 		bad("observability.log_level", l, "want debug, info, warn or error")
 	}

@@ -26,6 +26,8 @@ const (
 	envPrefix = "ICN_"
 	// EnvDataDir is the environment variable that names the data directory.
 	EnvDataDir = "ICN_DATA_DIR"
+	// EnvTokenSecret is the environment variable that holds Config.TokenSecret.
+	EnvTokenSecret = "ICN_GATEWAY_JWT_SECRET"
 	// maxConfig bounds a configuration file.
 	maxConfig = 1 << 20
 	// maxTypo is how many edits an environment variable may be away from one of ours to be taken for a slip.
@@ -65,20 +67,24 @@ func Load(src Sources) (*Config, error) {
 	if err := ko.Unmarshal("", &cfg); err != nil {
 		return nil, api.Errorf("config", api.Invalid, "%w", err)
 	}
+	cfg.TokenSecret = Secret(getenv(src.Env, EnvTokenSecret))
 	return &cfg, cfg.Validate()
+}
+
+// getenv returns the value of a variable, "" for none.
+func getenv(environ []string, name string) string {
+	for _, e := range environ {
+		if v, ok := strings.CutPrefix(e, name+"="); ok {
+			return v
+		}
+	}
+	return ""
 }
 
 // dataDir returns the directory that the environment names: ICN_DATA_DIR, else icn in the user's data directory as the XDG base directory
 // specification has it, ~/.local/share; "" when it names none.
 func dataDir(environ []string) string {
-	get := func(name string) string {
-		for _, e := range environ {
-			if v, ok := strings.CutPrefix(e, name+"="); ok {
-				return v
-			}
-		}
-		return ""
-	}
+	get := func(name string) string { return getenv(environ, name) }
 	if d := get(EnvDataDir); d != "" {
 		return d
 	}
@@ -225,6 +231,9 @@ func loadEnv(ko *koanf.Koanf, environ []string) error {
 				problems = append(problems, fmt.Sprintf("%s=%s: want %s", name, value, wanted(k.typ)))
 			}
 			return k.path(), v
+		}
+		if name == EnvTokenSecret {
+			return "", nil
 		}
 		if guess, ours := nearestEnv(all, name); ours {
 			problems = append(problems, fmt.Sprintf("%s names no key; the nearest is %s", name, guess))
