@@ -492,7 +492,7 @@ type AuthRevokeOut struct {
 
 // AuthSessionsOut is what auth.sessions answers.
 type AuthSessionsOut struct {
-	Sessions []SessionSessionOut `json:"sessions"` // the one used last first
+	Sessions []SessionLogin `json:"sessions"` // the one used last first
 }
 
 // AuthVerifyIn is the input of auth.verify.
@@ -1422,8 +1422,8 @@ type SessionTokenOut struct {
 	Session      string   `json:"session"` // id of the session, as auth.sessions lists it
 }
 
-// SessionSessionOut is part of an answer or an input.
-type SessionSessionOut struct {
+// SessionLogin is part of an answer or an input.
+type SessionLogin struct {
 	Session string    `json:"session"`
 	Label   string    `json:"label,omitempty"`
 	Device  api.Key   `json:"device"`

@@ -104,7 +104,7 @@ func issuerKeys(path string) (keys []*rsa.PublicKey, err error) {
 	if err != nil {
 		return bad("%w", err)
 	}
-	defer f.Close() //nolint:errcheck // it was read
+	defer f.Close()
 	rest, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
 	if err != nil || len(rest) > maxKeyFile {
 		return bad("%s: cannot be read, or has over %d bytes", path, maxKeyFile)

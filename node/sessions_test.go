@@ -37,7 +37,7 @@ func TestTokenSecret(t *testing.T) {
 	if all, err := os.ReadDir(dir); err != nil || len(all) != 1 {
 		t.Errorf("%d files, %v", len(all), err)
 	}
-	for _, broken := range []string{"", "00\n", strings.Repeat("z", 64) + "\n", strings.Repeat("0", 64), strings.Repeat("0", 66) + "\n"} {
+	for _, broken := range []string{"", "no secret\n", strings.Repeat("z", 64) + "\n", strings.Repeat("0", 64), strings.Repeat("0", 66) + "\n"} {
 		if err := os.WriteFile(path, []byte(broken), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -288,11 +288,11 @@ type ListIn struct{}
 
 // ListOut is the output of auth.sessions.
 type ListOut struct {
-	Sessions []SessionOut `json:"sessions" doc:"the one used last first"`
+	Sessions []Login `json:"sessions" doc:"the one used last first"`
 }
 
-// SessionOut is one session.
-type SessionOut struct {
+// Login is one session.
+type Login struct {
 	Session string    `json:"session"`
 	Label   string    `json:"label,omitempty"`
 	Device  api.Key   `json:"device"`
@@ -312,18 +312,18 @@ func (a *App) list(_ context.Context, call *api.Call, _ *ListIn) (*ListOut, erro
 	now := host.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	out := &ListOut{Sessions: []SessionOut{}}
+	out := &ListOut{Sessions: []Login{}}
 	for _, s := range a.sessions.by[call.Actor] {
 		if over(s.Expires, now) {
 			continue
 		}
 		at := func(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
-		out.Sessions = append(out.Sessions, SessionOut{
+		out.Sessions = append(out.Sessions, Login{
 			Session: s.ID.String(), Label: s.Label, Device: s.Proof.Device, Here: s.Proof.Device == call.Device, Scopes: s.Scopes, Within: s.Within,
 			Created: at(s.Created), Used: at(s.Used), Expires: at(s.Expires),
 		})
 	}
-	slices.SortFunc(out.Sessions, func(x, y SessionOut) int {
+	slices.SortFunc(out.Sessions, func(x, y Login) int {
 		if c := y.Used.Compare(x.Used); c != 0 {
 			return c
 		}

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"slices"
 	"testing"
@@ -198,7 +199,7 @@ func TestServe(t *testing.T) {
 			t.Errorf("%d sessions", n)
 		}
 		stop()
-		if err := <-done; err != context.Canceled {
+		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 	})

@@ -40,21 +40,41 @@ func (p *proof) common(l *record.Log) int {
 	return n
 }
 
-// revokedBy reports whether a log of the DID, which a space follows or not, does without the device. Of a branch that nobody follows only what it removes
-// by name counts: whoever has stolen a key can write one that leaves devices out.
+// revokedBy reports whether a log of the DID, which a space follows or not, does without the device. Of one that nobody follows a recovery by guardians does
+// not count, which may wait for an objection, nor what comes after it; and of another branch only what it removes by name: whoever has stolen a key can write
+// one that leaves devices out.
 func (p *proof) revokedBy(l *record.Log, followed bool) bool {
 	if l == nil || len(l.Events()) == 1 && l.Head().Version == 1 { // such an event stands alone and says nothing of other devices
 		return false
 	}
+	if !followed {
+		if l = p.undisputed(l); l == nil {
+			return false
+		}
+	}
 	if slices.Contains(l.Removed(), p.Device) {
 		return true
 	}
-	behind := p.common(l) == len(p.Events)
-	forked := !behind && p.common(l) < len(l.Events())
 	if _, has := l.Role(p.Device); has {
 		return false
 	}
-	return behind || forked && followed
+	n := p.common(l)
+	behind := n == len(p.Events)
+	return behind || followed && n < len(l.Events())
+}
+
+// undisputed returns a log up to the first recovery that the proof's log has not.
+func (p *proof) undisputed(l *record.Log) *record.Log {
+	for i := p.common(l); i < len(l.Events()); i++ {
+		if l.Events()[i].Kind == record.Recovery {
+			before, err := l.Prefix(i)
+			if err != nil { // a log does not begin with one
+				return nil
+			}
+			return before
+		}
+	}
+	return l
 }
 
 // rotatedBeyond reports whether the proof's log goes on from what a space follows, nil for nothing, with a rotation, which only the owner of the next key can

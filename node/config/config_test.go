@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/ed25519"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -262,6 +263,33 @@ func TestDistance(t *testing.T) {
 	}{{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"kitten", "sitting", 3}, {"same", "same", 0}, {"ab", "ba", 2}} {
 		if got := distance(c.a, c.b); got != c.want {
 			t.Errorf("%q %q: %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+}
+
+// The secret of tokens comes from the environment only and is never shown.
+func TestTokenSecretIsNotShown(t *testing.T) {
+	const secret = "hunter2 hunter2 hunter2 hunter2 hunter2"
+	c, err := Load(Sources{DataDir: t.TempDir(), Env: []string{EnvTokenSecret + "=" + secret}})
+	if err != nil || string(c.TokenSecret) != secret {
+		t.Fatalf("%q, %v", string(c.TokenSecret), err)
+	}
+	text, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := fmt.Sprintf("%v %+v %#v %s %v", c, *c, c.TokenSecret, text, c.Effective())
+	_, err = Load(Sources{DataDir: t.TempDir(), Env: []string{EnvTokenSecret + "=hunter2"}})
+	if api.KindOf(err) != api.Invalid {
+		t.Errorf("a short one: %v", err)
+	}
+	if strings.Contains(shown+err.Error(), "hunter2") {
+		t.Errorf("shown: %s %v", shown, err)
+	}
+	for _, bad := range []string{"auth.audience=two words", "auth.token_ttl=2h", "auth.session_ttl=1m", "auth.issuer=https://id.example", "auth.issuer_key_file=key.pem"} {
+		key, value, _ := strings.Cut(bad, "=")
+		if _, err := Load(Sources{DataDir: t.TempDir(), Flags: map[string]any{key: value}}); api.KindOf(err) != api.Invalid {
+			t.Errorf("%s: %v", bad, err)
 		}
 	}
 }
