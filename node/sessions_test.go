@@ -9,13 +9,18 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/intercooperative/icn/app"
+	"github.com/intercooperative/icn/client"
 	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/identity"
+	"github.com/intercooperative/icn/kernel/record"
 	"github.com/intercooperative/icn/node/config"
 )
 
@@ -107,5 +112,68 @@ func TestAuthenticator(t *testing.T) {
 	}
 	if authenticator(nil) != nil {
 		t.Error("somebody knows where there is no app")
+	}
+}
+
+// A login at a running node outlives a restart of it, and its challenges do not.
+func TestLoginOutlivesRestart(t *testing.T) {
+	cfg := testConfig(t)
+	stop := start(t, cfg)
+	id, err := identity.Open(cfg.DataDir, []byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer id.Close()
+	me := id.Signer()
+	dial := func() *client.Client {
+		c, err := client.Dial(t.Context(), cfg.RPCAddress())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	attempt := func(c *client.Client) client.AuthVerifyIn {
+		ch, err := c.AuthChallenge(t.Context(), client.AuthChallengeIn{DID: me.DID(), Device: me.Device()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ch.Node != record.DIDOf(id.Node()) || ch.Audience != string(ch.Node) {
+			t.Errorf("%+v", ch)
+		}
+		sig, err := me.Sign(ch.Message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return client.AuthVerifyIn{DID: me.DID(), Device: me.Device(), Auth: me.Auth(), Challenge: ch.Challenge, Signature: sig, Scopes: []string{"*"}}
+	}
+	c := dial()
+	out, err := c.AuthVerify(t.Context(), attempt(c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale := attempt(c)
+	if err := errors.Join(c.Close(), stop()); err != nil {
+		t.Fatal(err)
+	}
+
+	start(t, cfg)
+	c = dial()
+	defer c.Close()
+	if _, err := c.AuthVerify(t.Context(), stale); api.KindOf(err) != api.Unauthenticated || api.ReasonOf(err).Remedy == "" {
+		t.Errorf("a challenge from before: %v", err)
+	}
+	next, err := c.AuthRefresh(t.Context(), client.AuthRefreshIn{RefreshToken: out.RefreshToken})
+	if err != nil || next.Session != out.Session || !slices.Equal(next.Scopes, []string{"*"}) {
+		t.Fatalf("%+v, %v", next, err)
+	}
+	if list, err := c.AuthSessions(t.Context()); err != nil || len(list.Sessions) != 1 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if ended, err := c.AuthRevoke(t.Context(), client.AuthRevokeIn{All: true}); err != nil || ended.Ended != 1 {
+		t.Errorf("%+v, %v", ended, err)
+	}
+	_, err = c.AuthRefresh(t.Context(), client.AuthRefreshIn{RefreshToken: next.RefreshToken})
+	if api.KindOf(err) != api.Unauthenticated {
+		t.Error(err)
 	}
 }

@@ -183,6 +183,11 @@ func (a *App) Tick(_ context.Context, _ api.Host, now time.Time) error {
 
 // denied is an error whose rule has a remedy. Its text helps an honest person and says no more: which part of a proof is wrong helps the other kind.
 func denied(op string, kind api.Kind, rule, text string) error {
-	why := &api.Reason{Domain: Domain, Rule: rule, Text: text}
+	why := advised(rule, text)
 	return &api.Error{Op: op, Kind: kind, Reason: why, Err: why}
+}
+
+// advised is a reason with its remedy, which the kernel completes in refusals only: not in answers to who is not known yet.
+func advised(rule, text string) *api.Reason {
+	return &api.Reason{Domain: Domain, Rule: rule, Text: text, Remedy: (*App)(nil).Remedies()[rule]}
 }

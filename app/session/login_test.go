@@ -101,6 +101,9 @@ func TestLoginRefused(t *testing.T) {
 				t.Fatalf("logged in: %+v", out)
 			}
 			wants(t, err, c.kind, c.rule)
+			if r := api.ReasonOf(err); c.kind == api.Unauthenticated && r.Remedy == "" {
+				t.Error("it does not say what to do")
+			}
 			if len(w.app.all()) > 0 || len(w.disk.rows) > 0 || len(w.app.used) > 0 {
 				t.Error("something is kept of it")
 			}

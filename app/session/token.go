@@ -68,10 +68,7 @@ func (a *App) Authenticate(_ context.Context, bearer string) (*api.Call, error) 
 	if call := a.check(k, host, bearer); call != nil {
 		return call, nil
 	}
-	why := &api.Reason{
-		Domain: Domain, Rule: "bad-token", Text: "the access token does not hold (any more)", Remedy: "refresh it, or log in again: auth.challenge, then auth.verify",
-	}
-	return nil, &api.Error{Op: op, Kind: api.Unauthenticated, Reason: why, Err: why}
+	return nil, denied(op, api.Unauthenticated, "bad-token", "the access token does not hold (any more)")
 }
 
 // check returns who calls, or nil. What signs decides which key verifies, never the token alone: an algorithm goes with one issuer and one type of key.
