@@ -120,7 +120,7 @@ type VerifyIn struct {
 	Device    api.Key  `json:"device" doc:"Public key of the device, as for the challenge"`
 	Auth      []byte   `json:"auth" doc:"Key event that certifies the device for the DID, as the first record of its feeds carries it (docs/protocol.md, 2.3 and 2.5), base64"`
 	Challenge string   `json:"challenge" doc:"As auth.challenge gave it"`
-	Signature []byte   `json:"signature" doc:"Ed25519 by the device over the challenge's message, base64"`
+	Signature []byte   `json:"signature" doc:"Ed25519 by the device over the challenge's message, base64" example:"\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==\""`
 	Scopes    []string `json:"scopes,omitempty" doc:"What the token is to be good for, at most 32; default: what members usually need"`
 	Within    api.Hash `json:"within,omitzero" doc:"Id of a space: what the token is good for holds in it only; default: every space"`
 	Label     string   `json:"label,omitempty" doc:"What the device is called in your list of sessions, at most 64 bytes"`

@@ -132,8 +132,8 @@ func (a *App) pairing(_ context.Context, _ *api.Call, in *PairingIn) (*PairingOu
 // ApproveIn is the input of auth.approve.
 type ApproveIn struct {
 	Pairing []byte   `json:"pairing" doc:"As the QR code holds it, base64"`
-	Code    string   `json:"code,omitempty" doc:"The six digits that the new device shows"`
-	Auth    []byte   `json:"auth,omitempty" doc:"Key event of your DID that certifies the new device, base64"`
+	Code    string   `json:"code,omitempty" doc:"The six digits that the new device shows" example:"493027"`
+	Auth    []byte   `json:"auth,omitempty" doc:"Key event of your DID that certifies the new device, base64" example:"\"glh9\""`
 	Deny    bool     `json:"deny,omitempty" doc:"Turn the device away instead; code and auth are not needed"`
 	Scopes  []string `json:"scopes,omitempty" doc:"What its token is to be good for, none beyond your own; default: the usual ones that you hold"`
 	Within  api.Hash `json:"within,omitzero" doc:"Id of a space: what the token is good for holds in it only; default: every space"`
@@ -242,7 +242,7 @@ func (a *App) certified(op string, host api.Host, call *api.Call, q *request, in
 type ClaimIn struct {
 	Pairing   []byte `json:"pairing" doc:"As auth.pair gave it, base64"`
 	Secret    string `json:"secret" doc:"As auth.pair gave it"`
-	Signature []byte `json:"signature" doc:"Ed25519 by the device over the pairing's message, base64"`
+	Signature []byte `json:"signature" doc:"Ed25519 by the device over the pairing's message, base64" example:"\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==\""`
 }
 
 // Validate implements api.Validator.
