@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/intercooperative/icn/edge/gateway"
 	"github.com/intercooperative/icn/edge/rpc"
 	"github.com/intercooperative/icn/kernel"
 	"github.com/intercooperative/icn/kernel/api"
@@ -34,6 +35,9 @@ type Options struct {
 	AnyStore   bool                      // start a device key that may have been used on a store that does not know it
 	Log        io.Writer                 // where log lines go, usually os.Stderr; nil discards
 	Ready      func()                    // called once when the node serves; may be nil
+
+	// Authenticate tells the gateway whose a bearer token is; nil: nobody can log in.
+	Authenticate func(ctx context.Context, bearer string) (*api.Call, error)
 }
 
 // Run runs the node until ctx ends, then drains and stops it: calls in flight first, then peers and apps, then the store. It returns nil after an
@@ -92,6 +96,7 @@ type running struct {
 	kernel *kernel.Kernel
 	opened atomic.Bool // kernel is set
 	rpc    *rpc.Server
+	gate   *gateway.Server // nil when it is not enabled
 	reg    *obs.Registry
 	log    *slog.Logger
 
@@ -126,6 +131,12 @@ func assemble(ctx context.Context, cfg *config.Config, opt Options, id *identity
 		Path: strings.TrimPrefix(cfg.RPCAddress(), "unix:"), Dispatcher: n.kernel, Log: log, Metrics: n.reg,
 		Caller: func() *api.Call { return &api.Call{Actor: signer.DID(), Signer: signer, Scopes: []string{"*"}} },
 	})
+	if err == nil {
+		n.gate, err = listenGateway(cfg, opt, n)
+		if err != nil {
+			n.rpc.Close()
+		}
+	}
 	if err != nil {
 		return nil, errors.Join(err, n.kernel.Close())
 	}
@@ -151,7 +162,8 @@ func kernelOptions(cfg *config.Config, opt Options, id *identity.Identity, reg *
 		DataDir: cfg.DataDir, Store: cfg.Store.Engine, Identity: id, AnyStore: opt.AnyStore, Apps: measuredApps(cfg, reg), Config: cfg.Effective(),
 		Bootstrap: cfg.Network.BootstrapPeers, MDNS: cfg.Network.EnableMDNS, MaxPeers: cfg.Network.MaxPeers,
 		AccessDomain: accessDomain, RateDomain: rateDomain, GuardDomains: guardDomains[:], Care: care(cfg, opt),
-		Version: cmp.Or(opt.Version, "dev"), Logger: log, Metrics: reg,
+		StrangerRate: api.RateLimit{PerSecond: uint32(cfg.Gateway.StrangerRate), Burst: uint32(cfg.Gateway.StrangerBurst)},
+		Version:      cmp.Or(opt.Version, "dev"), Logger: log, Metrics: reg,
 	}
 	if cfg.Network.BindAddr != "" {
 		o.Listen = []string{cfg.Network.BindAddr}
@@ -181,7 +193,7 @@ func (n *running) run(ctx context.Context, ready func()) error {
 
 	kernelDone, edgeDone := make(chan error, 1), make(chan error, 1)
 	go func() { kernelDone <- n.kernel.Run(kernelCtx) }()
-	go func() { edgeDone <- n.rpc.Serve(edgeCtx) }()
+	go func() { edgeDone <- n.serveEdges(edgeCtx, stopEdge) }()
 	go n.announce(edgeCtx, ready)
 
 	// Until something ends. A part's result is taken from its channel once, here or below.
