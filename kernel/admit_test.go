@@ -38,12 +38,21 @@ func TestAdmit(t *testing.T) {
 		after   time.Duration
 		refused bool
 	}{
-		{"ann", some, 0, false}, {"ann", some, 0, false}, {"ann", some, 0, false}, {"ann", some, time.Second, true},
+		{"ann", some, 0, false},
+		{"ann", some, 0, false},
+		{"ann", some, 0, false},
+		{"ann", some, time.Second, true},
 		{"ann", addr("192.0.2.2"), time.Second, true}, // a member's rate is theirs wherever they are
-		{"ben", some, 0, true}, {"cat", some, 0, false}, {"dan", some, 0, true},
-		{"", some, 0, false}, {"", some, 0, false}, {"", some, time.Second, true},
+		{"ben", some, 0, true},
+		{"cat", some, 0, false},
+		{"dan", some, 0, true},
+		{"", some, 0, false},
+		{"", some, 0, false},
+		{"", some, time.Second, true},
 		{"", addr("192.0.2.2"), 0, false},
-		{"", addr("2001:db8::1"), 0, false}, {"", addr("2001:db8::2"), 0, false}, {"", addr("2001:db8::3"), time.Second, true}, // one household
+		{"", addr("2001:db8::1"), 0, false},
+		{"", addr("2001:db8::2"), 0, false},
+		{"", addr("2001:db8::3"), time.Second, true}, // one household
 		{"", addr("2001:db8:0:1::1"), 0, false},
 	} {
 		after, why := k.Admit(c.actor, c.addr)

@@ -75,8 +75,7 @@ func TestRepeatedInFlight(t *testing.T) {
 	for i := range answers {
 		wg.Go(func() { answers[i] = do(s, "POST", "/api/v1/slow", `{"n":1}`, asAnn, "Idempotency-Key: k") })
 	}
-	for f.ran() == 0 { //nolint:revive // until one runs
-	}
+	waitFor(t, func() bool { return f.ran() == 1 })
 	if w := do(s, "POST", "/api/v1/slow", `{"n":2}`, asAnn, "Idempotency-Key: k"); w.Code != 409 {
 		t.Error(w.Code)
 	}

@@ -122,10 +122,8 @@ const maxRequestID = 64
 
 // requestID returns the client's id when it is one, else a new one.
 func requestID(given string) string {
-	odd := func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.')
-	}
-	if given != "" && len(given) <= maxRequestID && !strings.ContainsFunc(given, odd) {
+	const known = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+	if given != "" && len(given) <= maxRequestID && strings.Trim(given, known) == "" {
 		return given
 	}
 	var b [12]byte

@@ -20,8 +20,10 @@ func TestDecode(t *testing.T) {
 		want                       string // the output, or a part of the problem's detail
 	}{
 		{"path", "GET", "/api/v1/echo/a%2Fb%20c", "", 200, `{"text":"a/b c"}`},
-		{"every type", "GET", "/api/v1/echo/x?id=" + id + "&n=-128&u=65535&f=0.5&on=true&opt=0&many=a&many=b&nums=1&nums=2&raw=aGk=&at=2026-01-02T03:04:05Z", "", 200,
-			`{"id":"` + id + `","text":"x","n":-128,"u":65535,"f":0.5,"on":true,"opt":0,"many":["a","b"],"nums":[1,2],"raw":"aGk=","at":"2026-01-02T03:04:05Z"}`},
+		{
+			"every type", "GET", "/api/v1/echo/x?id=" + id + "&n=-128&u=65535&f=0.5&on=true&opt=0&many=a&many=b&nums=1&nums=2&raw=aGk=&at=2026-01-02T03:04:05Z", "", 200,
+			`{"id":"` + id + `","text":"x","n":-128,"u":65535,"f":0.5,"on":true,"opt":0,"many":["a","b"],"nums":[1,2],"raw":"aGk=","at":"2026-01-02T03:04:05Z"}`,
+		},
 		{"delete", "DELETE", "/api/v1/echo/x?n=1", "", 200, `{"text":"x","n":1}`},
 		{"body", "POST", "/api/v1/echo", `{"n":1,"many":["ö"]}`, 200, `{"n":1,"many":["ö"]}`},
 		{"body and path", "PUT", "/api/v1/echo/x", `{"n":1}`, 200, `{"text":"x","n":1}`},
@@ -236,7 +238,7 @@ func TestAddress(t *testing.T) {
 		{"10.0.0.1:5", "nonsense", "10.0.0.1"},
 		{"[::ffff:192.0.2.1]:5", "", "192.0.2.1"},
 	} {
-		r, _ := http.NewRequest("GET", "/", nil)
+		r, _ := http.NewRequest(http.MethodGet, "/", nil)
 		r.RemoteAddr = c.remote
 		r.Header.Set("X-Forwarded-For", c.forwarded)
 		if got := s.address(r).String(); got != c.want {
@@ -250,8 +252,7 @@ func TestTooManyRequests(t *testing.T) {
 	s := newServer(t, f, func(o *Options) { o.MaxRequests = 1 })
 	done := make(chan int)
 	go func() { done <- do(s, "POST", "/api/v1/slow", "{}", asAnn).Code }()
-	for f.ran() == 0 { //nolint:revive // until it runs
-	}
+	waitFor(t, func() bool { return f.ran() == 1 })
 	w := do(s, "GET", "/api/v1/pages", "", asAnn)
 	if p := problem(t, w); w.Code != 503 || w.Header().Get("Retry-After") != "1" || p.Code != "unavailable" {
 		t.Error(w.Code, w.Header(), p)
@@ -321,7 +322,7 @@ func FuzzDecode(f *testing.F) {
 		if w.Code >= 500 {
 			t.Errorf("%s %s %q: %d %s", method, target, body, w.Code, w.Body)
 		}
-		if w.Code >= 400 && !json.Valid(w.Body.Bytes()) && r.Method != "HEAD" {
+		if w.Code >= 400 && !json.Valid(w.Body.Bytes()) && r.Method != http.MethodHead {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
 	})

@@ -15,8 +15,12 @@ func TestRPC(t *testing.T) {
 		want       []string // parts of the body; none: no body
 	}{
 		{"a call", `{"jsonrpc":"2.0","id":1,"method":"echo.post","params":{"n":1}}`, []string{asAnn}, 200, []string{`"id":1`, `"result":{"n":1}`}},
-		{"a batch", `[{"jsonrpc":"2.0","id":1,"method":"echo.post","params":{"n":1}},{"jsonrpc":"2.0","method":"echo.post"},{"jsonrpc":"2.0","id":"b","method":"nope"}]`, []string{asAnn}, 200,
-			[]string{`[{`, `"id":1`, `"id":"b"`, "-32601"}},
+		{
+			"a batch", `[{"jsonrpc":"2.0","id":1,"method":"echo.post","params":{"n":1}},{"jsonrpc":"2.0","method":"echo.post"},{"jsonrpc":"2.0","id":"b","method":"nope"}]`,
+			[]string{asAnn},
+			200,
+			[]string{`[{`, `"id":1`, `"id":"b"`, "-32601"},
+		},
 		{"notification", `{"jsonrpc":"2.0","method":"echo.post","params":{"n":1}}`, []string{asAnn}, 204, nil},
 		{"not JSON", `{`, []string{asAnn}, 200, []string{"-32700"}},
 		{"empty", ``, []string{asAnn}, 200, []string{"-32700"}},

@@ -115,7 +115,7 @@ type Server struct {
 
 // times are the constants that tests shorten.
 type times struct {
-	heartbeat, slow, write, life, settle, drain time.Duration
+	heartbeat, slow, write, life, settle, drain, read time.Duration
 }
 
 // New makes the routes. An operation table that cannot be served over HTTP, since two operations have one route, is an Internal error.
@@ -124,7 +124,7 @@ func New(opt Options) (*Server, error) {
 	s := &Server{
 		opt: opt, log: opt.Log, calls: opt.Dispatcher, requests: make(chan struct{}, opt.MaxRequests),
 		streams: streams{of: map[string]int{}}, metrics: newMetrics(opt.Metrics),
-		times: times{heartbeat, slowAfter, writeTimeout, streamLife, settle, drainGrace},
+		times: times{heartbeat, slowAfter, writeTimeout, streamLife, settle, drainGrace, readTimeout},
 	}
 	s.stopped, s.stop = context.WithCancelCause(context.Background())
 	if opt.Kept != nil {
@@ -165,7 +165,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx)) // requests outlive ctx by the drain grace
 	defer cancel()
 	srv := &http.Server{
-		Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: s.opt.RequestTimeout + writeGrace,
+		Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: s.times.read, WriteTimeout: s.opt.RequestTimeout + writeGrace,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, BaseContext: func(net.Listener) context.Context { return hard },
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // what strangers send to an open port is no event of the node's
 	}

@@ -97,7 +97,7 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, rt *route) 
 	to, name, err := open(w, r)
 	if err != nil {
 		cancel(errGone)
-		<-f.done
+		_ = <-f.done // whatever it says, nobody is there
 		return
 	}
 	x.stream = true
@@ -277,7 +277,7 @@ func (f *feed) pump(ctx context.Context, r *http.Request, to sink) {
 		to.end(why)
 	}
 	if !operation {
-		<-f.done
+		_ = <-f.done // it was told to end
 	}
 }
 

@@ -23,7 +23,7 @@ func serve(t *testing.T, f *fake, change func(*Options, *times)) (*Server, strin
 	t.Helper()
 	reg := obs.NewRegistry()
 	o := Options{Dispatcher: f, Authenticate: tokens, Metrics: reg}
-	tm := times{heartbeat, slowAfter, writeTimeout, streamLife, settle, drainGrace}
+	tm := times{heartbeat, slowAfter, writeTimeout, streamLife, settle, drainGrace, readTimeout}
 	if change != nil {
 		change(&o, &tm)
 	}
@@ -34,12 +34,20 @@ func serve(t *testing.T, f *fake, change func(*Options, *times)) (*Server, strin
 	return s, ts.URL
 }
 
+// opened is what came of opening a stream of events.
+type opened struct {
+	StatusCode int
+	Header     http.Header
+	Body       io.Reader
+	leave      context.CancelFunc
+}
+
 // listenTo opens a stream of events; headers are "Name: value".
-func listenTo(t *testing.T, url string, headers ...string) *http.Response {
+func listenTo(t *testing.T, url string, headers ...string) opened {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
-	r, err := http.NewRequestWithContext(ctx, "GET", url, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +61,7 @@ func listenTo(t *testing.T, url string, headers ...string) *http.Response {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { resp.Body.Close() })
-	return resp
+	return opened{resp.StatusCode, resp.Header, resp.Body, cancel}
 }
 
 // until reads lines until one holds text.
@@ -75,7 +83,7 @@ func until(t *testing.T, r *bufio.Reader, text string) string {
 func TestEvents(t *testing.T) {
 	_, url := serve(t, &fake{}, nil)
 	resp := listenTo(t, url+"/api/v1/tail?mode=end", asAnn)
-	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" {
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "text/event-stream" {
 		t.Fatal(resp.StatusCode, resp.Header)
 	}
 	const item = "id: %[1]s\ndata: {\"cursor\":\"%[1]s\",\"text\":\"item\\n%[1]s\"}\n\n"
@@ -112,7 +120,7 @@ func TestEvents(t *testing.T) {
 }
 
 // dial opens a WebSocket.
-func dial(t *testing.T, url string, o *websocket.DialOptions) (*websocket.Conn, *http.Response) {
+func dial(t *testing.T, url string, o *websocket.DialOptions) (*websocket.Conn, int) {
 	t.Helper()
 	c, resp, err := websocket.Dial(t.Context(), "ws"+strings.TrimPrefix(url, "http"), o)
 	if err != nil && resp == nil {
@@ -122,7 +130,10 @@ func dial(t *testing.T, url string, o *websocket.DialOptions) (*websocket.Conn, 
 		t.Cleanup(func() { c.CloseNow() })
 		c.SetReadLimit(1 << 20)
 	}
-	return c, resp
+	if resp.Body != nil {
+		resp.Body.Close()
+	}
+	return c, resp.StatusCode
 }
 
 // drain reads until the end, and returns the messages and how it ended.
@@ -180,8 +191,8 @@ func TestWebSocket(t *testing.T) {
 		if x.origin != "" {
 			x.o.HTTPHeader.Set("Origin", x.origin)
 		}
-		if _, resp := dial(t, url+"/api/v1/tail", x.o); resp.StatusCode != x.status {
-			t.Errorf("%s: %d, want %d", name, resp.StatusCode, x.status)
+		if _, status := dial(t, url+"/api/v1/tail", x.o); status != x.status {
+			t.Errorf("%s: %d, want %d", name, status, x.status)
 		}
 	}
 }
@@ -266,7 +277,7 @@ func TestStreamsAreBounded(t *testing.T) {
 	if resp := listenTo(t, url+"/api/v1/tail", "Authorization: Bearer reader"); resp.StatusCode != 503 {
 		t.Error("a fourth of all", resp.StatusCode)
 	}
-	first.Body.Close()
+	first.leave()
 	waitFor(t, func() bool { s.streams.mu.Lock(); defer s.streams.mu.Unlock(); return s.streams.open == 2 })
 	if resp := listenTo(t, url+"/api/v1/tail", asAnn); resp.StatusCode != 200 {
 		t.Error("a place was not given back", resp.StatusCode)
@@ -276,6 +287,46 @@ func TestStreamsAreBounded(t *testing.T) {
 func TestStreamsEndWithAge(t *testing.T) {
 	_, url := serve(t, &fake{}, func(_ *Options, tm *times) { tm.life = 20 * time.Millisecond })
 	until(t, bufio.NewReader(listenTo(t, url+"/api/v1/tail", asAnn).Body), "resume after the last item")
+}
+
+// The time that a request has to come whole is no limit of what follows.
+func TestReadTimeoutEndsNoStream(t *testing.T) {
+	f := &fake{block: make(chan struct{})}
+	s, err := Listen(Options{Bind: "127.0.0.1:0", Dispatcher: f, Authenticate: tokens})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.times.read, s.times.heartbeat = 100*time.Millisecond, 20*time.Millisecond
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx) }()
+	url := "http://" + s.Addr().String()
+	status := make(chan int)
+	go func() {
+		r, _ := http.NewRequest(http.MethodPost, url+"/api/v1/slow", strings.NewReader(`{"n":1}`))
+		r.Header.Set("Authorization", "Bearer ann")
+		r.Header.Set("Content-Type", "application/json")
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			status <- 0
+			return
+		}
+		resp.Body.Close()
+		status <- resp.StatusCode
+	}()
+	waitFor(t, func() bool { return f.ran() == 1 })
+	r := bufio.NewReader(listenTo(t, url+"/api/v1/tail", asAnn).Body)
+	for range 20 { // well beyond it
+		until(t, r, ": still here")
+	}
+	close(f.block)
+	if code := <-status; code != 200 {
+		t.Error("a slow request was answered with", code)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
 
 // A server that stops ends streams with a reason, lets requests finish, and takes no new ones.
@@ -294,7 +345,7 @@ func TestStop(t *testing.T) {
 	until(t, r, "c3")
 	slow := make(chan int, 1)
 	go func() {
-		q, _ := http.NewRequest("POST", url+"/api/v1/slow", strings.NewReader(`{"n":1}`))
+		q, _ := http.NewRequest(http.MethodPost, url+"/api/v1/slow", strings.NewReader(`{"n":1}`))
 		q.Header.Set("Authorization", "Bearer ann")
 		q.Header.Set("Content-Type", "application/json")
 		resp, err := http.DefaultClient.Do(q)

@@ -113,7 +113,7 @@ type Observability struct {
 // Defaults returns the configuration of a node whose operator sets nothing, but for the data directory.
 func Defaults() Config {
 	return Config{
-		Network:       Network{BindAddr: "0.0.0.0:7100", EnableMDNS: true, BootstrapPeers: []string{}, MaxPeers: 100},
+		Network: Network{BindAddr: "0.0.0.0:7100", EnableMDNS: true, BootstrapPeers: []string{}, MaxPeers: 100},
 		Gateway: Gateway{
 			Bind: "127.0.0.1:8080", CORSOrigins: []string{}, TrustedProxies: []string{}, MaxRequests: 256, MaxStreams: 1000, MaxBody: 1 << 20,
 			RequestTimeout: Duration(time.Minute), StrangerRate: 10, StrangerBurst: 40,

@@ -29,9 +29,9 @@ func (g *Gateway) validate(bad func(key string, value any, want string)) {
 		bad("gateway.trusted_proxies", g.TrustedProxies, "want at most 64 addresses or networks, such as 127.0.0.1 or 10.0.0.0/8")
 	}
 	for _, n := range []struct {
-		key               string
+		key                string
 		value, least, most int
-		want              string
+		want               string
 	}{
 		{"max_requests", g.MaxRequests, 1, 10_000, "want 1 to 10000"},
 		{"max_streams", g.MaxStreams, 1, 100_000, "want 1 to 100000"},
