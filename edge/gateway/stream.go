@@ -97,7 +97,7 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, rt *route) 
 	to, name, err := open(w, r)
 	if err != nil {
 		cancel(errGone)
-		_ = <-f.done // whatever it says, nobody is there
+		f.wait()
 		return
 	}
 	x.stream = true
@@ -277,7 +277,14 @@ func (f *feed) pump(ctx context.Context, r *http.Request, to sink) {
 		to.end(why)
 	}
 	if !operation {
-		_ = <-f.done // it was told to end
+		f.wait()
+	}
+}
+
+// wait waits for an operation that was told to end. What it says then is no answer to anybody.
+func (f *feed) wait() {
+	if err := <-f.done; err != nil {
+		f.s.log.Debug("gateway: a stream was ended", "operation", f.rt.Name, "error", err)
 	}
 }
 

@@ -114,7 +114,7 @@ func TestEvents(t *testing.T) {
 			t.Errorf("%s: %d %s", query, resp.StatusCode, read(t, resp.Body))
 		}
 	}
-	if resp := listenTo(t, url+"/api/v1/tail"); resp.StatusCode != 401 {
+	if resp := listenTo(t, url+"/api/v1/tail"); resp.StatusCode != http.StatusUnauthorized {
 		t.Error(resp.StatusCode)
 	}
 }
@@ -270,16 +270,16 @@ func TestStreamsAreBounded(t *testing.T) {
 	s, url := serve(t, &fake{}, func(o *Options, _ *times) { o.MaxStreams, o.MaxCallerStreams = 3, 2 })
 	first := listenTo(t, url+"/api/v1/tail", asAnn)
 	listenTo(t, url+"/api/v1/tail", asAnn)
-	if resp := listenTo(t, url+"/api/v1/tail", asAnn); resp.StatusCode != 429 || resp.Header.Get("Retry-After") == "" {
+	if resp := listenTo(t, url+"/api/v1/tail", asAnn); resp.StatusCode != http.StatusTooManyRequests || resp.Header.Get("Retry-After") == "" {
 		t.Error("a third of one caller", resp.StatusCode)
 	}
 	listenTo(t, url+"/api/v1/tail", "Authorization: Bearer ben")
-	if resp := listenTo(t, url+"/api/v1/tail", "Authorization: Bearer reader"); resp.StatusCode != 503 {
+	if resp := listenTo(t, url+"/api/v1/tail", "Authorization: Bearer reader"); resp.StatusCode != http.StatusServiceUnavailable {
 		t.Error("a fourth of all", resp.StatusCode)
 	}
 	first.leave()
 	waitFor(t, func() bool { s.streams.mu.Lock(); defer s.streams.mu.Unlock(); return s.streams.open == 2 })
-	if resp := listenTo(t, url+"/api/v1/tail", asAnn); resp.StatusCode != 200 {
+	if resp := listenTo(t, url+"/api/v1/tail", asAnn); resp.StatusCode != http.StatusOK {
 		t.Error("a place was not given back", resp.StatusCode)
 	}
 }
