@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/intercooperative/icn/edge/gateway"
+	"github.com/intercooperative/icn/edge/openapi"
 	"github.com/intercooperative/icn/node/config"
 )
 
@@ -19,10 +20,14 @@ func listenGateway(cfg *config.Config, opt Options, n *running) (*gateway.Server
 	if err != nil {
 		return nil, err
 	}
+	doc, err := openapi.Document(n.kernel.Operations(), openapi.About())
+	if err != nil {
+		return nil, err
+	}
 	return gateway.Listen(gateway.Options{
 		Bind: g.Bind, TLSCert: g.TLSCert, TLSKey: g.TLSKey, CORSOrigins: g.CORSOrigins, TrustedProxies: proxies,
 		MaxRequests: g.MaxRequests, MaxStreams: g.MaxStreams, MaxBody: int64(g.MaxBody), RequestTimeout: time.Duration(g.RequestTimeout),
-		Dispatcher: n.kernel, Authenticate: opt.Authenticate, Limit: n.kernel.Admit, Ready: n.ready, Kept: n.kernel.EdgeLocal("gateway"),
+		Dispatcher: n.kernel, Authenticate: opt.Authenticate, Limit: n.kernel.Admit, Ready: n.ready, Kept: n.kernel.EdgeLocal("gateway"), Docs: openapi.Handler(doc),
 		Log: n.log, Metrics: n.reg,
 	})
 }
