@@ -54,6 +54,7 @@ type Options struct {
 	GuardDomains []api.Domain  // whose oracles may tighten both, and say what a peer may do: any refusal refuses, the strictest limit holds
 	Skew         time.Duration // how far ahead of the wall clock a record may be; default 30 s
 	DecisionTTL  time.Duration // how long an oracle's answer is kept; default 1 s
+	StrangerRate api.RateLimit // requests of an address that has not logged in, for Admit; default 10 a second, 40 at once
 	Care         CareOptions   // time servers, and what node.doctor looks at beside the kernel
 
 	Version string // of the software, for people
@@ -83,6 +84,9 @@ func (o *Options) EnsureDefaults() {
 	if o.DecisionTTL == 0 {
 		o.DecisionTTL = time.Second
 	}
+	if o.StrangerRate == (api.RateLimit{}) {
+		o.StrangerRate = api.RateLimit{PerSecond: 10, Burst: 40}
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -110,6 +114,7 @@ type Kernel struct {
 	inline     *inline         // of a node that Step drives
 	net        *network        // nil without peers
 	guard      *guard
+	requests   requests
 	wrongs     *incidents
 	refusals   *refusals
 	hosts      map[string]*host
@@ -211,6 +216,7 @@ func (k *Kernel) wire() error {
 		return err
 	}
 	k.oracles = authz.New(authz.Options{TTL: k.opt.DecisionTTL, Now: k.opt.Now})
+	k.requests = newRequests()
 	k.guard, k.wrongs = newGuard(k.oracles, k.opt.GuardDomains), newIncidents(k)
 	rates, rateDomain := guardedRates(k.oracles, k.opt.RateDomain, k.opt.GuardDomains)
 	k.engine = ingest.NewEngine(ingest.Options{

@@ -33,6 +33,9 @@ func (h *host) Local() api.Local { return h.local }
 
 func newLocal(k *Kernel, app string) *local { return &local{k: k, prefix: metaLocal + app + "/"} }
 
+// EdgeLocal returns the small store of an edge, told from those of apps by its name. It is to be asked for once.
+func (k *Kernel) EdgeLocal(edge string) api.Local { return newLocal(k, "edge:"+edge) }
+
 // load learns which keys there are. The caller holds mu.
 func (l *local) load() error {
 	if l.keys != nil {

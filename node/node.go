@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/intercooperative/icn/app"
+	"github.com/intercooperative/icn/edge/gateway"
 	"github.com/intercooperative/icn/edge/rpc"
 	"github.com/intercooperative/icn/kernel"
 	"github.com/intercooperative/icn/kernel/api"
@@ -35,6 +36,7 @@ type Options struct {
 	AnyStore   bool                      // start a device key that may have been used on a store that does not know it
 	Log        io.Writer                 // where log lines go, usually os.Stderr; nil discards
 	Ready      func()                    // called once when the node serves; may be nil
+
 }
 
 // Run runs the node until ctx ends, then drains and stops it: calls in flight first, then peers and apps, then the store. It returns nil after an
@@ -93,6 +95,7 @@ type running struct {
 	kernel *kernel.Kernel
 	opened atomic.Bool // kernel is set
 	rpc    *rpc.Server
+	gate   *gateway.Server // nil when it is not enabled
 	reg    *obs.Registry
 	log    *slog.Logger
 
@@ -119,7 +122,8 @@ func assemble(ctx context.Context, cfg *config.Config, opt Options, id *identity
 	if err != nil {
 		return nil, err
 	}
-	if n.kernel, err = kernel.NewContext(ctx, kernelOptions(cfg, opt, id, logins, n.reg, log)); err != nil {
+	ko := kernelOptions(cfg, opt, id, logins, n.reg, log)
+	if n.kernel, err = kernel.NewContext(ctx, ko); err != nil {
 		return nil, err
 	}
 	if err := identity.MarkUsed(cfg.DataDir); err != nil { // from here on; the store knows the key
@@ -131,6 +135,12 @@ func assemble(ctx context.Context, cfg *config.Config, opt Options, id *identity
 		Path: strings.TrimPrefix(cfg.RPCAddress(), "unix:"), Dispatcher: n.kernel, Log: log, Metrics: n.reg,
 		Caller: func() *api.Call { return &api.Call{Actor: signer.DID(), Signer: signer, Scopes: []string{"*"}} },
 	})
+	if err == nil {
+		n.gate, err = listenGateway(cfg, n, authenticator(ko.Apps))
+		if err != nil {
+			n.rpc.Close()
+		}
+	}
 	if err != nil {
 		return nil, errors.Join(err, n.kernel.Close())
 	}
@@ -156,7 +166,8 @@ func kernelOptions(cfg *config.Config, opt Options, id *identity.Identity, sessi
 		DataDir: cfg.DataDir, Store: cfg.Store.Engine, Identity: id, AnyStore: opt.AnyStore, Apps: measuredApps(cfg, reg, sessions), Config: cfg.Effective(),
 		Bootstrap: cfg.Network.BootstrapPeers, MDNS: cfg.Network.EnableMDNS, MaxPeers: cfg.Network.MaxPeers,
 		AccessDomain: accessDomain, RateDomain: rateDomain, GuardDomains: guardDomains[:], Care: care(cfg, opt),
-		Version: cmp.Or(opt.Version, "dev"), Logger: log, Metrics: reg,
+		StrangerRate: api.RateLimit{PerSecond: uint32(cfg.Gateway.StrangerRate), Burst: uint32(cfg.Gateway.StrangerBurst)},
+		Version:      cmp.Or(opt.Version, "dev"), Logger: log, Metrics: reg,
 	}
 	if cfg.Network.BindAddr != "" {
 		o.Listen = []string{cfg.Network.BindAddr}
@@ -186,7 +197,7 @@ func (n *running) run(ctx context.Context, ready func()) error {
 
 	kernelDone, edgeDone := make(chan error, 1), make(chan error, 1)
 	go func() { kernelDone <- n.kernel.Run(kernelCtx) }()
-	go func() { edgeDone <- n.rpc.Serve(edgeCtx) }()
+	go func() { edgeDone <- n.serveEdges(edgeCtx, stopEdge) }()
 	go n.announce(edgeCtx, ready)
 
 	// Until something ends. A part's result is taken from its channel once, here or below.

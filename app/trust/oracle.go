@@ -15,6 +15,10 @@ const connect = "connect"
 // ask is the kernel's action for a question from a peer. Its rate is the same for everybody: a question costs an answer and changes nothing.
 const ask = "ask"
 
+// request is the kernel's action for a request of somebody who has logged in. A page asks for several things at once, so the burst is two seconds of
+// the class's rate, where a record's is a quarter.
+const request = "request"
+
 // Oracle implements api.OracleProvider.
 func (a *App) Oracle() api.PolicyOracle { return oracle{a} }
 
@@ -61,6 +65,9 @@ func (o oracle) Evaluate(r api.Request) api.Decision {
 	l := class.limits()
 	if r.Action == ask {
 		l.rate = api.RateLimit{PerSecond: 20, Burst: 20}
+	}
+	if r.Action == request {
+		l.rate.Burst = 2 * l.rate.PerSecond
 	}
 	multiplier, replicate := score.Float(), class >= Partner
 	return api.Allowed(api.ConstraintSet{

@@ -41,6 +41,10 @@ func TestOracle(t *testing.T) {
 		if deny := c.score < 0.15; (d.Effect == api.Deny) != deny || deny && (d.Reason.Remedy == "" || d.Reason.Inputs["minimum"] != "0.15") {
 			t.Errorf("%s connects: %+v", c.who, d)
 		}
+		d = f.m.Evaluate(api.Request{Domain: Domain, Actor: f.did(c.who), Action: "request"})
+		if want := (api.RateLimit{PerSecond: c.rate.PerSecond, Burst: 2 * c.rate.PerSecond}); *d.Constraints.RateLimit != want {
+			t.Errorf("%s asks %+v, want %+v", c.who, *d.Constraints.RateLimit, want)
+		}
 	}
 	if d := f.Oracle().Evaluate(api.Request{Domain: "other", Actor: f.did("dan")}); d.Effect != api.Abstain {
 		t.Errorf("answers for another domain: %+v", d)

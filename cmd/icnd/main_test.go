@@ -3,6 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -25,6 +28,7 @@ func TestScripts(t *testing.T) {
 			// A socket's path may have about a hundred bytes; the directory of a script is often longer.
 			dir, err := os.MkdirTemp("", "icn")
 			e.Setenv("N", dir)
+			e.Setenv("GATEWAY", freeAddress())
 			e.Defer(func() { os.RemoveAll(dir) })
 			return err
 		},
@@ -49,6 +53,22 @@ func TestScripts(t *testing.T) {
 				ts.Check(err)
 				ts.Check(syscall.Kill(pid, syscall.SIGTERM))
 			},
+			// http STATUS METHOD URL [HEADER [BODY]]: until the server answers with the status; the answer is the command's output.
+			"http": func(ts *testscript.TestScript, neg bool, args []string) {
+				if neg || len(args) < 3 {
+					ts.Fatalf("usage: http STATUS METHOD URL [HEADER [BODY]]")
+				}
+				answer := ""
+				for range 400 {
+					var status int
+					if status, answer = ask(args[1:]...); fmt.Sprint(status) == args[0] {
+						fmt.Fprint(ts.Stdout(), answer)
+						return
+					}
+					time.Sleep(25 * time.Millisecond)
+				}
+				ts.Fatalf("%s was not answered with %s:\n%s", args[2], args[0], answer)
+			},
 			// await PATH: until a file is there.
 			"await": func(ts *testscript.TestScript, _ bool, args []string) {
 				for range 400 {
@@ -61,4 +81,36 @@ func TestScripts(t *testing.T) {
 			},
 		},
 	})
+}
+
+// freeAddress is one on which nobody listens now.
+func freeAddress() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return ""
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// ask sends one HTTP request and returns its status, 0 for none, and its headers and body as text.
+func ask(args ...string) (int, string) {
+	args = append(args, "", "")
+	r, err := http.NewRequest(args[0], args[1], strings.NewReader(args[3]))
+	if err != nil {
+		return 0, err.Error()
+	}
+	if name, value, ok := strings.Cut(args[2], ": "); ok {
+		r.Header.Set(name, value)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer resp.Body.Close()
+	var b strings.Builder
+	if err := errors.Join(resp.Header.Write(&b), func() error { _, err := io.Copy(&b, resp.Body); return err }()); err != nil {
+		return 0, err.Error()
+	}
+	return resp.StatusCode, b.String()
 }

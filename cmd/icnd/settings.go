@@ -18,7 +18,7 @@ type settings struct {
 	metricsBind                   string
 	text                          []textFlag
 	bootstrap                     []string
-	mdns, adopt                   bool
+	mdns, adopt, gateway          bool
 }
 
 // textFlag is a flag that is one key of the configuration.
@@ -34,10 +34,14 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.StringVar(&s.metricsBind, "metrics-bind", "", "IP:PORT of metrics and health, or off")
 	f.StringArrayVar(&s.bootstrap, "bootstrap", nil, "icn://<node did>@host:port of a peer to keep; may be repeated")
 	f.BoolVar(&s.adopt, "adopt-store", false, "start on a store that does not know the device key, although the key may have been used: forks its feeds if it was")
+	f.BoolVar(&s.gateway, "gateway-enable", false, "serve the operations over HTTP")
 	f.BoolVar(&s.mdns, "mdns", true, "find nodes in the local network, and be found")
 	for _, k := range []struct{ flag, key, usage string }{
 		{"listen", "network.bind_addr", "host:port, UDP, where other nodes reach this one; empty: no other nodes"},
 		{"rpc-bind", "rpc.bind", "unix:PATH of the local socket"},
+		{"gateway-bind", "gateway.bind", "host:port, TCP, of the gateway"},
+		{"gateway-tls-cert", "gateway.tls_cert", "file with the gateway's certificate, PEM"},
+		{"gateway-tls-key", "gateway.tls_key", "file with the certificate's key, PEM"},
 		{"store", "store.engine", "pebble, mem or postgres://role@host/database"},
 		{"log-level", "observability.log_level", "debug, info, warn or error"},
 		{"log-format", "observability.log_format", "json or text"},
@@ -59,6 +63,9 @@ func (s *settings) load(f *pflag.FlagSet) (*config.Config, error) {
 	}
 	if f.Changed("mdns") {
 		flags["network.enable_mdns"] = s.mdns
+	}
+	if f.Changed("gateway-enable") {
+		flags["gateway.enable"] = s.gateway
 	}
 	if s.passphraseFile != "" {
 		flags["identity.passphrase_file"] = s.passphraseFile

@@ -23,9 +23,6 @@ import (
 // Base is where the paths of operations begin.
 const Base = "/api/v1"
 
-// scopePublic is held by everybody, logged in or not.
-const scopePublic = "public"
-
 // maxIdempotency is the longest idempotency key, in bytes; api.Draft says so.
 const maxIdempotency = 64
 
@@ -219,7 +216,7 @@ func (b *builder) operation(op *api.Operation) error {
 		Security: []map[string][]string{}, Responses: b.responses(op),
 		Scope: op.Scope, Kind: op.Kind.String(), Write: op.Write, CLI: op.CLI,
 	}
-	if op.Scope != scopePublic {
+	if op.Scope != api.ScopePublic {
 		o.Security = append(o.Security, map[string][]string{"bearer": {op.Scope}})
 	}
 	if err := b.input(o, op, body); err != nil {
@@ -313,7 +310,7 @@ func (b *builder) fitsText(s *schema, list bool) bool {
 // describe says of an operation what its summary does not.
 func describe(op *api.Operation) string {
 	var parts []string
-	if op.Scope == scopePublic {
+	if op.Scope == api.ScopePublic {
 		parts = append(parts, "Needs no token.")
 	} else {
 		parts = append(parts, "Needs the scope `"+op.Scope+"`.")
@@ -374,7 +371,7 @@ func (b *builder) responses(op *api.Operation) map[string]*response {
 				continue
 			}
 		case api.Unauthenticated, api.Refused:
-			if op.Scope == scopePublic {
+			if op.Scope == api.ScopePublic {
 				continue
 			}
 		default:

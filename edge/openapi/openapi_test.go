@@ -82,7 +82,7 @@ func handle[In, Out any](name, method, path string, edit ...func(*api.Operation)
 func writes(op *api.Operation) { op.Write, op.CLI = true, "pay send" }
 func lists(op *api.Operation)  { op.Kind = api.List }
 func stream(op *api.Operation) { op.Kind = api.Stream }
-func public(op *api.Operation) { op.Scope = scopePublic }
+func public(op *api.Operation) { op.Scope = api.ScopePublic }
 
 func demo() []api.Operation {
 	return []api.Operation{

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -139,6 +138,7 @@ func (c *conn) overload(parts []jsonrpc.Part, batch bool) {
 type work struct {
 	req    jsonrpc.Request
 	err    *jsonrpc.Error
+	stream bool
 	ctx    context.Context
 	finish func() // frees the id
 }
@@ -148,11 +148,11 @@ func (c *conn) prepare(soft, hard context.Context, p jsonrpc.Part, batch bool) w
 	if w.err != nil {
 		return w
 	}
-	op, ok := c.s.ops[w.req.Method]
-	if !ok && w.req.Method != jsonrpc.MethodDiscover {
-		w.err = &jsonrpc.Error{Code: jsonrpc.CodeNoMethod, Message: clip(w.req.Method) + ": no such operation; rpc.discover lists them"}
+	if w.err = c.s.runner.check(w.req); w.err != nil {
 		return w
 	}
+	op := c.s.runner.ops[w.req.Method]
+	w.stream = op.Kind == api.Stream
 	if op.Kind == api.Stream {
 		switch {
 		case batch:
@@ -197,51 +197,18 @@ func (c *conn) run(todo []work) []jsonrpc.Response {
 	for _, w := range todo {
 		resp := jsonrpc.Response{ID: w.req.ID, Error: w.err}
 		if w.err == nil {
-			resp = c.call(w.ctx, w.req)
+			var emit func(any) error
+			if w.stream {
+				emit = func(item any) error { return c.emit(w.req.ID, item) }
+			}
+			resp = c.s.runner.call(w.ctx, w.req, c.s.caller, emit)
 		}
 		w.finish()
-		// A notification is not answered, but what is no request at all is: the standard says both.
-		if w.req.ID != nil || (w.err != nil && w.err.Code != jsonrpc.CodeNoMethod) {
+		if answered(w.req, w.err) {
 			out = append(out, resp)
 		}
 	}
 	return out
-}
-
-// call runs one request. A panic of an operation is its own failure, not the daemon's.
-func (c *conn) call(ctx context.Context, req jsonrpc.Request) (resp jsonrpc.Response) {
-	resp.ID = req.ID
-	defer func() {
-		if p := recover(); p != nil {
-			c.s.log.Error("rpc: operation panicked", "operation", req.Method, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			resp = jsonrpc.Response{ID: req.ID, Error: jsonrpc.ErrorOf(api.Errorf(req.Method, api.Internal, "the operation failed inside; the daemon's log says where"))}
-		}
-	}()
-	out, err := c.dispatch(ctx, req)
-	if err == nil {
-		resp.Result, err = json.Marshal(out)
-	}
-	if err != nil {
-		resp.Error = jsonrpc.ErrorOf(err)
-	}
-	return resp
-}
-
-func (c *conn) dispatch(ctx context.Context, req jsonrpc.Request) (any, error) {
-	if req.Method == jsonrpc.MethodDiscover {
-		return discover(c.s.opts.Dispatcher.Operations()), nil
-	}
-	op := c.s.ops[req.Method]
-	call := c.s.opts.Caller()
-	input, err := unwrap(req.Params, &op, call)
-	if err != nil {
-		return nil, err
-	}
-	var emit func(any) error
-	if op.Kind == api.Stream {
-		emit = func(item any) error { return c.emit(req.ID, item) }
-	}
-	return c.s.opts.Dispatcher.Call(ctx, call, req.Method, input, emit)
 }
 
 // emit writes one item of a stream. It blocks while the client does not read, which slows the stream down and nothing else.

@@ -8,8 +8,8 @@ import (
 	"github.com/intercooperative/icn/kernel/api"
 )
 
-// maxIdempotency is the longest idempotency key, in bytes; api.Draft says so.
-const maxIdempotency = 64
+// MaxIdempotency is the longest idempotency key, in bytes; api.Draft says so.
+const MaxIdempotency = 64
 
 // unwrap takes the reserved members out of params into call and returns the operation's input.
 func unwrap(params json.RawMessage, op *api.Operation, call *api.Call) (json.RawMessage, error) {
@@ -47,8 +47,8 @@ func unwrap(params json.RawMessage, op *api.Operation, call *api.Call) (json.Raw
 		return nil, err
 	}
 	if given {
-		if key == "" || len(key) > maxIdempotency {
-			return nil, api.Errorf(op.Name, api.Invalid, "%s: %d characters, want 1 to %d", jsonrpc.MemberIdempotency, len(key), maxIdempotency)
+		if key == "" || len(key) > MaxIdempotency {
+			return nil, api.Errorf(op.Name, api.Invalid, "%s: %d characters, want 1 to %d", jsonrpc.MemberIdempotency, len(key), MaxIdempotency)
 		}
 		call.Idempotency = key
 	}

@@ -57,7 +57,7 @@ type Options struct {
 type Server struct {
 	opts        Options
 	log         *slog.Logger
-	ops         map[string]api.Operation
+	runner      *Runner
 	listener    *net.UnixListener
 	connections obs.Gauge
 	drain       time.Duration // drainGrace, shorter in tests
@@ -73,15 +73,14 @@ func Listen(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	ops := map[string]api.Operation{}
-	for _, op := range opts.Dispatcher.Operations() {
-		ops[op.Name] = op
-	}
 	return &Server{
-		opts: opts, log: opts.Log, ops: ops, listener: l, drain: drainGrace,
+		opts: opts, log: opts.Log, runner: NewRunner(opts.Dispatcher, opts.Log), listener: l, drain: drainGrace,
 		connections: opts.Metrics.Gauge("icn_rpc_connections", "Open connections to the local RPC socket."),
 	}, nil
 }
+
+// caller is the local operator, whatever is asked.
+func (s *Server) caller(*api.Operation) (*api.Call, error) { return s.opts.Caller(), nil }
 
 // Serve answers until ctx ends; then streams end at once and other calls in flight get three seconds. It removes the socket and
 // returns nil, or the error that made listening impossible.

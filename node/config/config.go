@@ -25,6 +25,7 @@ type Config struct {
 
 	Network       Network       `koanf:"network" json:"network"`
 	RPC           RPC           `koanf:"rpc" json:"rpc"`
+	Gateway       Gateway       `koanf:"gateway" json:"gateway"`
 	Store         Store         `koanf:"store" json:"store"`
 	Clock         Clock         `koanf:"clock" json:"clock"`
 	Identity      Identity      `koanf:"identity" json:"identity"`
@@ -44,6 +45,22 @@ type Network struct {
 // RPC is about programs on this machine.
 type RPC struct {
 	Bind string `koanf:"bind" json:"bind" doc:"the local socket, unix:PATH; empty: icnd.sock in the data directory"`
+}
+
+// Gateway is about people and programs on other machines.
+type Gateway struct {
+	Enable         bool     `koanf:"enable" json:"enable" doc:"serve the operations over HTTP"`
+	Bind           string   `koanf:"bind" json:"bind" doc:"host:port of it, TCP; leave it on this machine behind a proxy, or give it a certificate"`
+	TLSCert        string   `koanf:"tls_cert" json:"tls_cert" doc:"file with the certificate and its chain, PEM; empty: no TLS. It is read again when it changes"`
+	TLSKey         string   `koanf:"tls_key" json:"tls_key" doc:"file with the certificate's key, PEM"`
+	CORSOrigins    []string `koanf:"cors_origins" json:"cors_origins" doc:"origins, such as https://app.example.org, whose pages may use it; empty: no other origin's"`
+	TrustedProxies []string `koanf:"trusted_proxies" json:"trusted_proxies" doc:"addresses or networks of proxies whose X-Forwarded-For is believed"`
+	MaxRequests    int      `koanf:"max_requests" json:"max_requests" doc:"requests at once, 1 to 10000; more are told to come back"`
+	MaxStreams     int      `koanf:"max_streams" json:"max_streams" doc:"open streams, 1 to 100000; each takes a file descriptor"`
+	MaxBody        int      `koanf:"max_body" json:"max_body" doc:"bytes of a request's body, 1024 to 67108864"`
+	RequestTimeout Duration `koanf:"request_timeout" json:"request_timeout" doc:"longest time of a request, 1s to 10m; a write that waits to be final needs it"`
+	StrangerRate   int      `koanf:"stranger_rate" json:"stranger_rate" doc:"requests a second of one address without a token, 1 to 100000; who has logged in has the rate of their trust class"`
+	StrangerBurst  int      `koanf:"stranger_burst" json:"stranger_burst" doc:"and so many at once, 1 to 100000"`
 }
 
 // Store is about what is kept on disk.
@@ -148,7 +165,11 @@ type Observability struct {
 // Defaults returns the configuration of a node whose operator sets nothing, but for the data directory.
 func Defaults() Config {
 	return Config{
-		Network:       Network{BindAddr: "0.0.0.0:7100", EnableMDNS: true, BootstrapPeers: []string{}, MaxPeers: 100},
+		Network: Network{BindAddr: "0.0.0.0:7100", EnableMDNS: true, BootstrapPeers: []string{}, MaxPeers: 100},
+		Gateway: Gateway{
+			Bind: "127.0.0.1:8080", CORSOrigins: []string{}, TrustedProxies: []string{}, MaxRequests: 256, MaxStreams: 1000, MaxBody: 1 << 20,
+			RequestTimeout: Duration(time.Minute), StrangerRate: 10, StrangerBurst: 40,
+		},
 		Store:         Store{Engine: "pebble"},
 		Clock:         Clock{NTPServers: []string{}, NTPInterval: Duration(15 * time.Minute), MaxSkew: Duration(10 * time.Second)},
 		Auth:          Auth{TokenTTL: Duration(15 * time.Minute), SessionTTL: Duration(30 * 24 * time.Hour)},
@@ -185,6 +206,7 @@ func (c *Config) Validate() error {
 	if path, ok := strings.CutPrefix(c.RPC.Bind, "unix:"); c.RPC.Bind != "" && (!ok || path == "") {
 		bad("rpc.bind", c.RPC.Bind, "want unix:PATH; the local socket asks nobody who they are, so it is not offered on the network")
 	}
+	c.Gateway.validate(bad)
 	if e := c.Store.Engine; e != "pebble" && e != "mem" && !isDatabase(e) {
 		bad("store.engine", e, "want pebble, mem or postgres://role@host/database")
 	}

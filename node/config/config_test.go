@@ -66,6 +66,21 @@ func TestLoad(t *testing.T) {
 		{name: "a rude interval", file: "[clock]\nntp_interval = \"1s\"\nmax_skew = \"0s\"\n", err: []string{`clock.ntp_interval = "1s": want 1m to 24h`, "clock.max_skew"}},
 		{name: "a number for a time", file: "[clock]\nntp_interval = 900\n", err: []string{"clock.ntp_interval = 900: want a time such as 90s"}},
 		{name: "no time", env: []string{"ICN_CLOCK_MAX_SKEW=soon"}, err: []string{"ICN_CLOCK_MAX_SKEW=soon: want a time"}},
+		{
+			name: "gateway", file: "[gateway]\nenable = true\ncors_origins = [\"https://a.example\"]\ntrusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\"]\nrequest_timeout = \"90s\"\n", env: []string{"ICN_GATEWAY_MAX_BODY=4096"},
+			want: func(c *Config) {
+				c.Gateway.Enable, c.Gateway.CORSOrigins, c.Gateway.TrustedProxies = true, []string{"https://a.example"}, []string{"127.0.0.1", "10.0.0.0/8"}
+				c.Gateway.RequestTimeout, c.Gateway.MaxBody = Duration(90*time.Second), 4096
+			},
+		},
+		{
+			name: "gateway values", file: "[gateway]\nbind = \"8080\"\ntls_key = \"k.pem\"\ncors_origins = [\"https://a.example/\", \"a.example\"]\ntrusted_proxies = [\"home\"]\nmax_requests = 0\nmax_streams = -1\nmax_body = 1\n" +
+				"request_timeout = \"1h\"\nstranger_rate = 0\nstranger_burst = 0\n",
+			err: []string{
+				`gateway.bind = "8080": want host:port`, "gateway.tls_cert", `gateway.cors_origins = "https://a.example/"`, `gateway.cors_origins = "a.example"`, "gateway.trusted_proxies", "gateway.max_requests = 0",
+				"gateway.max_streams", "gateway.max_body", "gateway.request_timeout", "gateway.stranger_rate", "gateway.stranger_burst",
+			},
+		},
 		{name: "number for text", file: "[network]\nbind_addr = 7100\n", err: []string{"want a text"}},
 		{name: "mixed list", file: "[network]\nbootstrap_peers = [1]\n", err: []string{"want a list of texts"}},
 		{name: "not TOML", file: "[network\n", err: []string{"icn.toml:1:"}},
