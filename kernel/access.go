@@ -57,11 +57,12 @@ func (k *Kernel) enter(e *entry, call *api.Call) error {
 	if e.Scope == api.ScopePublic {
 		return nil
 	}
+	bound := e.at.any() || e.Access == api.AccessOwn // a scope in one space may do
 	switch {
 	case call.Remote() && call.Actor == "":
 		r := &api.Reason{Domain: "kernel", Rule: "not-logged-in", Text: "this needs to be told who asks", Remedy: "log in and send the token"}
 		return &api.Error{Op: e.Name, Kind: api.Unauthenticated, Reason: r, Err: r}
-	case !call.Can(e.Scope) && !(call.CanSomewhere(e.Scope) && (e.at.any() || e.Access == api.AccessOwn)):
+	case !call.Can(e.Scope) && (!bound || !call.CanSomewhere(e.Scope)):
 		return lacks(e.Name, e.Scope, call)
 	case !call.Remote():
 		return nil

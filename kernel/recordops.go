@@ -156,7 +156,7 @@ func (k *Kernel) opSubmit(ctx context.Context, call *api.Call, in *SubmitIn) (*S
 	for i, r := range k.road.Submit(ctx, raws, ingest.Origin{}) {
 		out.Results[i] = SubmitResult{ID: r.ID, Outcome: r.Outcome.String()}
 		if r.Err != nil {
-			k.notTaken(call, &out.Results[i], r.Err)
+			_ = k.notTaken(call, &out.Results[i], r.Err) // the result says it
 		} else if r.Outcome == ingest.Held || r.Outcome == ingest.Deferred {
 			if env, err := record.Decode(raws[i]); err == nil {
 				if w := k.explainWaiting(ctx, env.Position()); w != nil { // else it is stored by now

@@ -217,8 +217,12 @@ func TestSays(t *testing.T) {
 	}
 	got := api.Says[form]("t", "k", "text")
 	want := []api.FieldSpec{
-		{Name: "to", Type: api.FieldDID}, {Name: "next_key", Type: api.FieldKey}, {Name: "id", Type: api.FieldHash}, {Name: "code", Type: api.FieldText},
-		{Name: "amount", Type: api.FieldAmount, Currency: "code"}, {Name: "open", Type: api.FieldBool},
+		{Name: "to", Type: api.FieldDID},
+		{Name: "next_key", Type: api.FieldKey},
+		{Name: "id", Type: api.FieldHash},
+		{Name: "code", Type: api.FieldText},
+		{Name: "amount", Type: api.FieldAmount, Currency: "code"},
+		{Name: "open", Type: api.FieldBool},
 		{Name: "inners", Type: api.FieldTuple, List: true, Fields: []api.FieldSpec{{Name: "seq_no", Type: api.FieldUint}, {Name: "body", Type: api.FieldBytes}}},
 		{Name: "all_hashes", Type: api.FieldHash, List: true},
 	}
