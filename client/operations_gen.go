@@ -4,6 +4,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/intercooperative/icn/kernel/api"
@@ -242,6 +243,16 @@ func (c *Client) PeerUnban(ctx context.Context, in PeerUnbanIn, opts ...CallOpti
 // RecordExplain is the operation record.explain: Say what became of a record and why.
 func (c *Client) RecordExplain(ctx context.Context, in RecordExplainIn) (*RecordExplainOut, error) {
 	return call[RecordExplainOut](ctx, c, "record.explain", in, nil)
+}
+
+// RecordKinds is the operation record.kinds: Say how the bodies of all kinds of records read.
+func (c *Client) RecordKinds(ctx context.Context) (*RecordKindsOut, error) {
+	return call[RecordKindsOut](ctx, c, "record.kinds", nil, nil)
+}
+
+// RecordPrepare is the operation record.prepare: Say what an operation would have the caller's device sign, and write nothing.
+func (c *Client) RecordPrepare(ctx context.Context, in RecordPrepareIn) (*RecordPrepareOut, error) {
+	return call[RecordPrepareOut](ctx, c, "record.prepare", in, nil)
 }
 
 // RecordSubmit is the operation record.submit: Send records signed elsewhere along the road.
@@ -1006,9 +1017,38 @@ type RecordExplainOut struct {
 	Deps     []api.Position `json:"deps"`
 }
 
+// RecordKindsOut is what record.kinds answers.
+type RecordKindsOut struct {
+	Kinds []api.KindSpec `json:"kinds"` // by topic and kind
+}
+
+// RecordPrepareIn is the input of record.prepare.
+type RecordPrepareIn struct {
+	Operation   string          `json:"operation"`             // name of the operation, e.g. of a payment
+	Input       json.RawMessage `json:"input,omitempty"`       // the operation's input
+	Device      api.Key         `json:"device,omitzero"`       // device that is to sign, 64 hexadecimal digits; default: the one that is logged in
+	Auth        []uint8         `json:"auth,omitempty"`        // key event log that certifies the device, base64; needed for its first record in a topic, and for a device that is not logged in
+	Idempotency string          `json:"idempotency,omitempty"` // name of the request, at most 64 characters: once a record of that name stands, its receipt is the answer
+}
+
+// RecordPrepareOut is what record.prepare answers.
+type RecordPrepareOut struct {
+	Bytes       []uint8          `json:"bytes,omitempty"`       // exactly what the device signs, base64; none: there is nothing to sign
+	Position    *api.Position    `json:"position,omitempty"`    // where the record is going to stand, if no other comes first
+	Description *api.Description `json:"description,omitempty"` // what the bytes say; derive it from them yourself and compare
+	Idempotency string           `json:"idempotency,omitempty"` // hand this to record.submit together with the signed record
+	More        bool             `json:"more,omitempty"`        // the operation may have more to sign: once this record stands, prepare it again
+	Receipt     *api.Receipt     `json:"receipt,omitempty"`     // of a record of this request that stands already
+	Output      any              `json:"output,omitempty"`      // the operation's answer, when there is nothing to sign
+}
+
 // RecordSubmitIn is the input of record.submit.
 type RecordSubmitIn struct {
-	Records []string `json:"records"` // signed envelopes in base64, at most 256
+	Records     []string        `json:"records"`               // signed envelopes in base64, at most 256
+	Idempotency string          `json:"idempotency,omitempty"` // of one record: the name that record.prepare gave with it
+	Operation   string          `json:"operation,omitempty"`   // of one record: the operation that it was prepared for; when its place is taken, the answer has what to sign instead
+	Input       json.RawMessage `json:"input,omitempty"`       // the input of that operation
+	Auth        []uint8         `json:"auth,omitempty"`        // as for record.prepare
 }
 
 // RecordSubmitOut is what record.submit answers.
@@ -1616,12 +1656,15 @@ type KernelRefusalOut struct {
 
 // KernelSubmitResult is part of an answer or an input.
 type KernelSubmitResult struct {
-	ID      api.Hash    `json:"id"`
-	Outcome string      `json:"outcome"`
-	Level   api.Wait    `json:"level,omitempty"` // reached, of a stored record, when the call named one
-	Error   string      `json:"error,omitempty"`
-	Reason  *api.Reason `json:"reason,omitempty"`  // why it is not stored, or has to wait
-	Refusal string      `json:"refusal,omitempty"` // under which name this node remembers that: refusal.explain
+	ID       api.Hash          `json:"id"`
+	Outcome  string            `json:"outcome"`         // committed, duplicate, held, deferred or refused
+	Level    api.Wait          `json:"level,omitempty"` // reached, of a stored record, when the call named one
+	Error    string            `json:"error,omitempty"`
+	Code     string            `json:"code,omitempty"`     // kind of the error, e.g. conflict
+	Reason   *api.Reason       `json:"reason,omitempty"`   // why it is not stored, or has to wait
+	Refusal  string            `json:"refusal,omitempty"`  // under which name this node remembers that: refusal.explain
+	Receipt  *api.Receipt      `json:"receipt,omitempty"`  // of a stored record, to a caller elsewhere
+	Prepared *KernelPrepareOut `json:"prepared,omitempty"` // what to sign instead of a record whose place is taken
 }
 
 // SecurityStanding is part of an answer or an input.
@@ -1781,6 +1824,17 @@ type FinalityCutOut struct {
 type KernelKeyDevice struct {
 	Key  api.Key `json:"key"`
 	Role string  `json:"role"` // primary or secondary
+}
+
+// KernelPrepareOut is part of an answer or an input.
+type KernelPrepareOut struct {
+	Bytes       []uint8          `json:"bytes,omitempty"`       // exactly what the device signs, base64; none: there is nothing to sign
+	Position    *api.Position    `json:"position,omitempty"`    // where the record is going to stand, if no other comes first
+	Description *api.Description `json:"description,omitempty"` // what the bytes say; derive it from them yourself and compare
+	Idempotency string           `json:"idempotency,omitempty"` // hand this to record.submit together with the signed record
+	More        bool             `json:"more,omitempty"`        // the operation may have more to sign: once this record stands, prepare it again
+	Receipt     *api.Receipt     `json:"receipt,omitempty"`     // of a record of this request that stands already
+	Output      any              `json:"output,omitempty"`      // the operation's answer, when there is nothing to sign
 }
 
 // SecurityTally is part of an answer or an input.

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -9,12 +10,14 @@ import (
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/kernel/internal/fold"
 	"github.com/intercooperative/icn/kernel/internal/gate"
+	"github.com/intercooperative/icn/kernel/record"
 )
 
 // entry is one operation with the domain whose oracle is asked about it; the kernel's own have none and need the operator's scope.
 type entry struct {
 	api.Operation
 	domain api.Domain
+	at     concern // how its inputs name a space
 }
 
 // buildTable collects the operations of the kernel and the apps.
@@ -26,7 +29,7 @@ func (k *Kernel) buildTable() error {
 		if k.byName[op.Name] != nil {
 			return api.Errorf("kernel.new", api.Internal, "operation %q exists twice", op.Name)
 		}
-		k.byName[op.Name] = &entry{op, d}
+		k.byName[op.Name] = &entry{op, d, concernOf(op.In)}
 		k.table = append(k.table, op)
 		return nil
 	}
@@ -50,6 +53,13 @@ func (k *Kernel) buildTable() error {
 			}
 		}
 	}
+	for _, app := range k.opt.Apps {
+		if d, ok := app.(api.Describer); ok {
+			k.kindList = append(k.kindList, d.Describe()...)
+		}
+	}
+	slices.SortFunc(k.kindList, func(a, b api.KindSpec) int { return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Kind, b.Kind)) })
+	k.kinds = record.NewKinds(k.kindList)
 	slices.SortFunc(k.table, func(a, b api.Operation) int { return strings.Compare(a.Name, b.Name) })
 	return nil
 }
@@ -76,15 +86,23 @@ func (k *Kernel) Call(ctx context.Context, call *api.Call, name string, raw json
 	if !k.Ready() {
 		return nil, api.Errorf(name, api.Unavailable, "the node is starting or stopping")
 	}
-	if !call.Can(e.Scope) {
-		return nil, api.Refusal(name, &api.Reason{
-			Domain: "kernel", Rule: "scope", Text: "this needs the scope " + e.Scope,
-			Inputs: map[string]string{"scope": e.Scope, "held": strings.Join(call.Scopes, " ")}, Remedy: "ask for a token with that scope",
-		})
+	return k.serve(ctx, e, call, raw, emit)
+}
+
+// serve does what Call does once the operation is found: for record.prepare, too, which calls another one.
+func (k *Kernel) serve(ctx context.Context, e *entry, call *api.Call, raw json.RawMessage, emit func(item any) error) (any, error) {
+	if err := k.enter(e, call); err != nil {
+		return nil, err
 	}
 	in, err := e.Decode(raw)
 	if err != nil {
 		return nil, err
+	}
+	if call, err = k.admit(e, call, in); err != nil {
+		return nil, err
+	}
+	if e.keyless(call) {
+		return nil, api.NoKey(e.Name, call.Actor)
 	}
 	if call, err = k.constrain(e, call, in); err != nil {
 		return nil, err

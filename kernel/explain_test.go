@@ -76,6 +76,9 @@ func TestEveryOperationExplainsItsDenial(t *testing.T) {
 		r.app.host.Oracles().Register(fixed{"fails", d})
 		r.app.host.Oracles().Register(fixed{"notes", d})
 		for _, op := range r.Operations() {
+			if op.Scope == api.ScopePublic {
+				continue // nobody is denied
+			}
 			in := map[string]string{"notes.write": `{"text":"x"}`, "notes.secret": `{"text":"x"}`}[op.Name]
 			var errs []error
 			_, err := r.call(op.Name, in, func(c *api.Call) { c.Scopes = nil })

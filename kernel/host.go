@@ -66,6 +66,9 @@ func (h *host) Follows() []api.Hash { return h.k.follows.list() }
 
 // Dial implements api.Host.
 func (h *host) Dial(ctx context.Context, address string, proof []byte) error {
+	if err := preparing(ctx, "connecting to a peer"); err != nil {
+		return err
+	}
 	if h.k.net == nil {
 		return errNoPeers
 	}
@@ -124,6 +127,12 @@ func (k *Kernel) setMeta(name string, val []byte, sync bool) error {
 func (k *Kernel) appendRecord(ctx context.Context, signer api.Signer, draft api.Draft, wait api.Wait) (api.Receipt, error) {
 	if signer == nil {
 		return api.Receipt{}, api.Errorf("record.append", api.Unauthenticated, "nobody is here to sign: prepare the record and submit it signed")
+	}
+	if c, ok := signer.(*capture); ok {
+		return c.append(ctx, k, draft)
+	}
+	if err := preparing(ctx, "writing with another key"); err != nil {
+		return api.Receipt{}, err
 	}
 	if err := k.canReach(wait); err != nil {
 		return api.Receipt{}, api.Wrap("record.append", err)

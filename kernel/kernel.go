@@ -25,6 +25,7 @@ import (
 	"github.com/intercooperative/icn/kernel/internal/fold"
 	"github.com/intercooperative/icn/kernel/internal/ingest"
 	"github.com/intercooperative/icn/kernel/internal/store"
+	"github.com/intercooperative/icn/kernel/record"
 	"github.com/intercooperative/icn/obs"
 )
 
@@ -121,6 +122,8 @@ type Kernel struct {
 	responders map[string]*responder // by kind of request
 	table      []api.Operation
 	byName     map[string]*entry
+	kindList   []api.KindSpec // what the apps say of their records, by topic and kind
+	kinds      record.Kinds   // the same, to find one
 	follows    follows
 	watchers   watchers
 	recent     recent
@@ -139,6 +142,7 @@ type road interface {
 	Offer(raws [][]byte, origin ingest.Origin, done func(int, ingest.Result)) bool
 	Submit(ctx context.Context, raws [][]byte, origin ingest.Origin) []ingest.Result
 	Append(ctx context.Context, signer api.Signer, draft api.Draft) (api.Receipt, error)
+	Take(ctx context.Context, signer api.Signer, env *record.Envelope, idempotency string) (api.Receipt, error)
 	Do(ctx context.Context, fn func(*ingest.Engine) error) error
 }
 

@@ -109,7 +109,7 @@ func (n *notes) Operations() []api.Operation {
 		return &rc, err
 	}
 	return []api.Operation{
-		api.Handle(api.Operation{Name: "notes.write", Scope: "notes:write", Write: true}, write),
+		api.Handle(api.Operation{Name: "notes.write", Scope: "notes:write", Write: true, Signs: api.SignsOne}, write),
 		api.Handle(api.Operation{Name: "notes.secret", Scope: "notes:write", Write: true}, write),
 		api.Handle(api.Operation{Name: "notes.count", Scope: "notes:read"}, func(context.Context, *api.Call, *kernel.None) (*int64, error) {
 			r := n.host.Read()
@@ -129,7 +129,11 @@ type run struct {
 	stop func() error
 }
 
-func start(t *testing.T, change func(*kernel.Options)) *run {
+func start(t *testing.T, change func(*kernel.Options)) *run { return startWith(t, change) }
+
+func startFor(f *testing.F) *run { return startWith(f, nil) }
+
+func startWith(t testing.TB, change func(*kernel.Options)) *run {
 	t.Helper()
 	id, err := identity.Generate(rand.Reader)
 	if err != nil {
@@ -167,7 +171,7 @@ type oracleApp struct {
 func (a oracleApp) Info() api.AppInfo        { return api.AppInfo{Name: a.name} }
 func (a oracleApp) Oracle() api.PolicyOracle { return a.oracle }
 
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -217,7 +221,7 @@ func TestCallPassesTheGates(t *testing.T) {
 		{"notes.write", fmt.Sprintf(`{"space":%q,"text":"bad"}`, space), nil, api.Refused, "this note is bad"},
 		{"notes.write", fmt.Sprintf(`{"space":%q,"text":"x"}`, api.Hash{7}), nil, api.NotFound, "does not follow"},
 		{"notes.write", fmt.Sprintf(`{"space":%q,"text":"x"}`, space), func(c *api.Call) { c.Wait = "soon" }, api.Invalid, `"soon"`},
-		{"notes.write", `{"text":"x"}`, func(c *api.Call) { c.Signer = nil }, api.Unauthenticated, "sign"},
+		{"notes.write", `{"text":"x"}`, func(c *api.Call) { c.Signer = nil }, api.Unsupported, "record.prepare"},
 		{"record.submit", `{"records":[]}`, nil, api.Invalid, "1 to 256"},
 		{"record.submit", `{"records":["??"]}`, nil, api.Invalid, "base64"},
 		{"record.explain", fmt.Sprintf(`{"id":%q}`, api.Hash{1}), nil, api.NotFound, "does not hold"},
@@ -427,7 +431,7 @@ func TestSubmitTwice(t *testing.T) {
 		}
 	}
 	var seen []string
-	_, err := r.Call(context.Background(), &api.Call{Scopes: []string{"*"}}, "topic.tail", json.RawMessage(fmt.Sprintf(`{"topic":"%s/notes","last":10}`, space)),
+	_, err := r.Call(context.Background(), &api.Call{Actor: r.id.DID(), Signer: r.id.Signer(), Scopes: []string{"*"}}, "topic.tail", json.RawMessage(fmt.Sprintf(`{"topic":"%s/notes","last":10}`, space)),
 		func(it any) error { seen = append(seen, it.(*kernel.TailItem).Kind); return nil })
 	if err != nil || !slices.Equal(seen, []string{"note"}) {
 		t.Fatalf("tail: %v %v", seen, err)

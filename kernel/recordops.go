@@ -3,6 +3,7 @@ package kernel
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"sync"
 	"time"
 
@@ -36,13 +37,25 @@ type ExplainOut struct {
 
 // SubmitIn carries signed records.
 type SubmitIn struct {
-	Records []string `json:"records" doc:"signed envelopes in base64, at most 256"`
+	Records     []string        `json:"records" doc:"signed envelopes in base64, at most 256"`
+	Idempotency string          `json:"idempotency,omitempty" doc:"of one record: the name that record.prepare gave with it"`
+	Operation   string          `json:"operation,omitempty" doc:"of one record: the operation that it was prepared for; when its place is taken, the answer has what to sign instead"`
+	Input       json.RawMessage `json:"input,omitempty" doc:"the input of that operation"`
+	Auth        []byte          `json:"auth,omitempty" doc:"as for record.prepare"`
 }
 
 // Validate implements api.Validator.
 func (in *SubmitIn) Validate() error {
-	if n := len(in.Records); n == 0 || n > 256 {
+	n := len(in.Records)
+	switch {
+	case n == 0 || n > 256:
 		return api.Errorf("record.submit", api.Invalid, "records: %d, want 1 to 256", n)
+	case n > 1 && (in.Idempotency != "" || in.Operation != ""):
+		return api.Errorf("record.submit", api.Invalid, "records: %d, want 1 where an operation or an idempotency name goes with it", n)
+	case len(in.Idempotency) > 64:
+		return api.Errorf("record.submit", api.Invalid, "idempotency of %d bytes: at most 64", len(in.Idempotency))
+	case len(in.Auth) > record.MaxAuth:
+		return api.Errorf("record.submit", api.Invalid, "auth of %d bytes: at most %d", len(in.Auth), record.MaxAuth)
 	}
 	return nil
 }
@@ -55,12 +68,15 @@ type SubmitOut struct {
 // SubmitResult is what became of one record.
 type SubmitResult struct {
 	ID      api.Hash `json:"id"`
-	Outcome string   `json:"outcome"`
+	Outcome string   `json:"outcome" doc:"committed, duplicate, held, deferred or refused"`
 	Level   api.Wait `json:"level,omitempty" doc:"reached, of a stored record, when the call named one"`
 	Error   string   `json:"error,omitempty"`
+	Code    string   `json:"code,omitempty" doc:"kind of the error, e.g. conflict"`
 
-	Reason  *api.Reason `json:"reason,omitempty" doc:"why it is not stored, or has to wait"`
-	Refusal string      `json:"refusal,omitempty" doc:"under which name this node remembers that: refusal.explain"`
+	Reason   *api.Reason  `json:"reason,omitempty" doc:"why it is not stored, or has to wait"`
+	Refusal  string       `json:"refusal,omitempty" doc:"under which name this node remembers that: refusal.explain"`
+	Receipt  *api.Receipt `json:"receipt,omitempty" doc:"of a stored record, to a caller elsewhere"`
+	Prepared *PrepareOut  `json:"prepared,omitempty" doc:"what to sign instead of a record whose place is taken"`
 }
 
 // recordOperations are about single records.
@@ -68,21 +84,29 @@ func (k *Kernel) recordOperations() []api.Operation {
 	return []api.Operation{
 		api.Handle(api.Operation{
 			Name: "record.explain", Method: "GET", Path: "/records/{id}", CLI: "explain", Scope: "record:read",
-			Summary: "Say what became of a record and why",
+			Access: api.AccessOwn, Summary: "Say what became of a record and why",
 		}, k.opExplain),
 		api.Handle(api.Operation{
 			Name: "record.submit", Method: "POST", Path: "/records/submit", Scope: "record:write", Write: true,
-			Summary: "Send records signed elsewhere along the road",
+			Access: api.AccessOwn, Summary: "Send records signed elsewhere along the road",
 		}, k.opSubmit),
+		api.Handle(api.Operation{
+			Name: "record.prepare", Method: "POST", Path: "/records/prepare", Scope: "record:write", Access: api.AccessOwn,
+			Summary: "Say what an operation would have the caller's device sign, and write nothing",
+		}, k.opPrepare),
+		api.Handle(api.Operation{
+			Name: "record.kinds", Method: "GET", Path: "/records/kinds", Scope: api.ScopePublic,
+			Summary: "Say how the bodies of all kinds of records read",
+		}, k.opKinds),
 	}
 }
 
-func (k *Kernel) opExplain(ctx context.Context, _ *api.Call, in *ExplainIn) (*ExplainOut, error) {
+func (k *Kernel) opExplain(ctx context.Context, call *api.Call, in *ExplainIn) (*ExplainOut, error) {
 	r := fold.NewReader(k.st, "", k.log).Advised(k.apps)
 	rec, v, ok := r.Lookup(in.ID)
 	r.Close()
-	if !ok {
-		if out := k.explainWaiting(ctx, api.Position{ID: in.ID}); out != nil {
+	if !ok || !call.Sees(rec.Topic.Space) {
+		if out := k.explainWaiting(ctx, api.Position{ID: in.ID}); out != nil && !call.Remote() {
 			return out, nil
 		}
 		return nil, api.Errorf("record.explain", api.NotFound, "record %s: this node does not hold it", in.ID)
@@ -125,12 +149,14 @@ func (k *Kernel) opSubmit(ctx context.Context, call *api.Call, in *SubmitIn) (*S
 		}
 		raws[i] = b
 	}
+	if call.Remote() {
+		return k.take(ctx, call, in, raws)
+	}
 	out := &SubmitOut{Results: make([]SubmitResult, len(raws))}
 	for i, r := range k.road.Submit(ctx, raws, ingest.Origin{}) {
 		out.Results[i] = SubmitResult{ID: r.ID, Outcome: r.Outcome.String()}
 		if r.Err != nil {
-			err := k.refused([]api.DID{call.Actor}, false, "record.submit", "", r.Err)
-			out.Results[i].Error, out.Results[i].Reason, out.Results[i].Refusal = err.Error(), api.ReasonOf(err), api.RefusalOf(err)
+			_ = k.notTaken(call, &out.Results[i], r.Err) // the result says it
 		} else if r.Outcome == ingest.Held || r.Outcome == ingest.Deferred {
 			if env, err := record.Decode(raws[i]); err == nil {
 				if w := k.explainWaiting(ctx, env.Position()); w != nil { // else it is stored by now
@@ -147,6 +173,13 @@ func (k *Kernel) opSubmit(ctx context.Context, call *api.Call, in *SubmitIn) (*S
 		all.Wait()
 	}
 	return out, nil
+}
+
+// notTaken says in a result why a record is not stored, and remembers it for whoever asks.
+func (k *Kernel) notTaken(call *api.Call, res *SubmitResult, err error) error {
+	err = k.refused([]api.DID{call.Actor}, false, "record.submit", "", err)
+	res.Error, res.Code, res.Reason, res.Refusal = err.Error(), api.KindOf(err).Code(), api.ReasonOf(err), api.RefusalOf(err)
+	return err
 }
 
 // reachStored is reach for one record that was sent signed. How far it got is part of its result.

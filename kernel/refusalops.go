@@ -84,11 +84,11 @@ func (k *Kernel) refusalOperations() []api.Operation {
 	return []api.Operation{
 		api.Handle(api.Operation{
 			Name: "refusal.explain", Method: "GET", Path: "/refusals/{id}", Scope: "refusal:read",
-			Summary: "Say why something was refused",
+			Access: api.AccessOwn, Summary: "Say why something was refused",
 		}, k.opExplainRefusal),
 		api.Handle(api.Operation{
 			Name: "refusal.list", Method: "GET", Path: "/refusals", CLI: "refusal list", Scope: "refusal:read",
-			Summary: "List what this node has refused, since it started, and why",
+			Access: api.AccessOwn, Summary: "List what this node has refused, since it started, and why",
 		}, k.opRefusals),
 		api.Handle(api.Operation{
 			Name: "peer.refusals", Method: "GET", Path: "/peers/refusals", CLI: "peer refusals", Scope: "peer:read",

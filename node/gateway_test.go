@@ -17,6 +17,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/intercooperative/icn/app"
 	"github.com/intercooperative/icn/edge/gateway"
 	"github.com/intercooperative/icn/kernel"
 	"github.com/intercooperative/icn/kernel/api"
@@ -43,7 +44,7 @@ func serveTable(t *testing.T) *served {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { id.Close() })
-	k, err := kernel.New(kernelOptions(&cfg, Options{}, id, nil, slog.New(slog.DiscardHandler)))
+	k, err := kernel.New(kernelOptions(&cfg, Options{}, id, app.Sessions{}, nil, slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ func (a *App) Operations() []api.Operation {
 		}, a.list),
 		api.Handle(api.Operation{
 			Name: "feed.cut", Method: http.MethodPost, Path: "/feed/cut", CLI: "feed cut", Scope: "member:write", Write: true,
-			Summary: "End a device's feed where enough witnesses have seen it",
+			Signs: api.SignsOne, Summary: "End a device's feed where enough witnesses have seen it",
 		}, a.cutFeed),
 		api.Handle(api.Operation{
 			Name: "feed.advise", Method: http.MethodGet, Path: "/feed/advise", CLI: "feed advise", Scope: "topic:read",
@@ -28,19 +28,19 @@ func (a *App) Operations() []api.Operation {
 		}, a.advise),
 		api.Handle(api.Operation{
 			Name: "feed.close", Method: http.MethodPost, Path: "/feed/close", CLI: "feed close", Scope: "member:write", Write: true,
-			Summary: "End the own device's feed of a topic where it is",
+			Signs: api.SignsOne, Summary: "End the own device's feed of a topic where it is",
 		}, a.closeFeed),
 		api.Handle(api.Operation{
 			Name: "office.replace", Method: http.MethodPost, Path: "/office/replace", CLI: "office replace", Scope: "member:write", Write: true,
-			Summary: "Put a member in the place of a registrar who has fallen silent, by the votes of the witnesses",
+			Access: api.AccessHere, Summary: "Put a member in the place of a registrar who has fallen silent, by the votes of the witnesses",
 		}, a.replaceRegistrar),
 		api.Handle(api.Operation{
 			Name: "space.witness", Method: http.MethodPost, Path: "/space/witness", CLI: "space witness", Scope: "member:write", Write: true,
-			Summary: "Name the witnesses that follow on those in force",
+			Signs: api.SignsOne, Summary: "Name the witnesses that follow on those in force",
 		}, a.witnesses),
 		api.Handle(api.Operation{
 			Name: "space.checkpoint.create", Method: http.MethodPost, Path: "/space/checkpoint/create", CLI: "space checkpoint create", Scope: "member:write", Write: true,
-			Summary: "Have the witnesses sign to what state all that is final comes",
+			Access: api.AccessHere, Summary: "Have the witnesses sign to what state all that is final comes",
 		}, a.createCheckpoint),
 		api.Handle(api.Operation{
 			Name: "space.checkpoint.list", Method: http.MethodGet, Path: "/space/checkpoint/list", CLI: "space checkpoint list", Scope: "topic:read",
@@ -52,7 +52,7 @@ func (a *App) Operations() []api.Operation {
 		}, a.showCheckpoint),
 		api.Handle(api.Operation{
 			Name: "space.checkpoint.verify", Method: http.MethodPost, Path: "/space/checkpoint/verify", CLI: "space checkpoint verify", Scope: "state:read",
-			Summary: "Fold this node's records of a checkpoint anew and compare",
+			Access: api.AccessOperator, Summary: "Fold this node's records of a checkpoint anew and compare",
 		}, a.verifyCheckpoint),
 	}
 }

@@ -16,7 +16,7 @@ func (a *App) Operations() []api.Operation {
 	return []api.Operation{
 		api.Handle(api.Operation{
 			Name: "key.follow", Method: http.MethodPost, Path: "/keys/follow", CLI: "id follow", Scope: "member:write", Write: true,
-			Summary: "On a new device: show a space the key event log, and wait until it follows",
+			Access: api.AccessHere, Summary: "On a new device: show a space the key event log, and wait until it follows",
 		}, a.follow),
 		api.Handle(api.Operation{
 			Name: "key.log", Method: http.MethodGet, Path: "/keys/log", CLI: "id log", Scope: "member:read",
@@ -28,7 +28,7 @@ func (a *App) Operations() []api.Operation {
 		}, a.recoveries),
 		api.Handle(api.Operation{
 			Name: "key.veto", Method: http.MethodPost, Path: "/keys/veto", CLI: "id recover veto", Scope: "member:write", Write: true,
-			Summary: "Bring an objection to a recovery, signed by the key in charge",
+			Signs: api.SignsOne, Summary: "Bring an objection to a recovery, signed by the key in charge",
 		}, a.veto),
 	}
 }

@@ -25,7 +25,7 @@ type allotment struct {
 	_        struct{} `cbor:",toarray"`
 	Device   api.Key  // another device of the author's
 	Currency string
-	Amount   int64 // minor units, > 0
+	Amount   int64 `say:"amount,currency"` // minor units, > 0
 }
 
 func (a *allotment) check() error {

@@ -20,7 +20,7 @@ func (a *App) Operations() []api.Operation {
 	return []api.Operation{
 		api.Handle(api.Operation{
 			Name: "ledger.transfer", Method: http.MethodPost, Path: "/ledger/transfer", CLI: "ledger transfer", Scope: "ledger:write", Write: true,
-			Summary: "Pay a member",
+			Signs: api.SignsOne, Summary: "Pay a member",
 		}, a.transfer),
 		api.Handle(api.Operation{
 			Name: "ledger.balance", Method: http.MethodGet, Path: "/ledger/balance/{did}", CLI: "ledger balance", Scope: "ledger:read",
@@ -36,19 +36,19 @@ func (a *App) Operations() []api.Operation {
 		}, a.voids),
 		api.Handle(api.Operation{
 			Name: "ledger.retry", Method: http.MethodPost, Path: "/ledger/retry", CLI: "ledger retry", Scope: "ledger:write", Write: true,
-			Summary: "Make a payment of your own that has no effect again, once",
+			Signs: api.SignsOne, Summary: "Make a payment of your own that has no effect again, once",
 		}, a.retry),
 		api.Handle(api.Operation{
 			Name: "ledger.grant", Method: http.MethodPost, Path: "/ledger/grant", CLI: "ledger grant", Scope: "ledger:grant", Write: true,
-			Summary: "Set an account's credit limit",
+			Signs: api.SignsSeveral, Summary: "Set an account's credit limit",
 		}, a.grant),
 		api.Handle(api.Operation{
 			Name: "ledger.allot", Method: http.MethodPost, Path: "/ledger/allot", CLI: "ledger allot", Scope: "ledger:write", Write: true,
-			Summary: "Set an amount aside for another of your devices to spend",
+			Signs: api.SignsOne, Summary: "Set an amount aside for another of your devices to spend",
 		}, a.allot),
 		api.Handle(api.Operation{
 			Name: "ledger.return", Method: http.MethodPost, Path: "/ledger/return", CLI: "ledger return", Scope: "ledger:write", Write: true,
-			Summary: "Give back what is left of this device's allotments",
+			Signs: api.SignsOne, Summary: "Give back what is left of this device's allotments",
 		}, a.giveBack),
 		api.Handle(api.Operation{
 			Name: "ledger.allotments", Method: http.MethodGet, Path: "/ledger/allotments/{did}", CLI: "ledger allotments", Scope: "ledger:read",
@@ -56,7 +56,7 @@ func (a *App) Operations() []api.Operation {
 		}, a.allotments),
 		api.Handle(api.Operation{
 			Name: "ledger.freeze", Method: http.MethodPost, Path: "/ledger/freeze", CLI: "ledger freeze", Scope: "ledger:grant", Write: true,
-			Summary: "Stop an account from spending, or let it spend again",
+			Signs: api.SignsSeveral, Summary: "Stop an account from spending, or let it spend again",
 		}, a.freeze),
 		api.Handle(api.Operation{
 			Name: "ledger.verify", Method: http.MethodGet, Path: "/ledger/verify", CLI: "ledger verify", Scope: "ledger:read",

@@ -30,7 +30,7 @@ type transfer struct {
 	_        struct{} `cbor:",toarray"`
 	To       api.DID
 	Currency string
-	Amount   int64 // minor units, > 0
+	Amount   int64 `say:"amount,currency"` // minor units, > 0
 	Memo     string
 }
 
@@ -46,8 +46,8 @@ type grant struct {
 	Account  api.DID
 	Currency string
 	Number   uint64
-	Limit    int64 // minor units, >= 0
-	P        int64 // credit not final that may be spent, minor units, >= 0
+	Limit    int64 `say:"amount,currency"` // minor units, >= 0
+	P        int64 `say:"amount,currency"` // credit not final that may be spent, minor units, >= 0
 	Frozen   bool  // nothing may be spent until a later grant says otherwise
 }
 

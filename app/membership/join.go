@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,14 +59,14 @@ func (a *App) joinSpace(ctx context.Context, call *api.Call, in *JoinIn) (*JoinO
 		defer cancel()
 	}
 	out := &JoinOut{Space: inv.Space, Name: inv.Name}
+	if call.Remote() {
+		return a.joinFromElsewhere(ctx, call, host, signer, inv)
+	}
 	if out.Member = a.admitted(host, inv.Space, signer.DID()); out.Member {
 		return out, host.Follow(inv.Space)
 	}
 	if host.Now().UnixMilli() >= inv.Expires {
-		return nil, api.Refusal(op, &api.Reason{
-			Domain: Domain, Rule: "invitation-expired",
-			Text: "the invitation has expired at " + time.UnixMilli(inv.Expires).UTC().Format(time.RFC3339), Remedy: "ask the registrar of " + inv.Name + " for a new one",
-		})
+		return nil, api.Refusal(op, expired(inv))
 	}
 	body := joinBody(inv, signer)
 	if err := host.Follow(inv.Space); err != nil {
@@ -84,11 +85,7 @@ func (a *App) joinSpace(ctx context.Context, call *api.Call, in *JoinIn) (*JoinO
 		return nil, api.Errorf(op, api.Timeout, "%s; check that this node can reach them and use the invitation again (it is good until %s)",
 			text, time.UnixMilli(inv.Expires).UTC().Format(time.RFC3339))
 	}
-	draft := api.Draft{
-		Topic: api.Topic{Space: inv.Space, Name: fact.JoinTopic}, Deps: []api.Position{inv.position()}, Kind: kindJoin, Body: body,
-		Idempotency: "join:" + hex.EncodeToString(inv.key().Public().(ed25519.PublicKey))[:56],
-	}
-	if _, err := host.Append(ctx, signer, draft, api.WaitLocal); err != nil {
+	if _, err := host.Append(ctx, signer, joinDraft(inv, body), api.WaitLocal); err != nil {
 		return nil, api.Wrap(op, err)
 	}
 	out.Member = a.wait(ctx, host, func(r api.Reader) bool {
@@ -105,6 +102,44 @@ func (a *App) joinSpace(ctx context.Context, call *api.Call, in *JoinIn) (*JoinO
 			inv.Name)
 	}
 	return out, nil
+}
+
+// joinFromElsewhere makes the join of somebody whose key is not on this node. Nothing is followed and nobody is dialled for them: the space must be here.
+func (a *App) joinFromElsewhere(ctx context.Context, call *api.Call, host api.Host, signer api.Signer, inv *invitation) (*JoinOut, error) {
+	const op = "space.join"
+	r := host.Read()
+	defer r.Close()
+	s, ok := fact.Open(r, inv.Space)
+	_, _, here := r.Record(inv.position())
+	if !ok || !here || !slices.Contains(host.Follows(), inv.Space) {
+		return nil, api.Refusal(op, &api.Reason{
+			Domain: Domain, Rule: "not-here", Text: "this node does not have the space, or not the invitation yet, and gets neither for somebody elsewhere",
+			Inputs: map[string]string{"space": inv.Space.String()}, Remedy: "use the invitation on a node of " + inv.Name + ", a little later if it is new",
+		})
+	}
+	out := &JoinOut{Space: inv.Space, Name: inv.Name}
+	if _, _, out.Member = s.Member(signer.DID()); out.Member {
+		return out, nil
+	}
+	if host.Now().UnixMilli() >= inv.Expires {
+		return nil, api.Refusal(op, expired(inv))
+	}
+	_, err := host.Append(ctx, signer, joinDraft(inv, joinBody(inv, signer)), call.Wait)
+	return out, api.Wrap(op, err)
+}
+
+func expired(inv *invitation) *api.Reason {
+	return &api.Reason{
+		Domain: Domain, Rule: "invitation-expired",
+		Text: "the invitation has expired at " + time.UnixMilli(inv.Expires).UTC().Format(time.RFC3339), Remedy: "ask the registrar of " + inv.Name + " for a new one",
+	}
+}
+
+func joinDraft(inv *invitation, body []byte) api.Draft {
+	return api.Draft{
+		Topic: api.Topic{Space: inv.Space, Name: fact.JoinTopic}, Deps: []api.Position{inv.position()}, Kind: kindJoin, Body: body,
+		Idempotency: "join:" + hex.EncodeToString(inv.key().Public().(ed25519.PublicKey))[:56],
+	}
 }
 
 // joinBody is the join signed with the invitation's key. It serves as the proof in handshakes too.

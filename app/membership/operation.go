@@ -27,11 +27,11 @@ func (a *App) Operations() []api.Operation {
 	return []api.Operation{
 		api.Handle(api.Operation{
 			Name: "space.create", Method: http.MethodPost, Path: "/space/create", CLI: "space create", Scope: "space:write", Write: true,
-			Summary: "Found a space",
+			Access: api.AccessHere, Summary: "Found a space",
 		}, a.create),
 		api.Handle(api.Operation{
 			Name: "space.list", Method: http.MethodGet, Path: "/space/list", CLI: "space list", Scope: "space:read",
-			Summary: "List the spaces that this node follows",
+			Access: api.AccessOwn, Summary: "List the spaces that this node follows",
 		}, a.list),
 		api.Handle(api.Operation{
 			Name: "space.show", Method: http.MethodGet, Path: "/space/show", CLI: "space show", Scope: "space:read",
@@ -39,11 +39,11 @@ func (a *App) Operations() []api.Operation {
 		}, a.show),
 		api.Handle(api.Operation{
 			Name: "space.invite", Method: http.MethodPost, Path: "/space/invite", CLI: "space invite", Scope: "member:write", Write: true,
-			Summary: "Write an invitation; whoever has its text may join",
+			Access: api.AccessHere, Summary: "Write an invitation; whoever has its text may join",
 		}, a.inviteSpace),
 		api.Handle(api.Operation{
 			Name: "space.join", Method: http.MethodPost, Path: "/space/join", CLI: "space join", Scope: "space:write", Write: true,
-			Summary: "Join a space with an invitation and wait to be admitted",
+			Access: api.AccessOwn, Signs: api.SignsOne, Summary: "Join a space with an invitation and wait to be admitted",
 		}, a.joinSpace),
 		api.Handle(api.Operation{
 			Name: "member.list", Kind: api.List, Method: http.MethodGet, Path: "/member/list", CLI: "member list", Scope: "member:read",
@@ -51,19 +51,19 @@ func (a *App) Operations() []api.Operation {
 		}, a.members),
 		api.Handle(api.Operation{
 			Name: "member.add", Method: http.MethodPost, Path: "/member/add", CLI: "member add", Scope: "member:write", Write: true,
-			Summary: "Admit a member without an invitation",
+			Signs: api.SignsOne, Summary: "Admit a member without an invitation",
 		}, a.add),
 		api.Handle(api.Operation{
 			Name: "member.device", Method: http.MethodPost, Path: "/member/device", CLI: "member device", Scope: "member:write", Write: true,
-			Summary: "Give a member another device, which goes on from where the lost one is cut",
+			Signs: api.SignsSeveral, Summary: "Give a member another device, which goes on from where the lost one is cut",
 		}, a.device),
 		api.Handle(api.Operation{
 			Name: "member.remove", Method: http.MethodPost, Path: "/member/remove", CLI: "member remove", Scope: "member:write", Write: true,
-			Summary: "Remove a member: nothing of theirs counts from then on, and what they owe stays",
+			Signs: api.SignsSeveral, Summary: "Remove a member: nothing of theirs counts from then on, and what they owe stays",
 		}, a.remove),
 		api.Handle(api.Operation{
 			Name: "office.hand", Method: http.MethodPost, Path: "/office/hand", CLI: "office hand", Scope: "member:write", Write: true,
-			Summary: "Give an office of the space to another holder",
+			Signs: api.SignsSeveral, Summary: "Give an office of the space to another holder",
 		}, a.hand),
 	}
 }

@@ -38,7 +38,7 @@ type ListOut struct {
 	Spaces []Space `json:"spaces"`
 }
 
-func (a *App) list(_ context.Context, _ *api.Call, _ *struct{}) (*ListOut, error) {
+func (a *App) list(_ context.Context, call *api.Call, _ *struct{}) (*ListOut, error) {
 	host, err := a.with("space.list")
 	if err != nil {
 		return nil, err
@@ -47,6 +47,9 @@ func (a *App) list(_ context.Context, _ *api.Call, _ *struct{}) (*ListOut, error
 	defer r.Close()
 	out := &ListOut{Spaces: []Space{}}
 	for _, id := range host.Follows() {
+		if !call.Sees(id) {
+			continue
+		}
 		if s, ok := fact.Open(r, id); ok {
 			out.Spaces = append(out.Spaces, describe(r, s))
 		} else {

@@ -66,8 +66,8 @@ type currency struct {
 	_     struct{} `cbor:",toarray"`
 	Code  string
 	Scale uint8
-	Limit int64 // default credit limit, minor units
-	P     int64
+	Limit int64 `say:"amount,code"` // default credit limit, minor units
+	P     int64 `say:"amount,code"`
 }
 
 // invite announces an invitation: who signs with the key's private half may join.
@@ -75,7 +75,7 @@ type invite struct {
 	_       struct{} `cbor:",toarray"`
 	Key     api.Key
 	Uses    uint32
-	Expires int64 // Unix milliseconds
+	Expires int64 `say:"millis"` // Unix milliseconds
 }
 
 // join asks for admission.

@@ -22,11 +22,11 @@ func (a *App) Operations() []api.Operation {
 	return []api.Operation{
 		api.Handle(api.Operation{
 			Name: "security.list", Method: http.MethodGet, Path: "/security", CLI: "security list", Scope: scopeRead,
-			Summary: "List the nodes and authors that this node holds something against",
+			Access: api.AccessOperator, Summary: "List the nodes and authors that this node holds something against",
 		}, a.list),
 		api.Handle(api.Operation{
 			Name: "security.show", Method: http.MethodGet, Path: "/security/subject/{subject}", CLI: "security show", Scope: scopeRead,
-			Summary: "Show what this node holds against a node or an author, and what follows",
+			Access: api.AccessOperator, Summary: "Show what this node holds against a node or an author, and what follows",
 		}, a.show),
 		api.Handle(api.Operation{
 			Name: "security.reports", Kind: api.List, Method: http.MethodGet, Path: "/security/reports", CLI: "security reports", Scope: scopeRead,
@@ -34,11 +34,11 @@ func (a *App) Operations() []api.Operation {
 		}, a.reports),
 		api.Handle(api.Operation{
 			Name: "security.appeal", Method: http.MethodPost, Path: "/security/appeal", CLI: "security appeal", Scope: scopeWrite, Write: true,
-			Summary: "Ask the space's clerk to look again at what a node or an author is blamed for",
+			Signs: api.SignsOne, Summary: "Ask the space's clerk to look again at what a node or an author is blamed for",
 		}, a.appeal),
 		api.Handle(api.Operation{
 			Name: "security.pardon", Method: http.MethodPost, Path: "/security/pardon", CLI: "security pardon", Scope: scopePardon, Write: true,
-			Summary: "Take back what a node or an author is blamed for",
+			Signs: api.SignsOne, Summary: "Take back what a node or an author is blamed for",
 		}, a.pardon),
 	}
 }
@@ -123,6 +123,11 @@ func (a *App) pardon(ctx context.Context, call *api.Call, in *PardonIn) (*Pardon
 	host, err := a.with(op)
 	if err != nil {
 		return nil, err
+	}
+	if in.Local && call.Remote() {
+		return nil, api.Refusal(op, &api.Reason{
+			Domain: Domain, Rule: "here-only", Text: "a pardon on this node only is up to who runs it", Remedy: "ask who runs this node, or have the clerk pardon for all nodes",
+		})
 	}
 	if !in.Local {
 		if out.Receipt, out.Appeal, err = a.writePardon(ctx, call, in); err != nil {

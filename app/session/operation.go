@@ -39,11 +39,11 @@ func (a *App) Operations() []api.Operation {
 			Summary: "Give new tokens for a refresh token, which is good once",
 		}, a.refresh),
 		api.Handle(api.Operation{
-			Name: "auth.sessions", Method: http.MethodGet, Path: "/auth/sessions", Scope: scopeRead,
+			Name: "auth.sessions", Method: http.MethodGet, Path: "/auth/sessions", Scope: scopeRead, Access: api.AccessOwn,
 			Summary: "List your own sessions",
 		}, a.list),
 		api.Handle(api.Operation{
-			Name: "auth.revoke", Method: http.MethodPost, Path: "/auth/revoke", Scope: scopeWrite,
+			Name: "auth.revoke", Method: http.MethodPost, Path: "/auth/revoke", Scope: scopeWrite, Access: api.AccessOwn,
 			Summary: "Log out: end the sessions of this device, one of yours, or all",
 		}, a.revoke),
 		api.Handle(api.Operation{
@@ -51,11 +51,11 @@ func (a *App) Operations() []api.Operation {
 			Summary: "On a new device: ask to be let in by one that is logged in",
 		}, a.pair),
 		api.Handle(api.Operation{
-			Name: "auth.pairing", Method: http.MethodPost, Path: "/auth/pairing", Scope: scopeRead,
+			Name: "auth.pairing", Method: http.MethodPost, Path: "/auth/pairing", Scope: scopeRead, Access: api.AccessOwn,
 			Summary: "Show what a new device asks for, before it is approved",
 		}, a.pairing),
 		api.Handle(api.Operation{
-			Name: "auth.approve", Method: http.MethodPost, Path: "/auth/approve", Scope: scopeWrite,
+			Name: "auth.approve", Method: http.MethodPost, Path: "/auth/approve", Scope: scopeWrite, Access: api.AccessOwn,
 			Summary: "Let a new device of yours in, or turn it away",
 		}, a.approve),
 		api.Handle(api.Operation{

@@ -25,7 +25,7 @@ func (a *App) Operations() []api.Operation {
 	return []api.Operation{
 		api.Handle(api.Operation{
 			Name: "trust.add", Method: "POST", Path: "/trust", CLI: "trust add", Scope: scopeWrite, Write: true,
-			Summary: "Say how far you trust somebody, -1 to 1; 0 takes it back",
+			Signs: api.SignsOne, Summary: "Say how far you trust somebody, -1 to 1; 0 takes it back",
 		}, a.add),
 		api.Handle(api.Operation{
 			Name: "trust.score", Method: "GET", Path: "/trust/score/{from}/{to}", CLI: "trust score", Scope: scopeRead,
@@ -37,7 +37,7 @@ func (a *App) Operations() []api.Operation {
 		}, a.list),
 		api.Handle(api.Operation{
 			Name: "trust.import", Method: "POST", Path: "/trust/import", CLI: "trust import", Scope: scopeWrite, Write: true,
-			Summary: "Import ratings between made-up people into a test space",
+			Access: api.AccessHere, Summary: "Import ratings between made-up people into a test space",
 		}, a.importRows),
 		api.Handle(api.Operation{
 			Name: "trust.graph", Method: "GET", Path: "/trust/graph", CLI: "trust graph", Scope: scopeRead,
@@ -78,10 +78,11 @@ func (a *App) add(ctx context.Context, call *api.Call, in *AddIn) (*AddOut, erro
 	if err != nil {
 		return nil, err
 	}
-	if call.Signer == nil {
-		return nil, api.Errorf(op, api.Unsupported, "this node does not hold your key: sign the record yourself and send it with record.submit")
+	signer, err := call.SignerFor(op)
+	if err != nil {
+		return nil, err
 	}
-	me := call.Signer.DID()
+	me := signer.DID()
 	if in.To == me {
 		return nil, api.Errorf(op, api.Invalid, "to %s: nobody can attest to themselves", in.To)
 	}
@@ -94,14 +95,14 @@ func (a *App) add(ctx context.Context, call *api.Call, in *AddIn) (*AddOut, erro
 		return nil, err
 	}
 	draft.Idempotency = call.Idempotency
-	if !a.started(s, call.Signer.Device()) {
+	if !a.started(s, signer.Device()) {
 		dep, err := a.entitlement(s, me)
 		if err != nil {
 			return nil, err
 		}
 		draft.Deps = []api.Position{dep}
 	}
-	receipt, err := a.host.Append(ctx, call.Signer, draft, call.Wait)
+	receipt, err := a.host.Append(ctx, signer, draft, call.Wait)
 	if err != nil {
 		return nil, api.Wrap(op, err)
 	}

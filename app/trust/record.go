@@ -26,9 +26,9 @@ const (
 type body struct {
 	_       struct{} `cbor:",toarray"`
 	To      api.DID
-	Score   int16
+	Score   int16 `say:"basis-points"`
 	Context string
-	At      int64
+	At      int64 `say:"seconds"`
 }
 
 // row is what a feed keeps under edgeKey.

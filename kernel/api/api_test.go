@@ -197,3 +197,42 @@ func TestServices(t *testing.T) {
 	}()
 	api.Provide[greeter](&s, hello("again"))
 }
+
+func TestSays(t *testing.T) {
+	type inner struct {
+		_     struct{} `cbor:",toarray"`
+		SeqNo uint64
+		Body  []byte
+	}
+	type form struct {
+		_         struct{} `cbor:",toarray"`
+		To        api.DID
+		NextKey   api.Key
+		ID        api.Hash
+		Code      string
+		Amount    int64 `say:"amount,code"`
+		Open      bool
+		Inners    []inner
+		AllHashes []api.Hash
+	}
+	got := api.Says[form]("t", "k", "text")
+	want := []api.FieldSpec{
+		{Name: "to", Type: api.FieldDID},
+		{Name: "next_key", Type: api.FieldKey},
+		{Name: "id", Type: api.FieldHash},
+		{Name: "code", Type: api.FieldText},
+		{Name: "amount", Type: api.FieldAmount, Currency: "code"},
+		{Name: "open", Type: api.FieldBool},
+		{Name: "inners", Type: api.FieldTuple, List: true, Fields: []api.FieldSpec{{Name: "seq_no", Type: api.FieldUint}, {Name: "body", Type: api.FieldBytes}}},
+		{Name: "all_hashes", Type: api.FieldHash, List: true},
+	}
+	if got.Topic != "t" || got.Kind != "k" || got.Text != "text" || got.Raw || !reflect.DeepEqual(got.Fields, want) {
+		t.Errorf("%+v", got)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a struct that is encoded as a map is described as an array")
+		}
+	}()
+	api.Says[struct{ A int }]("t", "k", "text")
+}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -35,6 +36,8 @@ type Operation struct {
 	Scope   string // what a token must hold, e.g. "ledger:write"
 	Summary string // one line, no full stop
 	Write   bool   // changes state: takes an idempotency key and a wait level
+	Access  Access // what a caller may do whose key is not on this node
+	Signs   Signs  // how many records its caller signs; of what signs none, none can be prepared
 
 	// In and Out are the types of the input and output (for a Stream, of one item). Fields carry json and doc tags.
 	In, Out reflect.Type
@@ -42,42 +45,114 @@ type Operation struct {
 	Do func(ctx context.Context, call *Call, in any, emit func(item any) error) (out any, err error)
 }
 
+// ScopePublic is a scope that everybody holds, logged in or not.
+const ScopePublic = "public"
+
+// The scopes of who runs the node. AccessOperator asks for them beside an operation's own: the one to look, the other to change.
+const (
+	ScopeNodeRead  = "node:read"
+	ScopeNodeWrite = "node:write"
+)
+
+// Access says what a remote caller (Call.Remote) may do with an operation, beside holding its scope. A caller whose key is on this node is not asked.
+type Access uint8
+
+// The kinds of access. The zero Access gives nothing away: what concerns a space, by a field "space" or "topic" of its input, is served to whom that space
+// is open; the kernel's own operations about the node are served to who holds their scope; everything else, and every write, is refused.
+const (
+	AccessSpace    Access = iota
+	AccessOwn             // the operation itself shows and does only what is the caller's, or is in a space that Call.Sees
+	AccessOperator        // it shows or changes what is the node's: needs ScopeNodeRead, or ScopeNodeWrite for a write, too
+	AccessHere            // it makes the node itself do something, or hands out a secret: never served to a remote caller
+)
+
+// String returns the lower-case name.
+func (a Access) String() string {
+	return [...]string{"space", "own", "operator", "here"}[min(a, AccessHere)]
+}
+
+// Signs says how many records an operation has its caller sign.
+type Signs uint8
+
+// The numbers of records. An operation that signs none cannot be prepared: it appends nothing as its caller, or does more than append.
+const (
+	SignsNone    Signs = iota
+	SignsOne           // at most one record, and until that is appended nothing else is done
+	SignsSeveral       // one after another: asked again it goes on behind those that stand
+)
+
+// String returns the lower-case name.
+func (s Signs) String() string { return [...]string{"none", "one", "several"}[min(s, SignsSeveral)] }
+
 // Call is what an edge knows of the caller.
 type Call struct {
-	Actor       DID    // who asks
+	Actor       DID    // who asks; empty: nobody is logged in
 	Signer      Signer // who signs for the actor on this node; nil when the actor holds the key elsewhere
-	Device      Key    // the device that the caller's token is bound to; zero when it is bound to none
+	Device      Key    // the actor's device that a remote caller has proved to be; zero: none
 	Scopes      []string
 	Idempotency string
 	Wait        Wait
 	Constraints ConstraintSet // what the oracle imposed on this call
+
+	// Prepare says that the call is made to learn what the actor's device has to sign: its Signer keeps the first record and signs nothing.
+	Prepare bool
+	// See says whether a space is open to a remote caller; the kernel sets it. Ask Sees.
+	See func(space Hash) bool
 }
 
-// ScopePublic is the scope of operations that are for everybody, logged in or not: those that lead to a login. Every call holds it.
-const ScopePublic = "public"
+// Remote reports whether the actor's key is not on this node.
+func (c *Call) Remote() bool { return c.Signer == nil || c.Prepare }
 
-// Can reports whether the call holds scope; "*" holds all, "x:*" holds all of x.
+// Sees reports whether the caller may have the records of a space that this node follows.
+func (c *Call) Sees(space Hash) bool { return !c.Remote() || c.See != nil && c.See(space) }
+
+// Can reports whether the call holds scope in every space and for what concerns none; "*" holds all, "x:*" holds all of x. Everybody holds ScopePublic.
 func (c *Call) Can(scope string) bool {
-	if scope == ScopePublic {
+	return scope == ScopePublic || slices.ContainsFunc(c.Scopes, func(held string) bool { return holds(held, scope) })
+}
+
+// CanIn is Can for what concerns a space: a scope that is bound to it, "<scope>@<space id>", is enough.
+func (c *Call) CanIn(scope string, space Hash) bool {
+	if c.Can(scope) {
 		return true
 	}
-	for _, s := range c.Scopes {
-		if s == "*" || s == scope {
-			return true
-		}
-		if p, ok := strings.CutSuffix(s, "*"); ok && strings.HasPrefix(scope, p) {
-			return true
-		}
+	return slices.ContainsFunc(c.Scopes, func(s string) bool {
+		held, in, bound := strings.Cut(s, "@")
+		return bound && holds(held, scope) && in == space.String()
+	})
+}
+
+// CanSomewhere reports whether the call holds scope in some space, or in all.
+func (c *Call) CanSomewhere(scope string) bool {
+	return c.Can(scope) || slices.ContainsFunc(c.Scopes, func(s string) bool {
+		held, _, bound := strings.Cut(s, "@")
+		return bound && holds(held, scope)
+	})
+}
+
+func holds(held, scope string) bool {
+	if held == scope {
+		return true
 	}
-	return false
+	all, wild := strings.CutSuffix(held, "*")
+	return wild && strings.HasPrefix(scope, all)
 }
 
 // SignerFor returns who signs for the actor on this node, or says that the key is elsewhere.
 func (c *Call) SignerFor(op string) (Signer, error) {
 	if c.Signer == nil {
-		return nil, Errorf(op, Unsupported, "%s: this node does not hold the key of %s; sign the record where the key is", op, c.Actor)
+		return nil, NoKey(op, c.Actor)
 	}
 	return c.Signer, nil
+}
+
+// NoKey is the error of a write whose actor holds the key elsewhere.
+func NoKey(op string, actor DID) error {
+	r := &Reason{
+		Domain: "kernel", Rule: "key-elsewhere", Text: "this node does not hold the key of " + string(actor) + ", and signs for nobody else",
+		Remedy: "ask record.prepare what to sign, sign it where the key is, and send it with record.submit",
+	}
+	return &Error{Op: op, Kind: Unsupported, Reason: r, Err: r}
 }
 
 // Validator is an input that can check itself; its error should name the field, the value and what would be right.

@@ -116,6 +116,9 @@ func TestCallCan(t *testing.T) {
 		{"*", "a:write", true},
 		{"b:read a:read", "a:read", true},
 		{"a:read", "a:*", false},
+		{"", api.ScopePublic, true},
+		{"a:read@" + digits, "a:read", false},
+		{"*@" + digits, "a:read", false},
 	} {
 		c := api.Call{Scopes: strings.Fields(tc.held)}
 		if got := c.Can(tc.asked); got != tc.want {
@@ -123,6 +126,51 @@ func TestCallCan(t *testing.T) {
 		}
 	}
 }
+
+func TestCallCanInOneSpace(t *testing.T) {
+	here, _ := api.ParseHash(digits)
+	for _, tc := range []struct {
+		held, asked     string
+		here, elsewhere bool
+	}{
+		{"a:read", "a:read", true, true},
+		{"a:read@" + digits, "a:read", true, false},
+		{"a:read@" + digits, "a:write", false, false},
+		{"a:*@" + digits, "a:write", true, false},
+		{"*@" + digits, "a:write", true, false},
+		{"a:read@", "a:read", false, false},
+		{"a:read@" + digits + "0", "a:read", false, false},
+		{"b:read@" + digits + " a:read@" + digits, "a:read", true, false},
+	} {
+		c := api.Call{Scopes: strings.Fields(tc.held)}
+		if got, other := c.CanIn(tc.asked, here), c.CanIn(tc.asked, api.Hash{1}); got != tc.here || other != tc.elsewhere {
+			t.Errorf("holding %q, asked %q: %t here, %t elsewhere", tc.held, tc.asked, got, other)
+		}
+	}
+}
+
+// Who is remote sees what the kernel says that they may, and nothing where it says nothing.
+func TestCallSees(t *testing.T) {
+	for name, tc := range map[string]struct {
+		call api.Call
+		want bool
+	}{
+		"remote":           {api.Call{}, false},
+		"remote, let in":   {api.Call{See: func(api.Hash) bool { return true }}, true},
+		"here":             {api.Call{Signer: signer{}}, true},
+		"here, to prepare": {api.Call{Signer: signer{}, Prepare: true}, false},
+	} {
+		if got := tc.call.Sees(api.Hash{1}); got != tc.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+	if _, err := (&api.Call{Actor: "x"}).SignerFor("a.b"); api.KindOf(err) != api.Unsupported || api.ReasonOf(err).Remedy == "" {
+		t.Errorf("%v", err)
+	}
+}
+
+// signer signs nothing.
+type signer struct{ api.Signer }
 
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"name":"a","count":3}`))

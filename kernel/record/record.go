@@ -142,10 +142,13 @@ func Sign(r *api.Record, s api.Signer) (*Envelope, error) {
 // Decode reads an envelope. It checks bounds, canonical form and structure, and at seq 1 the whole Auth; not the signature and not the chain:
 // Verifier and the feed do. The result aliases raw. Author is set only at seq 1, where Auth names it.
 func Decode(raw []byte) (*Envelope, error) {
-	return decode(raw, func(auth []byte) (api.DID, api.Key, error) {
-		a, err := ParseAuth(auth)
-		return a.DID, a.Device, err
-	})
+	return decode(raw, whole)
+}
+
+// whole reads an Auth and verifies all of it.
+func whole(auth []byte) (api.DID, api.Key, error) {
+	a, err := ParseAuth(auth)
+	return a.DID, a.Device, err
 }
 
 // DecodeVerified is Decode of an envelope that this node has decoded, verified and stored before: it believes the Auth, whose signatures cost more
@@ -166,15 +169,32 @@ func decode(raw []byte, author func(auth []byte) (api.DID, api.Key, error)) (*En
 	if len(e.Signature) != ed25519.SignatureSize {
 		return nil, api.Errorf("record.decode", api.Invalid, "signature of %d bytes: want %d", len(e.Signature), ed25519.SignatureSize)
 	}
+	r, err := parse(e.Signed, author)
+	if err != nil {
+		return nil, err
+	}
+	return &Envelope{Record: r, Raw: raw, Signed: e.Signed, Signature: e.Signature}, nil
+}
+
+// Parse reads a record's signed bytes before anybody has signed them, with the checks of Decode: what they say, for whoever is asked to sign.
+func Parse(unsigned []byte) (*api.Record, error) {
+	if len(unsigned)+80 > MaxSize {
+		return nil, api.Errorf("record.decode", api.TooLarge, "record of %d bytes: at most %d", len(unsigned), MaxSize-80)
+	}
+	return parse(unsigned, whole)
+}
+
+// parse reads signed bytes; author reads the Auth of a first record.
+func parse(b []byte, author func(auth []byte) (api.DID, api.Key, error)) (*api.Record, error) {
 	var s signed
-	if err := s.read(e.Signed); err != nil {
+	if err := s.read(b); err != nil {
 		return nil, err
 	}
 	if err := s.check(); err != nil {
 		return nil, err
 	}
 	r := &api.Record{
-		ID: sha256.Sum256(e.Signed), Version: s.Version, Topic: api.Topic{Name: s.Topic}, Device: api.Key(s.Device), Seq: s.Seq,
+		ID: sha256.Sum256(b), Version: s.Version, Topic: api.Topic{Name: s.Topic}, Device: api.Key(s.Device), Seq: s.Seq,
 		Time: api.Timestamp(s.Time), Kind: s.Kind, Auth: s.Auth, Body: s.Body, Deps: make([]api.Position, len(s.Deps)),
 	}
 	if len(s.Space) == 0 {
@@ -199,7 +219,7 @@ func decode(raw []byte, author func(auth []byte) (api.DID, api.Key, error)) (*En
 		}
 		r.Author = did
 	}
-	return &Envelope{Record: r, Raw: raw, Signed: e.Signed, Signature: e.Signature}, nil
+	return r, nil
 }
 
 // Founds reports whether the record is the genesis of its space.

@@ -11,10 +11,13 @@ import (
 	"github.com/intercooperative/icn/kernel/record"
 )
 
-// Draft is a record to be made on this node.
+// Draft is a record to be made on this node, or one that was made here and signed elsewhere.
 type Draft struct {
 	api.Draft
-	Signer api.Signer
+	Signer api.Signer // of Signed: who must have signed, by DID and Device
+	// Signed is a record whose signature has been checked. It is taken only as what Append would make next, so that no second record comes to stand
+	// at its place; of the draft only Idempotency counts.
+	Signed *record.Envelope
 	Done   func(api.Receipt, error)
 }
 
@@ -38,7 +41,13 @@ type storeError struct{ error }
 
 func (e *Engine) append(d Draft) (api.Receipt, error) {
 	now := e.Now()
+	if d.Signed != nil {
+		d.Draft = api.Draft{Topic: d.Signed.Topic, Kind: d.Signed.Kind, Body: d.Signed.Body, Deps: d.Signed.Deps, Idempotency: d.Idempotency}
+	}
 	if !d.Topic.Space.IsZero() && !e.Follows(d.Topic.Space) {
+		if d.Signed != nil {
+			return api.Receipt{}, errForeign(d.Topic.Space)
+		}
 		return api.Receipt{}, api.Errorf("record.append", api.NotFound, "space %s: this node does not follow it", d.Topic.Space)
 	}
 	var name, content api.Hash
@@ -58,60 +67,38 @@ func (e *Engine) append(d Draft) (api.Receipt, error) {
 			return e.receipt(p, true)
 		}
 	}
+	if d.Signed != nil {
+		switch has, err := e.State.Has(d.Signed.Position()); {
+		case err != nil:
+			return api.Receipt{}, storeError{err}
+		case has:
+			return e.receipt(d.Signed.Position(), true)
+		}
+	}
 	if after := e.rate(now, d.Signer.DID()); after > 0 {
 		return api.Receipt{}, errRate{after}
 	}
-	r := &api.Record{
-		Version: record.Version, Topic: d.Topic, Device: d.Signer.Device(), Author: d.Signer.DID(), Seq: 1,
-		Time: e.Clock.Now(), Deps: d.Deps, Kind: d.Kind, Body: d.Body,
-	}
+	var f *fold.Feed
 	if !d.Topic.Space.IsZero() {
-		f, err := e.State.Feed(record.FeedID(d.Topic, r.Device))
-		if err != nil {
+		var err error
+		if f, err = e.State.Feed(record.FeedID(d.Topic, d.Signer.Device())); err != nil {
 			return api.Receipt{}, storeError{err}
 		}
-		if f != nil {
-			r.Seq, r.Prev = f.Tip.Seq+1, f.Tip.ID
-			if r.Deps, err = e.citeCuts(f, r.Deps); err != nil {
-				return api.Receipt{}, storeError{err}
-			}
-		}
 	}
-	if r.Seq == 1 {
-		r.Auth = d.Signer.Auth()
+	if f != nil && f.Author != d.Signer.DID() {
+		return api.Receipt{}, errAuthor(f.ID, f.Author)
 	}
-	for _, dep := range r.Deps {
-		has, err := e.State.Has(dep)
-		if err != nil {
-			return api.Receipt{}, storeError{err}
-		}
-		if !has {
-			return api.Receipt{}, api.Errorf("record.append", api.Conflict, "the record cites %v, which this node does not hold", dep)
-		}
-	}
-	unsigned, err := record.Unsigned(r)
-	if err != nil {
-		return api.Receipt{}, err
-	}
-	reason, err := e.State.Draft(r)
-	if err != nil {
-		return api.Receipt{}, storeError{err}
-	}
-	if reason != nil {
-		return api.Receipt{}, api.Refusal("record.append", reason)
-	}
-	sig, err := d.Signer.Sign(unsigned)
-	if err != nil {
-		return api.Receipt{}, api.Wrap("record.append", err)
-	}
-	env, err := record.Seal(r, unsigned, sig)
+	env, err := e.form(d, f)
 	if err != nil {
 		return api.Receipt{}, err
 	}
 	if err := e.State.Put(env); err != nil {
 		return api.Receipt{}, storeError{err}
 	}
-	p := r.Position()
+	r, p := env.Record, env.Position()
+	if d.Signed != nil {
+		e.Clock.Observe(r.Time)
+	}
 	e.put = append(e.put, Item{Envelope: env})
 	if record.Founds(r) {
 		e.State.SetMeta(MetaFollow+r.Topic.Space.String(), nil)
@@ -129,6 +116,79 @@ func (e *Engine) append(d Draft) (api.Receipt, error) {
 		}
 	}
 	return api.Receipt{Position: p, Topic: r.Topic, Time: r.Time}, nil
+}
+
+// form makes a draft the next record of its feed f, nil for a new one, which the rules accept, and has it signed. A record that is signed already must
+// be such a one.
+func (e *Engine) form(d Draft, f *fold.Feed) (*record.Envelope, error) {
+	env := d.Signed
+	if env != nil {
+		if err := e.next(env, f); err != nil {
+			return nil, err
+		}
+	} else {
+		r := &api.Record{
+			Version: record.Version, Topic: d.Topic, Device: d.Signer.Device(), Author: d.Signer.DID(), Seq: 1,
+			Time: e.Clock.Now(), Deps: d.Deps, Kind: d.Kind, Body: d.Body,
+		}
+		if f != nil {
+			var err error
+			r.Seq, r.Prev = f.Tip.Seq+1, f.Tip.ID
+			if r.Deps, err = e.citeCuts(f, r.Deps); err != nil {
+				return nil, storeError{err}
+			}
+		}
+		if r.Seq == 1 {
+			r.Auth = d.Signer.Auth()
+		}
+		env = &record.Envelope{Record: r}
+	}
+	for _, dep := range env.Deps {
+		has, err := e.State.Has(dep)
+		if err != nil {
+			return nil, storeError{err}
+		}
+		if !has {
+			return nil, api.Errorf("record.append", api.Conflict, "the record cites %v, which this node does not hold", dep)
+		}
+	}
+	var unsigned []byte
+	if d.Signed == nil {
+		var err error
+		if unsigned, err = record.Unsigned(env.Record); err != nil {
+			return nil, err
+		}
+	}
+	reason, err := e.State.Draft(env.Record)
+	if err != nil {
+		return nil, storeError{err}
+	}
+	if reason != nil {
+		return nil, api.Refusal("record.append", reason)
+	}
+	if d.Signed != nil {
+		return env, nil
+	}
+	sig, err := d.Signer.Sign(unsigned)
+	if err != nil {
+		return nil, api.Wrap("record.append", err)
+	}
+	return record.Seal(env.Record, unsigned, sig)
+}
+
+// next refuses a signed record that is not the next of its feed f, nil for a new one. A second record at one place would be a fork, and hold the feed.
+func (e *Engine) next(env *record.Envelope, f *fold.Feed) error {
+	if due, ahead := e.Clock.Ahead(env.Time); ahead {
+		return errAhead(env.Time, due)
+	}
+	if f == nil && env.Seq == 1 {
+		return nil
+	}
+	if f == nil || env.Seq != f.Tip.Seq+1 || env.Prev != f.Tip.ID {
+		return errTaken(env, f)
+	}
+	env.Author = f.Author
+	return nil
 }
 
 // citeCuts adds the cuts of a feed that it has not cited to what its next record cites: without that the record would have no effect.

@@ -119,12 +119,21 @@ func (r *Inline) Submit(_ context.Context, raws [][]byte, origin Origin) []Resul
 var errBusy = api.Errorf("record.submit", api.Unavailable, "the node is busy or has stopped; nothing was acknowledged")
 
 // Append is Service.Append, but for an author's rate: it does not wait, it says how long to wait.
-func (r *Inline) Append(_ context.Context, signer api.Signer, draft api.Draft) (receipt api.Receipt, err error) {
+func (r *Inline) Append(_ context.Context, signer api.Signer, draft api.Draft) (api.Receipt, error) {
+	return r.append(Draft{Draft: draft, Signer: signer})
+}
+
+// Take is Service.Take, with the same difference.
+func (r *Inline) Take(_ context.Context, signer api.Signer, env *record.Envelope, idempotency string) (api.Receipt, error) {
+	return r.append(Draft{Draft: api.Draft{Idempotency: idempotency}, Signer: signer, Signed: env})
+}
+
+func (r *Inline) append(d Draft) (receipt api.Receipt, err error) {
 	if r.err != nil {
 		return receipt, r.err
 	}
 	answered := false
-	d := Draft{Draft: draft, Signer: signer, Done: func(rc api.Receipt, e error) { receipt, err, answered = rc, e, true }}
+	d.Done = func(rc api.Receipt, e error) { receipt, err, answered = rc, e, true }
 	if e := r.fatal(r.s.e.Append(d)); e != nil {
 		return api.Receipt{}, e
 	}
@@ -144,7 +153,7 @@ func (r *Inline) Append(_ context.Context, signer api.Signer, draft api.Draft) (
 	var slow errRate
 	if errors.As(err, &slow) {
 		r.s.e.Count(RateLimit, 1)
-		return receipt, errSlow(signer.DID(), slow.after)
+		return receipt, errSlow(d.Signer.DID(), slow.after)
 	}
 	return receipt, err
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/internal/fold"
+	"github.com/intercooperative/icn/kernel/record"
 )
 
 // refusal is the error of a gate of this road: no verdict, and no opinion of another node.
@@ -32,6 +34,26 @@ func errRoomFull(after time.Duration) error {
 func errSlow(author api.DID, after time.Duration) error {
 	return refusal("record.append", api.RateLimited, "author-rate", fmt.Sprintf("this author's rate allows the next record in %s", after),
 		"wait and repeat it: nothing was written", map[string]string{"author": string(author), "retry_after_ms": strconv.FormatInt(after.Milliseconds(), 10)})
+}
+
+// errTaken says that a signed record cannot be the next of its feed.
+func errTaken(env *record.Envelope, f *fold.Feed) error {
+	in := map[string]string{"feed": env.Feed.String(), "seq": strconv.FormatUint(env.Seq, 10), "next": "1"}
+	if f != nil {
+		in["next"], in["tip"] = strconv.FormatUint(f.Tip.Seq+1, 10), f.Tip.ID.String()
+	}
+	return refusal("record.submit", api.Conflict, "place-taken", "the record is not the next of its feed any more: another one of the same device has come first",
+		"prepare it again, and sign what that answers; what was signed for the old place is not used", in)
+}
+
+func errAuthor(feed api.Hash, author api.DID) error {
+	return refusal("record.append", api.Refused, "other-author", "the feed of this device is another author's", "sign with a device of your own",
+		map[string]string{"feed": feed.String(), "author": string(author)})
+}
+
+func errAhead(at api.Timestamp, due time.Time) error {
+	return refusal("record.submit", api.Refused, "dated-ahead", "the record's time lies ahead of this node's clock", "leave the time as it was prepared, or set the clock right",
+		map[string]string{"time": at.Time().Format(time.RFC3339), "until": due.UTC().Format(time.RFC3339)})
 }
 
 // Waiting returns a record that is in the room, and what it waits for; nil when it is not there. Without a Feed it is looked for by its ID, among all.

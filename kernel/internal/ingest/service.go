@@ -402,13 +402,22 @@ func (s *Service) Offer(raws [][]byte, origin Origin, done func(i int, r Result)
 
 // Append makes a draft durable on this node. It waits for the author's rate, and refuses at once what the rules would void.
 func (s *Service) Append(ctx context.Context, signer api.Signer, draft api.Draft) (api.Receipt, error) {
+	return s.append(ctx, Draft{Draft: draft, Signer: signer})
+}
+
+// Take is Append of a record that was signed elsewhere, by signer's device, and whose signature has been checked.
+func (s *Service) Take(ctx context.Context, signer api.Signer, env *record.Envelope, idempotency string) (api.Receipt, error) {
+	return s.append(ctx, Draft{Draft: api.Draft{Idempotency: idempotency}, Signer: signer, Signed: env})
+}
+
+func (s *Service) append(ctx context.Context, d Draft) (api.Receipt, error) {
 	for {
 		type answer struct {
 			r   api.Receipt
 			err error
 		}
 		ch := make(chan answer, 1)
-		d := Draft{Draft: draft, Signer: signer, Done: func(r api.Receipt, err error) { ch <- answer{r, err} }}
+		d.Done = func(r api.Receipt, err error) { ch <- answer{r, err} }
 		select {
 		case s.drafts <- d:
 		case <-s.done:
@@ -439,7 +448,7 @@ func (s *Service) Append(ctx context.Context, signer api.Signer, draft api.Draft
 		case <-s.done:
 			return api.Receipt{}, s.ended()
 		case <-ctx.Done():
-			return api.Receipt{}, errSlow(signer.DID(), slow.after)
+			return api.Receipt{}, errSlow(d.Signer.DID(), slow.after)
 		}
 	}
 }

@@ -1,0 +1,18 @@
+package ledger
+
+import (
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/kernel/api"
+)
+
+// Describe implements api.Describer.
+func (*App) Describe() []api.KindSpec {
+	return []api.KindSpec{
+		api.Says[transfer](fact.LedgerTopic, kindTransfer, "Pay {amount} to {to}[ for {memo}]."),
+		api.Says[ack](fact.LedgerTopic, kindAck, "Acknowledge what has been paid to this account."),
+		api.Says[grant](fact.LedgerTopic, kindGrant, "Grant number {number}: {account} may owe up to {limit} and spend {p} that is not final[{?frozen}, and is frozen: it may spend nothing]."),
+		api.Says[allotment](fact.LedgerTopic, kindAllot, "Set {amount} aside for the device {device} to spend."),
+		api.Says[giveBack](fact.LedgerTopic, kindReturn, "Give back what is left of this device's allotments in {currency}."),
+		fact.SaysClose(fact.LedgerTopic),
+	}
+}

@@ -1,0 +1,19 @@
+package membership
+
+import (
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/kernel/api"
+)
+
+// Describe implements api.Describer.
+func (*App) Describe() []api.KindSpec {
+	return []api.KindSpec{
+		api.Says[genesis](fact.SpaceTopic, kindGenesis, "Found the {kind} {name}[{?test}, as a test in which nothing is meant], with {founders} founders and {witnesses} as witnesses, {threshold} of which make a record final."),
+		api.Says[invite](fact.SpaceTopic, kindInvite, "Write an invitation with which {uses} may join until {expires}."),
+		api.Says[admit](fact.SpaceTopic, kindAdmit, "Admit {did} with the device {device} as member number {number}."),
+		api.Says[device](fact.SpaceTopic, kindDevice, "Let the device {device} act for {did} in place of the one before."),
+		api.Says[remove](fact.SpaceTopic, kindRemove, "Remove the member {did}: {reason}."),
+		api.Says[officeHand](fact.SpaceTopic, kindOffice, "Give the office {name} to {did} with the device {device}, its holder number {number}."),
+		api.Says[join](fact.JoinTopic, kindJoin, "Ask to be admitted as {did} with the device {device}, by an invitation."),
+	}
+}

@@ -1,0 +1,14 @@
+package trust
+
+import (
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/kernel/api"
+)
+
+// Describe implements api.Describer.
+func (*App) Describe() []api.KindSpec {
+	return []api.KindSpec{
+		api.Says[body](Topic, Kind, "Say how far you trust {to}[ as to {context}]: {score}, where 1 is fully, -1 not at all, and 0 takes it back."),
+		fact.SaysClose(Topic),
+	}
+}

@@ -1,0 +1,154 @@
+package node
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/intercooperative/icn/client"
+	"github.com/intercooperative/icn/kernel/api"
+)
+
+// decisions says of every operation what somebody elsewhere may do with it: how access is decided, and how many records the caller signs.
+const decisions = `
+auth.approve own none
+auth.challenge public none
+auth.claim public none
+auth.pair public none
+auth.pairing own none
+auth.refresh public none
+auth.revoke own none
+auth.sessions own none
+auth.verify public none
+feed.advise space none
+feed.close space one
+feed.cut space one
+feed.list space none
+id.show scope none
+key.follow here none
+key.log space none
+key.recoveries space none
+key.veto space one
+ledger.allot space one
+ledger.allotments space none
+ledger.balance space none
+ledger.freeze space several
+ledger.grant space several
+ledger.history space none
+ledger.retry space one
+ledger.return space one
+ledger.transfer space one
+ledger.verify space none
+ledger.void space none
+member.add space one
+member.device space several
+member.list space none
+member.remove space several
+node.config scope none
+node.doctor scope none
+node.status scope none
+office.hand space several
+office.replace here none
+peer.ban scope none
+peer.cut scope none
+peer.dial scope none
+peer.list scope none
+peer.mend scope none
+peer.ping scope none
+peer.refusals scope none
+peer.unban scope none
+record.explain own none
+record.kinds public none
+record.prepare own none
+record.submit own none
+refusal.explain own none
+refusal.list own none
+security.appeal space one
+security.list operator none
+security.pardon space one
+security.reports space none
+security.show operator none
+snapshot.create scope none
+space.checkpoint.create here none
+space.checkpoint.list space none
+space.checkpoint.show space none
+space.checkpoint.verify operator none
+space.create here none
+space.invite here none
+space.join own one
+space.list own none
+space.show space none
+space.witness space one
+state.digest scope none
+state.rebuild scope none
+state.verify scope none
+topic.list space none
+topic.tail space none
+trust.add space one
+trust.graph space none
+trust.import here none
+trust.list space none
+trust.score space none
+`
+
+// Every operation has a decision: who adds one has to say here what a member whose key is elsewhere may do with it.
+func TestEveryOperationIsDecided(t *testing.T) {
+	g := newGreeter(t)
+	want := map[string]string{}
+	for line := range strings.Lines(strings.TrimSpace(decisions)) {
+		name, how, _ := strings.Cut(strings.TrimSpace(line), " ")
+		want[name] = how
+	}
+	for _, op := range g.Operations() {
+		how := op.Access.String()
+		names := slices.ContainsFunc([]string{"space", "topic"}, func(f string) bool {
+			field, ok := op.In.FieldByNameFunc(func(n string) bool { return strings.EqualFold(n, f) })
+			return ok && strings.HasPrefix(field.Tag.Get("json"), f)
+		})
+		switch {
+		case op.Scope == api.ScopePublic:
+			how = "public"
+		case op.Access == api.AccessSpace && !names:
+			how = "scope"
+		}
+		how += " " + op.Signs.String()
+		if want[op.Name] != how {
+			t.Errorf("%s: %q, decided was %q", op.Name, how, want[op.Name])
+		}
+		delete(want, op.Name)
+		if op.Signs != api.SignsNone && !op.Write {
+			t.Errorf("%s signs and does not write", op.Name)
+		}
+	}
+	for name := range want {
+		t.Errorf("%s is decided and does not exist", name)
+	}
+}
+
+func raw(s string) json.RawMessage {
+	if s == "" {
+		return nil
+	}
+	return json.RawMessage(s)
+}
+
+// inputs are such that an operation gets as far as it can: those that are not here need none.
+func (g *greeter) inputs() map[string]string {
+	did, key := g.bob.DID(), g.bob.Device()
+	who := fmt.Sprintf(`"did":%q,"device":%q`, did, key)
+	money := fmt.Sprintf(`"to":%q,"currency":"hours"`, did)
+	inv := here[client.SpaceInviteOut](g, "space.invite", nil).Invitation
+	return map[string]string{
+		"feed.close": `{"topic":"ledger"}`, "feed.cut": fmt.Sprintf(`{"topic":"ledger","device":%q}`, key), "key.veto": fmt.Sprintf(`{"event":%q,"signature":"AA=="}`, g.space),
+		"ledger.allot":  fmt.Sprintf(`{"device":%q,"currency":"hours","amount":1}`, g.eve.Device()),
+		"ledger.freeze": "{" + money + "}", "ledger.grant": "{" + money + `,"limit":5}`, "ledger.retry": fmt.Sprintf(`{"id":%q}`, g.space), "ledger.return": `{"currency":"hours"}`,
+		"ledger.transfer": "{" + money + `,"amount":1}`, "member.add": fmt.Sprintf(`{"did":%q,"device":%q}`, g.eve.DID(), g.eve.Device()), "member.device": "{" + who + "}",
+		"member.remove": fmt.Sprintf(`{"did":%q,"reason":"x"}`, did), "office.hand": `{"office":"clerk",` + who + "}", "office.replace": fmt.Sprintf(`{"silent":%q,%s}`, g.self.DID(), who),
+		"security.appeal": `{"text":"x"}`, "security.pardon": fmt.Sprintf(`{"subject":%q,"local":true}`, did), "space.create": `{"name":"Mine"}`,
+		"space.join": fmt.Sprintf(`{"invitation":%q}`, inv), "space.witness": fmt.Sprintf(`{"witnesses":[%q]}`, g.self.Device()),
+		"trust.add": fmt.Sprintf(`{"to":%q,"score":1}`, did), "trust.import": `{"seed":"x","rows":[{"source":"a","target":"b","rating":1,"time":1}]}`,
+		"record.submit": `{"records":["AA=="]}`,
+	}
+}
