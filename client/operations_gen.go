@@ -4,10 +4,21 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/intercooperative/icn/kernel/api"
 )
+
+// EventStream is the operation event.stream: Tell what happens, as it happens, and from a cursor on what has happened since.
+func (c *Client) EventStream(ctx context.Context, in EventStreamIn, each func(*EventStreamItem) error) error {
+	return stream(ctx, c, "event.stream", in, each)
+}
+
+// EventTypes is the operation event.types: List the types of events and what they say.
+func (c *Client) EventTypes(ctx context.Context) (*EventTypesOut, error) {
+	return call[EventTypesOut](ctx, c, "event.types", nil, nil)
+}
 
 // FeedAdvise is the operation feed.advise: List the branches of a forked feed, and which one each strategy would adopt.
 func (c *Client) FeedAdvise(ctx context.Context, in FeedAdviseIn) (*FeedAdviseOut, error) {
@@ -342,6 +353,29 @@ func (c *Client) TrustList(ctx context.Context, in TrustListIn) (*TrustListOut, 
 // TrustScore is the operation trust.score: Show how somebody stands as seen from somebody, and the chains of attestations behind it.
 func (c *Client) TrustScore(ctx context.Context, in TrustScoreIn) (*TrustScoreOut, error) {
 	return call[TrustScoreOut](ctx, c, "trust.score", in, nil)
+}
+
+// EventStreamIn is the input of event.stream.
+type EventStreamIn struct {
+	Space api.Hash `json:"space,omitzero"`  // of this space only; default: of all that the caller may follow, and of the node
+	Types []string `json:"types,omitempty"` // of these types only, such as ledger.transferred, or of all of an app, such as ledger.*; at most 64; default: all
+	After string   `json:"after,omitempty"` // go on after the event with this cursor; begin: with the oldest that is kept; default: with what happens from now on
+}
+
+// EventStreamItem is what event.stream answers.
+type EventStreamItem struct {
+	Cursor string          `json:"cursor"`           // goes on after this event: the input after of event.stream
+	Type   string          `json:"type"`             // one of event.types
+	Space  api.Hash        `json:"space,omitzero"`   // none: it happened on this node, not in a space
+	Time   time.Time       `json:"time"`             // by the clock of the author of the record that brought it about, else by this node's
+	Record *api.Position   `json:"record,omitempty"` // the record that it is about
+	Author api.DID         `json:"author,omitempty"` // of that record
+	Data   json.RawMessage `json:"data,omitempty"`   // by type: see event.types
+}
+
+// EventTypesOut is what event.types answers.
+type EventTypesOut struct {
+	Types []KernelEventTypeOut `json:"types"`
 }
 
 // FeedAdviseIn is the input of feed.advise.
@@ -1235,6 +1269,15 @@ type TrustScoreOut struct {
 	Paths []TrustPath `json:"paths"` // the strongest chains for, then against; at most three each
 }
 
+// KernelEventTypeOut is part of an answer or an input.
+type KernelEventTypeOut struct {
+	Name    string                `json:"name"`
+	Scope   string                `json:"scope"` // what a caller must hold to see it
+	Summary string                `json:"summary"`
+	Kept    bool                  `json:"kept"` // told to who comes back later, too; what is not kept is told to who listens when it happens
+	Data    []KernelEventFieldOut `json:"data"` // the fields of the event's data
+}
+
 // FinalityBranchOut is part of an answer or an input.
 type FinalityBranchOut struct {
 	Tip       api.Position `json:"tip"`       // its newest record here
@@ -1567,6 +1610,17 @@ type TrustEdge struct {
 type TrustPath struct {
 	Via    []api.DID `json:"via"`    // the people between the viewpoint and the target, in order; none for a direct attestation
 	Weight float64   `json:"weight"` // strength, -1 to 1; negative when the chain ends in distrust
+}
+
+// KernelEventFieldOut is part of an answer or an input.
+type KernelEventFieldOut struct {
+	Name     string                `json:"name"`
+	Type     string                `json:"type"`             // string, integer, number, boolean, array or object
+	Format   string                `json:"format,omitempty"` // of a string: hash, key, did or date-time
+	Optional bool                  `json:"optional,omitempty"`
+	Doc      string                `json:"doc,omitempty"`
+	Items    *KernelEventFieldOut  `json:"items,omitempty"`  // of an array
+	Fields   []KernelEventFieldOut `json:"fields,omitempty"` // of an object
 }
 
 // FinalityCutOut is part of an answer or an input.

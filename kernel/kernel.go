@@ -117,6 +117,7 @@ type Kernel struct {
 	table      []api.Operation
 	byName     map[string]*entry
 	follows    follows
+	events     *hub
 	watchers   watchers
 	recent     recent
 	metrics    metrics
@@ -205,6 +206,9 @@ func (k *Kernel) wire() error {
 	r := fold.NewReader(k.st, "", k.log)
 	k.recent.last = r.LogEnd()
 	r.Close()
+	if k.events, err = newHub(k, k.opt.Apps); err != nil {
+		return err
+	}
 	k.refusals = newRefusals(k.opt.Now, k.opt.Inline)
 	k.metrics.init(k)
 	if err := k.initCare(); err != nil {
@@ -360,6 +364,7 @@ func (k *Kernel) supervisor() *suture.Supervisor {
 	root.Add(apps)
 	root.Add(service{"trim", k.trim})
 	root.Add(k.wrongs)
+	root.Add(k.events)
 	k.superviseCare(root)
 	return root
 }

@@ -131,6 +131,11 @@ type run struct {
 
 func start(t *testing.T, change func(*kernel.Options)) *run {
 	t.Helper()
+	return startFor(t, change)
+}
+
+func startFor(t testing.TB, change func(*kernel.Options)) *run {
+	t.Helper()
 	id, err := identity.Generate(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +172,7 @@ type oracleApp struct {
 func (a oracleApp) Info() api.AppInfo        { return api.AppInfo{Name: a.name} }
 func (a oracleApp) Oracle() api.PolicyOracle { return a.oracle }
 
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
