@@ -61,9 +61,9 @@ func heap() uint64 {
 }
 
 // idleBytes is what a stream may cost while nothing happens, with its goroutine's stack and without what an edge adds.
-const idleBytes = 12 << 10
+const idleBytes = 8 << 10
 
-// Ten thousand who listen and to whom nothing happens fit into 120 MB, one goroutine each.
+// Ten thousand who listen and to whom nothing happens fit into 80 MB, one goroutine each.
 func TestIdleStreamsAreCheap(t *testing.T) {
 	r := start(t, nil)
 	r.found(t)
