@@ -13,6 +13,7 @@ import (
 	"github.com/intercooperative/icn/app/membership"
 	"github.com/intercooperative/icn/app/security"
 	"github.com/intercooperative/icn/app/trust"
+	"github.com/intercooperative/icn/app/webhook"
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/obs"
 )
@@ -23,6 +24,8 @@ type Options struct {
 	MinScore float64
 	// Random is where invitation keys and the nonces of new spaces come from, safe for concurrent use; nil is crypto/rand.
 	Random io.Reader
+	// Webhook is what the operator has set of webhooks; Random and Access are filled in.
+	Webhook webhook.Options
 	// Metrics is where apps count; nil counts for nobody.
 	Metrics *obs.Registry
 }
@@ -33,6 +36,7 @@ func Standard(o Options) []api.App {
 		o.Random = rand.Reader
 	}
 	members := membership.New(o.Random)
+	o.Webhook.Random, o.Webhook.Access = o.Random, membership.Domain
 	return []api.App{
 		members,
 		finality.New(members),
@@ -40,5 +44,6 @@ func Standard(o Options) []api.App {
 		ledger.New(members),
 		trust.New(members, trust.Options{MinConnect: trust.Score(math.Round(o.MinScore * 10000))}),
 		security.New(members, security.Options{Metrics: o.Metrics}),
+		webhook.New(members, o.Webhook),
 	}
 }

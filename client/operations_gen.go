@@ -355,10 +355,35 @@ func (c *Client) TrustScore(ctx context.Context, in TrustScoreIn) (*TrustScoreOu
 	return call[TrustScoreOut](ctx, c, "trust.score", in, nil)
 }
 
+// WebhookAdd is the operation webhook.add: Have events of a space told to a URL, signed, at least once.
+func (c *Client) WebhookAdd(ctx context.Context, in WebhookAddIn) (*WebhookAddOut, error) {
+	return call[WebhookAddOut](ctx, c, "webhook.add", in, nil)
+}
+
+// WebhookDeliveries is the operation webhook.deliveries: List the last attempts of a webhook.
+func (c *Client) WebhookDeliveries(ctx context.Context, in WebhookDeliveriesIn) (*WebhookDeliveriesOut, error) {
+	return call[WebhookDeliveriesOut](ctx, c, "webhook.deliveries", in, nil)
+}
+
+// WebhookList is the operation webhook.list: List your webhooks and how they do.
+func (c *Client) WebhookList(ctx context.Context, in WebhookListIn) (*WebhookListOut, error) {
+	return call[WebhookListOut](ctx, c, "webhook.list", in, nil)
+}
+
+// WebhookRemove is the operation webhook.remove: Remove a webhook.
+func (c *Client) WebhookRemove(ctx context.Context, in WebhookRemoveIn) (*WebhookRemoveOut, error) {
+	return call[WebhookRemoveOut](ctx, c, "webhook.remove", in, nil)
+}
+
+// WebhookTest is the operation webhook.test: Send a webhook an event that says it is a test; one that was switched off is on again when it is taken.
+func (c *Client) WebhookTest(ctx context.Context, in WebhookTestIn) (*WebhookTestOut, error) {
+	return call[WebhookTestOut](ctx, c, "webhook.test", in, nil)
+}
+
 // EventStreamIn is the input of event.stream.
 type EventStreamIn struct {
 	Space api.Hash `json:"space,omitzero"`  // of this space only; default: of all that the caller may follow, and of the node
-	Types []string `json:"types,omitempty"` // of these types only, such as ledger.transferred, or of all of an app, such as ledger.*; at most 64; default: all
+	Types []string `json:"types,omitempty"` // of these types only, or of all that begin alike, such as record.*; at most 64; default: all
 	After string   `json:"after,omitempty"` // go on after the event with this cursor; begin: with the oldest that is kept; default: with what happens from now on
 }
 
@@ -1269,6 +1294,73 @@ type TrustScoreOut struct {
 	Paths []TrustPath `json:"paths"` // the strongest chains for, then against; at most three each
 }
 
+// WebhookAddIn is the input of webhook.add.
+type WebhookAddIn struct {
+	Space api.Hash `json:"space,omitzero"`  // id of the space; default: the only one this node follows
+	URL   string   `json:"url"`             // where to: https, a public address
+	Types []string `json:"types,omitempty"` // of these types only, or of all that begin alike, such as record.*; at most 64; default: all
+}
+
+// WebhookAddOut is what webhook.add answers.
+type WebhookAddOut struct {
+	ID       string    `json:"id"`
+	Owner    api.DID   `json:"owner"`
+	Space    api.Hash  `json:"space"`
+	URL      string    `json:"url"`
+	Types    []string  `json:"types"`
+	Created  time.Time `json:"created"`
+	Cursor   string    `json:"cursor"`             // of the last event that was delivered, or looked at and not wanted
+	Failures int       `json:"failures"`           // in a row
+	Next     time.Time `json:"next,omitzero"`      // no attempt before
+	Disabled string    `json:"disabled,omitempty"` // why it is switched off
+	Secret   string    `json:"secret"`             // signs the requests; shown this once
+}
+
+// WebhookDeliveriesIn is the input of webhook.deliveries.
+type WebhookDeliveriesIn struct {
+	ID string `json:"id"` // of the hook
+}
+
+// WebhookDeliveriesOut is what webhook.deliveries answers.
+type WebhookDeliveriesOut struct {
+	Tries []WebhookTry `json:"tries"` // the last 20 attempts, newest first
+}
+
+// WebhookListIn is the input of webhook.list.
+type WebhookListIn struct {
+	Space api.Hash `json:"space,omitzero"` // of this space only
+}
+
+// WebhookListOut is what webhook.list answers.
+type WebhookListOut struct {
+	Hooks []WebhookHook `json:"hooks"`
+}
+
+// WebhookRemoveIn is the input of webhook.remove.
+type WebhookRemoveIn struct {
+	ID string `json:"id"` // of the hook
+}
+
+// WebhookRemoveOut is what webhook.remove answers.
+type WebhookRemoveOut struct {
+	ID string `json:"id"`
+}
+
+// WebhookTestIn is the input of webhook.test.
+type WebhookTestIn struct {
+	ID string `json:"id"` // of the hook
+}
+
+// WebhookTestOut is what webhook.test answers.
+type WebhookTestOut struct {
+	At     time.Time `json:"at"`
+	Event  string    `json:"event"` // cursor of the event; empty for a test
+	Type   string    `json:"type"`
+	Status int       `json:"status,omitempty"` // HTTP status of the answer
+	Error  string    `json:"error,omitempty"`  // why there was no answer, or not a good one
+	Millis int64     `json:"ms"`               // how long it took
+}
+
 // KernelEventTypeOut is part of an answer or an input.
 type KernelEventTypeOut struct {
 	Name    string                `json:"name"`
@@ -1610,6 +1702,30 @@ type TrustEdge struct {
 type TrustPath struct {
 	Via    []api.DID `json:"via"`    // the people between the viewpoint and the target, in order; none for a direct attestation
 	Weight float64   `json:"weight"` // strength, -1 to 1; negative when the chain ends in distrust
+}
+
+// WebhookTry is part of an answer or an input.
+type WebhookTry struct {
+	At     time.Time `json:"at"`
+	Event  string    `json:"event"` // cursor of the event; empty for a test
+	Type   string    `json:"type"`
+	Status int       `json:"status,omitempty"` // HTTP status of the answer
+	Error  string    `json:"error,omitempty"`  // why there was no answer, or not a good one
+	Millis int64     `json:"ms"`               // how long it took
+}
+
+// WebhookHook is part of an answer or an input.
+type WebhookHook struct {
+	ID       string    `json:"id"`
+	Owner    api.DID   `json:"owner"`
+	Space    api.Hash  `json:"space"`
+	URL      string    `json:"url"`
+	Types    []string  `json:"types"`
+	Created  time.Time `json:"created"`
+	Cursor   string    `json:"cursor"`             // of the last event that was delivered, or looked at and not wanted
+	Failures int       `json:"failures"`           // in a row
+	Next     time.Time `json:"next,omitzero"`      // no attempt before
+	Disabled string    `json:"disabled,omitempty"` // why it is switched off
 }
 
 // KernelEventFieldOut is part of an answer or an input.

@@ -259,10 +259,10 @@ func (h *hub) rouse(ls map[*listener]struct{}, e *happened, index uint64) {
 }
 
 // tell puts something that is not in the journal into the ring; it is lost to whoever does not listen.
-func (h *hub) tell(name string, data any) {
+func (h *hub) tell(name string, space api.Hash, about api.DID, data any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.unheard() || h.journal == "" {
+	if h.unheard() || h.journal == "" || h.table.byName[name] == nil {
 		return
 	}
 	raw, err := json.Marshal(data)
@@ -272,7 +272,7 @@ func (h *hub) tell(name string, data any) {
 	}
 	h.add([]*happened{{
 		typ: h.table.byName[name], at: h.upto, fleet: true,
-		Event: api.Event{Cursor: cursor(h.journal, h.upto), Type: name, Time: h.k.opt.Now().UTC(), Data: raw},
+		Event: api.Event{Cursor: cursor(h.journal, h.upto), Type: name, Space: space, Author: about, Time: h.k.opt.Now().UTC(), Data: raw},
 	}})
 }
 

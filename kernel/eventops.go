@@ -13,7 +13,7 @@ import (
 // EventsIn asks for the stream of events.
 type EventsIn struct {
 	Space api.Hash `json:"space,omitzero" doc:"of this space only; default: of all that the caller may follow, and of the node"`
-	Types []string `json:"types,omitempty" doc:"of these types only, such as ledger.transferred, or of all of an app, such as ledger.*; at most 64; default: all"`
+	Types []string `json:"types,omitempty" doc:"of these types only, or of all that begin alike, such as record.*; at most 64; default: all"`
 	After string   `json:"after,omitempty" doc:"go on after the event with this cursor; begin: with the oldest that is kept; default: with what happens from now on"`
 }
 
@@ -304,6 +304,11 @@ func (h *host) Events(after string, most int, want func(*api.Event) bool) (out [
 		at = to
 	}
 	return out, cursor(journal, at), nil
+}
+
+// Notify implements api.EventHost.
+func (h *host) Notify(name string, space api.Hash, about api.DID, data any) {
+	h.k.events.tell(name, space, about, data)
 }
 
 // EventTypes implements api.EventHost.

@@ -119,6 +119,7 @@ func newEventTable(apps []api.App) (*eventTable, error) {
 			switch {
 			case !strings.HasPrefix(e.Name, info.Name+"."):
 				return nil, api.Errorf("kernel.new", api.Internal, "event %q of app %s: want a name %s.<word>", e.Name, info.Name, info.Name)
+			case e.Of == nil && e.Topic == "" && len(e.Kinds) == 0 && e.Data != nil && e.Scope != "" && e.Summary != "": // a notice
 			case e.Of == nil || e.Data == nil || e.Scope == "" || e.Summary == "" || len(e.Kinds) == 0 || !owns:
 				return nil, api.Errorf("kernel.new", api.Internal, "event %q is incomplete, or of records that app %s does not own", e.Name, info.Name)
 			}

@@ -45,6 +45,11 @@ func Tell[Data any](t EventType, of func(past Past, rec *Record) *Data) EventTyp
 	return t
 }
 
+// Notice is a type of events that an app tells itself, with EventHost.Notify. They are not kept: they are told to who listens when it happens.
+func Notice[Data any](name, scope, summary string) EventType {
+	return EventType{Name: name, Scope: scope, Summary: summary, Data: reflect.TypeFor[Data]()}
+}
+
 // Event is one thing that happened in a space, or on this node, as those see it who listen.
 type Event struct {
 	Cursor string          `json:"cursor" doc:"goes on after this event: the input after of event.stream"`
@@ -63,6 +68,8 @@ type EventHost interface {
 	// is returned; it is the same as before when there is nothing new. An empty cursor is where the stream ends now. Nothing blocks. A Conflict: the
 	// cursor is not of this node's stream, or not any more; begin anew.
 	Events(after string, most int, want func(*Event) bool) (events []*Event, next string, err error)
+	// Notify tells an event of a type that is a Notice, about somebody.
+	Notify(name string, space Hash, about DID, data any)
 	// EventTypes lists the types of events, in order of name.
 	EventTypes() []EventType
 }
