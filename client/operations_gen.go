@@ -1298,7 +1298,7 @@ type TrustScoreOut struct {
 type WebhookAddIn struct {
 	Space api.Hash `json:"space,omitzero"`  // id of the space; default: the only one this node follows
 	URL   string   `json:"url"`             // where to: https, a public address
-	Types []string `json:"types,omitempty"` // of these types only, or of all that begin alike, such as record.*; at most 64; default: all
+	Types []string `json:"types,omitempty"` // of these types only, such as ledger.transferred, or of all of an app, such as ledger.*; at most 64; default: all
 }
 
 // WebhookAddOut is what webhook.add answers.
