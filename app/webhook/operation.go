@@ -31,7 +31,7 @@ const (
 // AddIn makes a hook.
 type AddIn struct {
 	Space api.Hash `json:"space,omitzero" doc:"id of the space; default: the only one this node follows"`
-	URL   string   `json:"url" doc:"where to: https, a public address"`
+	URL   string   `json:"url" doc:"where to: https, a public address" example:"https://example.org/icn"`
 	Types []string `json:"types,omitempty" doc:"of these types only, such as ledger.transferred, or of all of an app, such as ledger.*; at most 64; default: all"`
 }
 
@@ -82,7 +82,7 @@ type ListOut struct {
 
 // IDIn names a hook.
 type IDIn struct {
-	ID string `json:"id" doc:"of the hook"`
+	ID string `json:"id" doc:"of the hook" example:"3f9a11c204be77d0"`
 }
 
 // RemoveOut is the answer of webhook.remove.
