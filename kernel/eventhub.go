@@ -313,15 +313,15 @@ func (h *hub) leave(l *listener) {
 
 // next returns the next events of a listener, of all spaces and types, and the place after them. From the ring it copies pointers; a listener that is
 // further behind reads a page from the store, when it is its turn. When there is nothing new, live is set and the listener is woken when there is.
-func (h *hub) next(ctx context.Context, l *listener, journal string) (evs []*happened, live bool, err error) {
+func (h *hub) next(ctx context.Context, l *listener, journal string) (evs []*happened, at place, live bool, err error) {
 	h.mu.Lock()
 	if h.journal != journal {
 		closed := h.closed
 		h.mu.Unlock()
 		if closed {
-			return nil, false, api.Errorf("event.stream", api.Unavailable, "the state is being rebuilt: ask again when that is done")
+			return nil, at, false, api.Errorf("event.stream", api.Unavailable, "the state is being rebuilt: ask again when that is done")
 		}
-		return nil, false, reset("this node's state was rebuilt: its events are numbered anew", "cursor", journal)
+		return nil, at, false, reset("this node's state was rebuilt: its events are numbered anew", "cursor", journal)
 	}
 	l.idle, l.ring = false, l.ring && l.index >= h.base
 	if !l.ring && l.at.compare(h.since) >= 0 && l.at.compare(h.upto) <= 0 {
@@ -345,24 +345,24 @@ func (h *hub) next(ctx context.Context, l *listener, journal string) (evs []*hap
 		}
 		l.index += uint64(len(evs))
 		l.idle = len(evs) == 0
-		return evs, l.idle, nil
+		return evs, l.at, l.idle, nil
 	}
 	h.mu.Unlock()
 	select {
 	case h.replay <- struct{}{}:
 	case <-ctx.Done():
-		return nil, false, context.Cause(ctx)
+		return nil, at, false, context.Cause(ctx)
 	}
 	defer func() { <-h.replay }()
 	evs, next := h.read(journal, l.at, h.k.recent.end())
 	if !h.is(journal) { // what was read may be of a state that is being rebuilt
-		return nil, false, nil
+		return nil, l.at, false, nil
 	}
 	if next == l.at { // the pump is behind
-		return nil, false, h.catchUp(ctx, l)
+		return nil, l.at, false, h.catchUp(ctx, l)
 	}
 	l.at = next
-	return evs, false, nil
+	return evs, next, false, nil
 }
 
 func (h *hub) is(journal string) bool {

@@ -154,12 +154,14 @@ func (k *Kernel) opEvents(ctx context.Context, call *api.Call, in *EventsIn, emi
 		return err
 	}
 	defer h.leave(l)
-	mark := func(live bool) error { return emit(h.mark(journal, l.at, live)) }
+	mark := func(live bool) error { return emit(h.mark(journal, at, live)) }
 	if err := mark(false); err != nil {
 		return err
 	}
 	for quiet, behind := 0, true; ; {
-		evs, live, err := h.next(ctx, l, journal)
+		var evs []*happened
+		var live bool
+		evs, at, live, err = h.next(ctx, l, journal) // from here on, what is in l is the hub's while it is idle
 		if err != nil {
 			return ended(ctx, err)
 		}
