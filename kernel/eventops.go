@@ -163,7 +163,10 @@ func (k *Kernel) opEvents(ctx context.Context, call *api.Call, in *EventsIn, emi
 		var live bool
 		evs, at, live, err = h.next(ctx, l, journal) // from here on, what is in l is the hub's while it is idle
 		if err != nil {
-			return ended(ctx, err)
+			if ctx.Err() != nil { // the caller has gone: no failure
+				err = nil
+			}
+			return err
 		}
 		for _, e := range evs {
 			if !f.passes(e) {
@@ -199,14 +202,6 @@ func (k *Kernel) opEvents(ctx context.Context, call *api.Call, in *EventsIn, emi
 			return api.Errorf("event.stream", api.Unavailable, "the node is stopping: go on from the last cursor when it runs again")
 		}
 	}
-}
-
-// ended is the error of a stream whose caller has not gone.
-func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }
 
 // mark tells how far a stream has come.

@@ -60,8 +60,10 @@ func parseCursor(s string) (journal string, p place, err error) {
 
 // reset is the error of a cursor that does not go on here.
 func reset(text string, inputs ...string) error {
-	r := &api.Reason{Domain: "kernel", Rule: "reset", Text: text, Inputs: map[string]string{},
-		Remedy: fmt.Sprintf("read what you keep anew by its own operations, then follow the events from the cursor of a stream that begins now; or from after=%s, whatever came twice", begin)}
+	r := &api.Reason{
+		Domain: "kernel", Rule: "reset", Text: text, Inputs: map[string]string{},
+		Remedy: fmt.Sprintf("read what you keep anew by its own operations, then follow the events from the cursor of a stream that begins now; or from after=%s, whatever came twice", begin),
+	}
 	for i := 0; i+1 < len(inputs); i += 2 {
 		r.Inputs[inputs[i]] = inputs[i+1]
 	}
