@@ -14,6 +14,7 @@ import (
 	"github.com/intercooperative/icn/app/security"
 	"github.com/intercooperative/icn/app/session"
 	"github.com/intercooperative/icn/app/trust"
+	"github.com/intercooperative/icn/app/webhook"
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/obs"
 )
@@ -26,6 +27,8 @@ type Options struct {
 	Random io.Reader
 	// Sessions is what logins need; its zero value is for nodes that nobody logs in to.
 	Sessions Sessions
+	// Webhook is what the operator has set of webhooks; Random and Access are filled in.
+	Webhook webhook.Options
 	// Metrics is where apps count; nil counts for nobody.
 	Metrics *obs.Registry
 }
@@ -46,6 +49,7 @@ func Standard(o Options) []api.App {
 	}
 	members := membership.New(o.Random)
 	logs := keys.New(members)
+	o.Webhook.Random, o.Webhook.Access = o.Random, membership.Domain
 	apps := []api.App{
 		members,
 		finality.New(members),
@@ -53,6 +57,7 @@ func Standard(o Options) []api.App {
 		ledger.New(members),
 		trust.New(members, trust.Options{MinConnect: trust.Score(math.Round(o.MinScore * 10000))}),
 		security.New(members, security.Options{Metrics: o.Metrics}),
+		webhook.New(members, o.Webhook),
 	}
 	return append(apps, session.New(logs, apps, o.Sessions))
 }

@@ -55,6 +55,16 @@ func (c *Client) AuthVerify(ctx context.Context, in AuthVerifyIn) (*AuthVerifyOu
 	return call[AuthVerifyOut](ctx, c, "auth.verify", in, nil)
 }
 
+// EventStream is the operation event.stream: Tell what happens, as it happens, and from a cursor on what has happened since.
+func (c *Client) EventStream(ctx context.Context, in EventStreamIn, each func(*EventStreamItem) error) error {
+	return stream(ctx, c, "event.stream", in, each)
+}
+
+// EventTypes is the operation event.types: List the types of events and what they say.
+func (c *Client) EventTypes(ctx context.Context) (*EventTypesOut, error) {
+	return call[EventTypesOut](ctx, c, "event.types", nil, nil)
+}
+
 // FeedAdvise is the operation feed.advise: List the branches of a forked feed, and which one each strategy would adopt.
 func (c *Client) FeedAdvise(ctx context.Context, in FeedAdviseIn) (*FeedAdviseOut, error) {
 	return call[FeedAdviseOut](ctx, c, "feed.advise", in, nil)
@@ -400,6 +410,31 @@ func (c *Client) TrustScore(ctx context.Context, in TrustScoreIn) (*TrustScoreOu
 	return call[TrustScoreOut](ctx, c, "trust.score", in, nil)
 }
 
+// WebhookAdd is the operation webhook.add: Have events of a space told to a URL, signed, at least once.
+func (c *Client) WebhookAdd(ctx context.Context, in WebhookAddIn) (*WebhookAddOut, error) {
+	return call[WebhookAddOut](ctx, c, "webhook.add", in, nil)
+}
+
+// WebhookDeliveries is the operation webhook.deliveries: List the last attempts of a webhook.
+func (c *Client) WebhookDeliveries(ctx context.Context, in WebhookDeliveriesIn) (*WebhookDeliveriesOut, error) {
+	return call[WebhookDeliveriesOut](ctx, c, "webhook.deliveries", in, nil)
+}
+
+// WebhookList is the operation webhook.list: List your webhooks and how they do.
+func (c *Client) WebhookList(ctx context.Context, in WebhookListIn) (*WebhookListOut, error) {
+	return call[WebhookListOut](ctx, c, "webhook.list", in, nil)
+}
+
+// WebhookRemove is the operation webhook.remove: Remove a webhook.
+func (c *Client) WebhookRemove(ctx context.Context, in WebhookRemoveIn) (*WebhookRemoveOut, error) {
+	return call[WebhookRemoveOut](ctx, c, "webhook.remove", in, nil)
+}
+
+// WebhookTest is the operation webhook.test: Send a webhook an event that says it is a test; one that was switched off is on again when it is taken.
+func (c *Client) WebhookTest(ctx context.Context, in WebhookTestIn) (*WebhookTestOut, error) {
+	return call[WebhookTestOut](ctx, c, "webhook.test", in, nil)
+}
+
 // AuthApproveIn is the input of auth.approve.
 type AuthApproveIn struct {
 	Pairing []uint8  `json:"pairing"`          // As the QR code holds it, base64
@@ -528,6 +563,29 @@ type AuthVerifyOut struct {
 	DID          api.DID  `json:"did"`
 	Device       api.Key  `json:"device"`
 	Session      string   `json:"session"` // id of the session, as auth.sessions lists it
+}
+
+// EventStreamIn is the input of event.stream.
+type EventStreamIn struct {
+	Space api.Hash `json:"space,omitzero"`  // of this space only; default: of all that the caller may follow, and of the node
+	Types []string `json:"types,omitempty"` // of these types only, or of all that begin alike, such as record.*; at most 64; default: all
+	After string   `json:"after,omitempty"` // go on after the event with this cursor; begin: with the oldest that is kept; default: with what happens from now on
+}
+
+// EventStreamItem is what event.stream answers.
+type EventStreamItem struct {
+	Cursor string          `json:"cursor"`           // goes on after this event: the input after of event.stream
+	Type   string          `json:"type"`             // one of event.types
+	Space  api.Hash        `json:"space,omitzero"`   // none: it happened on this node, not in a space
+	Time   time.Time       `json:"time"`             // by the clock of the author of the record that brought it about, else by this node's
+	Record *api.Position   `json:"record,omitempty"` // the record that it is about
+	Author api.DID         `json:"author,omitempty"` // of that record
+	Data   json.RawMessage `json:"data,omitempty"`   // by type: see event.types
+}
+
+// EventTypesOut is what event.types answers.
+type EventTypesOut struct {
+	Types []KernelEventTypeOut `json:"types"`
 }
 
 // FeedAdviseIn is the input of feed.advise.
@@ -1450,6 +1508,73 @@ type TrustScoreOut struct {
 	Paths []TrustPath `json:"paths"` // the strongest chains for, then against; at most three each
 }
 
+// WebhookAddIn is the input of webhook.add.
+type WebhookAddIn struct {
+	Space api.Hash `json:"space,omitzero"`  // id of the space; default: the only one this node follows
+	URL   string   `json:"url"`             // where to: https, a public address
+	Types []string `json:"types,omitempty"` // of these types only, such as ledger.transferred, or of all of an app, such as ledger.*; at most 64; default: all
+}
+
+// WebhookAddOut is what webhook.add answers.
+type WebhookAddOut struct {
+	ID       string    `json:"id"`
+	Owner    api.DID   `json:"owner"`
+	Space    api.Hash  `json:"space"`
+	URL      string    `json:"url"`
+	Types    []string  `json:"types"`
+	Created  time.Time `json:"created"`
+	Cursor   string    `json:"cursor"`             // of the last event that was delivered, or looked at and not wanted
+	Failures int       `json:"failures"`           // in a row
+	Next     time.Time `json:"next,omitzero"`      // no attempt before
+	Disabled string    `json:"disabled,omitempty"` // why it is switched off
+	Secret   string    `json:"secret"`             // signs the requests; shown this once
+}
+
+// WebhookDeliveriesIn is the input of webhook.deliveries.
+type WebhookDeliveriesIn struct {
+	ID string `json:"id"` // of the hook
+}
+
+// WebhookDeliveriesOut is what webhook.deliveries answers.
+type WebhookDeliveriesOut struct {
+	Tries []WebhookTry `json:"tries"` // the last 20 attempts, newest first
+}
+
+// WebhookListIn is the input of webhook.list.
+type WebhookListIn struct {
+	Space api.Hash `json:"space,omitzero"` // of this space only
+}
+
+// WebhookListOut is what webhook.list answers.
+type WebhookListOut struct {
+	Hooks []WebhookHook `json:"hooks"`
+}
+
+// WebhookRemoveIn is the input of webhook.remove.
+type WebhookRemoveIn struct {
+	ID string `json:"id"` // of the hook
+}
+
+// WebhookRemoveOut is what webhook.remove answers.
+type WebhookRemoveOut struct {
+	ID string `json:"id"`
+}
+
+// WebhookTestIn is the input of webhook.test.
+type WebhookTestIn struct {
+	ID string `json:"id"` // of the hook
+}
+
+// WebhookTestOut is what webhook.test answers.
+type WebhookTestOut struct {
+	At     time.Time `json:"at"`
+	Event  string    `json:"event"` // cursor of the event; empty for a test
+	Type   string    `json:"type"`
+	Status int       `json:"status,omitempty"` // HTTP status of the answer
+	Error  string    `json:"error,omitempty"`  // why there was no answer, or not a good one
+	Millis int64     `json:"ms"`               // how long it took
+}
+
 // SessionTokenOut is part of an answer or an input.
 type SessionTokenOut struct {
 	AccessToken  string   `json:"access_token"`  // a secret: goes into the header Authorization, after Bearer
@@ -1473,6 +1598,15 @@ type SessionLogin struct {
 	Created time.Time `json:"created"`
 	Used    time.Time `json:"used"`
 	Expires time.Time `json:"expires"` // unless it is refreshed before
+}
+
+// KernelEventTypeOut is part of an answer or an input.
+type KernelEventTypeOut struct {
+	Name    string                `json:"name"`
+	Scope   string                `json:"scope"` // what a caller must hold to see it
+	Summary string                `json:"summary"`
+	Kept    bool                  `json:"kept"` // told to who comes back later, too; what is not kept is told to who listens when it happens
+	Data    []KernelEventFieldOut `json:"data"` // the fields of the event's data
 }
 
 // FinalityBranchOut is part of an answer or an input.
@@ -1810,6 +1944,41 @@ type TrustEdge struct {
 type TrustPath struct {
 	Via    []api.DID `json:"via"`    // the people between the viewpoint and the target, in order; none for a direct attestation
 	Weight float64   `json:"weight"` // strength, -1 to 1; negative when the chain ends in distrust
+}
+
+// WebhookTry is part of an answer or an input.
+type WebhookTry struct {
+	At     time.Time `json:"at"`
+	Event  string    `json:"event"` // cursor of the event; empty for a test
+	Type   string    `json:"type"`
+	Status int       `json:"status,omitempty"` // HTTP status of the answer
+	Error  string    `json:"error,omitempty"`  // why there was no answer, or not a good one
+	Millis int64     `json:"ms"`               // how long it took
+}
+
+// WebhookHook is part of an answer or an input.
+type WebhookHook struct {
+	ID       string    `json:"id"`
+	Owner    api.DID   `json:"owner"`
+	Space    api.Hash  `json:"space"`
+	URL      string    `json:"url"`
+	Types    []string  `json:"types"`
+	Created  time.Time `json:"created"`
+	Cursor   string    `json:"cursor"`             // of the last event that was delivered, or looked at and not wanted
+	Failures int       `json:"failures"`           // in a row
+	Next     time.Time `json:"next,omitzero"`      // no attempt before
+	Disabled string    `json:"disabled,omitempty"` // why it is switched off
+}
+
+// KernelEventFieldOut is part of an answer or an input.
+type KernelEventFieldOut struct {
+	Name     string                `json:"name"`
+	Type     string                `json:"type"`             // string, integer, number, boolean, array or object
+	Format   string                `json:"format,omitempty"` // of a string: hash, key, did or date-time
+	Optional bool                  `json:"optional,omitempty"`
+	Doc      string                `json:"doc,omitempty"`
+	Items    *KernelEventFieldOut  `json:"items,omitempty"`  // of an array
+	Fields   []KernelEventFieldOut `json:"fields,omitempty"` // of an object
 }
 
 // FinalityCutOut is part of an answer or an input.

@@ -66,3 +66,36 @@ const (
 	KindHolds   = kindHolds
 	HoldsAtOnce = holdsAtOnce
 )
+
+// RingEvents is how many events are kept in memory.
+const RingEvents = ringEvents
+
+// RingSize is how many are.
+func RingSize(k *Kernel) int {
+	k.events.mu.Lock()
+	defer k.events.mu.Unlock()
+	return len(k.events.ring)
+}
+
+// WithoutJournal takes away what an earlier version has not written.
+func WithoutJournal(t interface{ Fatal(...any) }, k *Kernel) {
+	b := k.st.NewBatch()
+	defer b.Close()
+	it, err := k.st.Iter([]byte("J"), []byte("K"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer it.Close()
+	for ok := it.First(); ok; ok = it.Next() {
+		b.Delete(it.Key())
+	}
+	if err := k.st.Commit(b, true); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The forms of cursors.
+var ParseCursor = func(s string) (string, error) {
+	journal, p, err := parseCursor(s)
+	return cursor(journal, p), err
+}

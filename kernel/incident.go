@@ -193,6 +193,7 @@ func (in *incidents) flush(now time.Time) {
 		for _, o := range in.observers {
 			o.Observe(*i)
 		}
+		in.k.events.tell(nodeIncident, api.Hash{}, "", &IncidentData{Kind: i.Kind, Node: i.Node, Author: i.Author, Feed: i.Feed, Count: i.Count, Detail: i.Detail})
 	}
 }
 

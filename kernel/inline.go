@@ -98,6 +98,9 @@ func (d *inline) step(ctx context.Context) error {
 		if err := d.road.Step(!k.opt.Inline.Unsynced); err != nil {
 			return api.Wrap("kernel.step", err)
 		}
+		if err := k.events.follow(); err != nil {
+			return api.Wrap("kernel.step", err)
+		}
 		more := d.react(ctx)
 		if round == 0 {
 			k.wrongs.flush(now)

@@ -125,6 +125,7 @@ type Kernel struct {
 	kindList   []api.KindSpec // what the apps say of their records, by topic and kind
 	kinds      record.Kinds   // the same, to find one
 	follows    follows
+	events     *hub
 	watchers   watchers
 	recent     recent
 	metrics    metrics
@@ -214,6 +215,9 @@ func (k *Kernel) wire() error {
 	r := fold.NewReader(k.st, "", k.log)
 	k.recent.last = r.LogEnd()
 	r.Close()
+	if k.events, err = newHub(k, k.opt.Apps); err != nil {
+		return err
+	}
 	k.refusals = newRefusals(k.opt.Now, k.opt.Inline)
 	k.metrics.init(k)
 	if err := k.initCare(); err != nil {
@@ -370,6 +374,7 @@ func (k *Kernel) supervisor() *suture.Supervisor {
 	root.Add(apps)
 	root.Add(service{"trim", k.trim})
 	root.Add(k.wrongs)
+	root.Add(k.events)
 	k.superviseCare(root)
 	return root
 }

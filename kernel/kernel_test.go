@@ -129,11 +129,7 @@ type run struct {
 	stop func() error
 }
 
-func start(t *testing.T, change func(*kernel.Options)) *run { return startWith(t, change) }
-
-func startFor(f *testing.F) *run { return startWith(f, nil) }
-
-func startWith(t testing.TB, change func(*kernel.Options)) *run {
+func start(t testing.TB, change func(*kernel.Options)) *run {
 	t.Helper()
 	id, err := identity.Generate(rand.Reader)
 	if err != nil {

@@ -156,7 +156,7 @@ func (k *Kernel) operations() []api.Operation {
 			Summary: "Throw the state away and make it anew from the records",
 		}, k.opRebuild),
 	}
-	return slices.Concat(ops, k.recordOperations(), k.refusalOperations(), k.peerOperations(), k.careOperations())
+	return slices.Concat(ops, k.recordOperations(), k.refusalOperations(), k.peerOperations(), k.eventOperations(), k.careOperations())
 }
 
 func (k *Kernel) selfDID() api.DID {
@@ -322,6 +322,8 @@ func (k *Kernel) opRebuild(ctx context.Context, _ *api.Call, _ *None) (*VerifyOu
 		if err := e.Flush(); err != nil {
 			return err
 		}
+		k.events.rebuilding(true)
+		defer k.events.rebuilding(false)
 		n, err := e.State.Rebuild(context.WithoutCancel(ctx)) // half a rebuild helps nobody
 		out.Records = n
 		return err

@@ -84,6 +84,7 @@ func (n *network) mute(node api.DID) bool {
 func (n *network) up(now time.Time, p *transport.Peer) {
 	if n.peers[p.Node] == nil { // it is told again when the spaces change
 		n.log.Info("peer is up", "peer", p.Node, "inbound", p.Inbound, "build", p.Build)
+		n.k.events.tell(peerUp, api.Hash{}, "", &PeerData{Node: p.Node})
 	}
 	n.peers[p.Node] = p
 	delete(n.shared, p.Node)
@@ -171,6 +172,7 @@ func (n *network) Frame(node api.DID, f wire.Frame) {
 // Down implements transport.Handler.
 func (n *network) Down(node api.DID, err error) {
 	n.log.Info("peer is down", "peer", node, "why", err)
+	n.k.events.tell(peerDown, api.Hash{}, "", &PeerData{Node: node, Why: clipText(fmt.Sprint(err))})
 	n.post(func(now time.Time) {
 		delete(n.peers, node)
 		delete(n.shared, node)

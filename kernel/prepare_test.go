@@ -87,7 +87,7 @@ func FuzzPrepareSubmit(f *testing.F) {
 	f.Add("notes.write", `{"text":"x"}`, []byte{0x82, 0x40, 0x40}, []byte{})
 	f.Add("record.prepare", `{"operation":"record.prepare"}`, []byte{}, []byte{1})
 	f.Add("", ``, []byte("not a record"), []byte{0xff})
-	r := startFor(f)
+	r := start(f, nil)
 	var space api.Hash
 	ann := identity.Derive("prepare", "ann")
 	f.Fuzz(func(t *testing.T, operation, input string, raw, auth []byte) {

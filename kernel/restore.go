@@ -107,7 +107,9 @@ func restoreInto(ctx context.Context, st store.Store, apps *fold.Apps, r *snapsh
 			return put(1)
 		},
 		Meta: func(m snapshot.Meta) error {
-			state.SetMeta(m.Name, append([]byte{}, m.Value...))
+			if m.Name != fold.MetaJournal { // the journal that comes of this is another one
+				state.SetMeta(m.Name, append([]byte{}, m.Value...))
+			}
 			return put(1 + len(m.Value)/1024)
 		},
 		Served: func(s snapshot.Served) error {

@@ -197,7 +197,7 @@ func (k *Kernel) writeSnapshot(snap store.Reader, w io.Writer, h snapshot.Header
 	}
 	var bad error
 	err = fold.Metas(snap, "", func(name string, val []byte) bool {
-		if !strings.HasPrefix(name, metaSnapshot) && !strings.HasPrefix(name, metaReplay) && !strings.HasPrefix(name, metaWriter) && name != metaDoubt {
+		if !strings.HasPrefix(name, metaSnapshot) && !strings.HasPrefix(name, metaReplay) && !strings.HasPrefix(name, metaWriter) && name != metaDoubt && name != fold.MetaJournal {
 			bad = aw.Meta(name, val)
 		}
 		return bad == nil

@@ -2,6 +2,7 @@ package node
 
 import (
 	"github.com/intercooperative/icn/app"
+	"github.com/intercooperative/icn/app/webhook"
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/node/config"
 	"github.com/intercooperative/icn/obs"
@@ -21,5 +22,8 @@ func apps(c *config.Config) []api.App { return measuredApps(c, nil, app.Sessions
 
 // measuredApps returns the apps of a node.
 func measuredApps(c *config.Config, reg *obs.Registry, sessions app.Sessions) []api.App {
-	return app.Standard(app.Options{MinScore: c.Network.MinTrustThreshold, Metrics: reg, Sessions: sessions})
+	return app.Standard(app.Options{
+		MinScore: c.Network.MinTrustThreshold, Metrics: reg, Sessions: sessions,
+		Webhook: webhook.Options{AllowPrivate: c.Webhook.AllowPrivate, AllowHTTP: c.Webhook.AllowHTTP, MaxHooks: c.Webhook.MaxHooks, MaxOwn: c.Webhook.MaxOwn},
+	})
 }

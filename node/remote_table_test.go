@@ -22,6 +22,8 @@ auth.refresh public none
 auth.revoke own none
 auth.sessions own none
 auth.verify public none
+event.stream own none
+event.types scope none
 feed.advise space none
 feed.close space one
 feed.cut space one
@@ -91,6 +93,11 @@ trust.graph space none
 trust.import here none
 trust.list space none
 trust.score space none
+webhook.add space none
+webhook.deliveries own none
+webhook.list own none
+webhook.remove own none
+webhook.test own none
 `
 
 // Every operation has a decision: who adds one has to say here what a member whose key is elsewhere may do with it.

@@ -43,3 +43,15 @@ func Closed(r api.Reader, feed api.Hash) (api.Position, bool) {
 	_, by, ok := r.Fact(feed, nameClosed, nil)
 	return by, ok
 }
+
+// Closing is the data of the event that a feed has ended by its owner's word.
+type Closing struct {
+	Device api.Key `json:"device" doc:"whose feed has ended"`
+}
+
+// CloseEvent is the type of the event that a close makes in an app's topic.
+func CloseEvent(app, scope, topic string) api.EventType {
+	return api.Tell(api.EventType{
+		Name: app + ".closed", Scope: scope, Summary: "A device's feed in " + topic + " has ended by its owner's word", Topic: topic, Kinds: []string{KindClose},
+	}, func(_ api.Past, rec *api.Record) *Closing { return &Closing{Device: rec.Device} })
+}

@@ -47,7 +47,7 @@ func (c *ctl) root() *cobra.Command {
 	f.DurationVar(&c.timeout, "timeout", 0, "give up after so long, such as 30s; 0 never")
 	root.AddCommand(
 		c.initCmd(), c.statusCmd(), c.versionCmd(), c.idCmd(), c.configCmd(), c.explainCmd(),
-		c.spaceCmd(), c.memberCmd(), c.officeCmd(), c.feedCmd(), c.ledgerCmd(), c.trustCmd(), c.securityCmd(), c.peerCmd(), c.topicCmd(), c.stateCmd(), c.doctorCmd(), c.snapshotCmd(), c.refusalCmd(),
+		c.spaceCmd(), c.memberCmd(), c.officeCmd(), c.feedCmd(), c.ledgerCmd(), c.trustCmd(), c.securityCmd(), c.peerCmd(), c.topicCmd(), c.eventCmd(), c.webhookCmd(), c.stateCmd(), c.doctorCmd(), c.snapshotCmd(), c.refusalCmd(),
 	)
 	return root
 }

@@ -28,6 +28,7 @@ type Config struct {
 	Gateway       Gateway       `koanf:"gateway" json:"gateway"`
 	Store         Store         `koanf:"store" json:"store"`
 	Clock         Clock         `koanf:"clock" json:"clock"`
+	Webhook       Webhook       `koanf:"webhook" json:"webhook"`
 	Identity      Identity      `koanf:"identity" json:"identity"`
 	Auth          Auth          `koanf:"auth" json:"auth"`
 	Observability Observability `koanf:"observability" json:"observability"`
@@ -98,6 +99,14 @@ type Clock struct {
 	NTPServers  []string `koanf:"ntp_servers" json:"ntp_servers" doc:"time servers, host or host:port, 3 to 16; empty: nobody is asked"`
 	NTPInterval Duration `koanf:"ntp_interval" json:"ntp_interval" doc:"how often they are asked, 1m to 24h"`
 	MaxSkew     Duration `koanf:"max_skew" json:"max_skew" doc:"how far this machine may be from their median before the node warns, 1s to 1h; others hold back records dated more than 30s ahead"`
+}
+
+// Webhook is about telling events to URLs that members give.
+type Webhook struct {
+	AllowPrivate bool `koanf:"allow_private" json:"allow_private" doc:"post to addresses of private networks and of this machine, too; who has a login can then reach what this machine can"`
+	AllowHTTP    bool `koanf:"allow_http" json:"allow_http" doc:"post without TLS, too"`
+	MaxHooks     int  `koanf:"max_hooks" json:"max_hooks" doc:"hooks at most, 1 to 4000"`
+	MaxOwn       int  `koanf:"max_own" json:"max_own" doc:"of one owner, 1 to 4000"`
 }
 
 // Identity is about the node's keys.
@@ -173,6 +182,7 @@ func Defaults() Config {
 		Store:         Store{Engine: "pebble"},
 		Clock:         Clock{NTPServers: []string{}, NTPInterval: Duration(15 * time.Minute), MaxSkew: Duration(10 * time.Second)},
 		Auth:          Auth{TokenTTL: Duration(15 * time.Minute), SessionTTL: Duration(30 * 24 * time.Hour)},
+		Webhook:       Webhook{MaxHooks: 1024, MaxOwn: 16},
 		Observability: Observability{LogLevel: "info", LogFormat: "json", MetricsBind: "127.0.0.1", MetricsPort: 9100},
 	}
 }
@@ -225,6 +235,12 @@ func (c *Config) Validate() error {
 		bad("clock.max_skew", c.Clock.MaxSkew, "want 1s to 1h")
 	}
 	c.checkAuth(bad)
+	if n := c.Webhook.MaxHooks; n < 1 || n > 4000 {
+		bad("webhook.max_hooks", n, "want 1 to 4000")
+	}
+	if n := c.Webhook.MaxOwn; n < 1 || n > 4000 {
+		bad("webhook.max_own", n, "want 1 to 4000")
+	}
 	if l := c.Observability.LogLevel; l != "debug" && l != "info" && l != "warn" && l != "error" {
 		bad("observability.log_level", l, "want debug, info, warn or error")
 	}

@@ -359,6 +359,11 @@ func (s *State) cutsFinal(f *Feed, a, b Mark) error {
 			if err := s.touch(t); err != nil {
 				return err
 			}
+			for _, c := range t.cuts {
+				if c.by.Feed == f.ID && a.Seq < c.by.Seq && c.by.Seq <= b.Seq {
+					s.changes = append(s.changes, Change{Kind: Cut, At: api.Position{Feed: t.ID, Seq: c.at.Seq, ID: c.at.ID}})
+				}
+			}
 		}
 	}
 	return it.Err()

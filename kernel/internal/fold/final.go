@@ -91,8 +91,13 @@ func (s *State) setFinal(f *Feed, m Mark) error {
 			return err
 		}
 	}
+	from := f.Final.Seq + 1
+	if f.Fork != 0 || m.Seq < from {
+		from = 1 // another branch perhaps, or less than before
+	}
 	f.Final = m
 	s.dirty[f.ID] = f
+	s.changes = append(s.changes, Change{Kind: Final, At: api.Position{Feed: f.ID, Seq: m.Seq, ID: m.ID}, From: from})
 	s.finalMoved = append(s.finalMoved, api.Position{Feed: f.ID, Seq: m.Seq, ID: m.ID})
 	return nil
 }
@@ -119,6 +124,7 @@ func (s *State) setRival(f *Feed, final, rival Mark) {
 	s.log.Error("two branches of a feed are final: witnesses contradict themselves; build on neither until people have looked at it (icnctl feed list --odd)",
 		"feed", f.ID.Short(), "final", r.Final.String(), "rival", r.Rival.String())
 	s.rivals = append(s.rivals, r)
+	s.changes = append(s.changes, Change{Kind: Rivalled, At: r.Rival})
 }
 
 // Rivals returns what setRival has noted since it was asked last. To be asked after a Commit.

@@ -24,6 +24,7 @@ const (
 	nsRebase  = 'B' // feed seq id feed'      -> seq' feed'' seq'' id'': the first record to cite a cut of its feed, and what it stands on
 	nsVoid    = 'V' // space name 0 feed seq id -> nothing
 	nsLog     = 'L' // local number           -> (feed seq id)+: commit order on this node, from that number on
+	nsJournal = 'J' // local number, index    -> changes that a commit made beside its records; index 0: the record had no effect when it came
 	nsIdem    = 'D' // device hash(name)      -> content hash, position
 	nsMeta    = 'M' // name                   -> value
 )

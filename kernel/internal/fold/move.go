@@ -120,6 +120,11 @@ func (s *State) again(f *Feed, m Mark, sign int64) error {
 	if out != accepted {
 		return api.Errorf("fold.move", api.Internal, "record %v is not accepted when applied again: Apply is not pure", p)
 	}
+	kind := Done
+	if sign < 0 {
+		kind = Undone
+	}
+	s.changes = append(s.changes, Change{Kind: kind, At: p})
 	return s.do(p, t, sign)
 }
 

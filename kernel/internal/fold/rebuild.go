@@ -17,10 +17,11 @@ func (s *State) Rebuild(ctx context.Context) (records int, err error) {
 		return 0, api.Errorf("fold.rebuild", api.Internal, "%d records are not committed yet", len(s.recs))
 	}
 	s.SetMeta(rebuilding, []byte{1})
+	s.batch.Delete(key(nsMeta, []byte(MetaJournal))) // places in the journal of before mean nothing in the one to come
 	if _, _, err := s.Commit(true); err != nil {
 		return 0, err
 	}
-	for _, ns := range []byte{nsRow, nsCounter, nsIndex, nsFinal, nsVoid, nsHead, nsCut, nsCutter, nsRebase} {
+	for _, ns := range []byte{nsRow, nsCounter, nsIndex, nsFinal, nsVoid, nsHead, nsCut, nsCutter, nsRebase, nsJournal} {
 		if err := s.wipe(ns); err != nil {
 			return 0, err
 		}

@@ -111,6 +111,9 @@ type State struct {
 	spare    *tx    // whose memory the next one may have
 
 	finalMoved []api.Position
+	changes    []Change // since the last commit
+	late       []uint64 // local numbers of the records since the last commit that are accepted and had no effect when they came
+	began      bool     // the first record of all came since the last commit
 	rivals     []Rival
 	drafted    struct { // the last draft that would be accepted, so that Put need not fold it again
 		id api.Hash
@@ -260,6 +263,7 @@ func (s *State) Put(e *record.Envelope) error {
 		s.logged = append(s.logged, p)
 		s.next++
 	}
+	s.began = s.began || st.local == 1
 	s.recs[p] = st
 	s.key, s.val = appendKey(s.key[:0], nsID, p.ID[:]), binary.BigEndian.AppendUint64(s.val[:0], st.local)
 	s.batch.Set(s.key, s.val)
@@ -282,8 +286,10 @@ func (s *State) Put(e *record.Envelope) error {
 	}
 
 	// Where the feed stands now. Fast: it grew by one and nothing is forked.
+	fast, changed := false, len(s.changes)
 	extends := f.Tip.Seq+1 == p.Seq && (p.Seq == 1 || f.Tip.ID == e.Prev)
 	if extends && f.Fork == 0 && len(f.cuts)+len(f.rebases) == 0 {
+		fast = true
 		f.Tip, f.Waits = Mark{p.Seq, p.ID}, out == unfolded
 		if out == accepted {
 			if err := s.do(p, tx, +1); err != nil {
@@ -303,6 +309,7 @@ func (s *State) Put(e *record.Envelope) error {
 			}
 			f.Fork, f.Alt = p.Seq, [2]api.Hash{other.ID, p.ID}
 			f.Pending = true // what was stated of this branch was passed over while the other one was all there is
+			s.changes = append(s.changes, Change{Kind: Forked, At: p})
 			s.forget(f.ID)
 			s.log.Warn("feed is forked", "feed", f.ID.Short(), "author", f.Author, "seq", p.Seq, "ids", []string{other.ID.Short(), p.ID.Short()})
 		}
@@ -325,6 +332,9 @@ func (s *State) Put(e *record.Envelope) error {
 	}
 	if err := s.settle(); err != nil {
 		return err
+	}
+	if out == accepted && !fast {
+		s.arrived(p, st.local, changed)
 	}
 	active := false
 	if out == accepted {
@@ -441,6 +451,7 @@ func (s *State) Commit(sync bool) ([]api.Commit, []api.Position, error) {
 		}
 	}
 	s.putLog()
+	s.putJournal()
 	if s.batch.Len() > 0 {
 		if err := s.st.Commit(s.batch, sync); err != nil {
 			return nil, nil, err

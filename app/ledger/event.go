@@ -1,0 +1,115 @@
+package ledger
+
+import (
+	"slices"
+
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/kernel/api"
+)
+
+var _ api.EventSource = (*App)(nil)
+
+// Transferred is the data of ledger.transferred.
+type Transferred struct {
+	From     api.DID `json:"from"`
+	To       api.DID `json:"to"`
+	Currency string  `json:"currency"`
+	Amount   int64   `json:"amount" doc:"minor units"`
+	Memo     string  `json:"memo,omitempty"`
+}
+
+// Acknowledged is the data of ledger.acknowledged.
+type Acknowledged struct {
+	Records []api.Position `json:"records" doc:"what the account now takes into account: it may spend what it was paid up to there"`
+}
+
+// Granted is the data of ledger.granted, ledger.frozen and ledger.lifted.
+type Granted struct {
+	Account  api.DID `json:"account"`
+	Currency string  `json:"currency"`
+	Number   uint64  `json:"number" doc:"of the grant, for this account and currency"`
+	Limit    int64   `json:"limit" doc:"credit limit, minor units"`
+	P        int64   `json:"p" doc:"credit not final that may be spent, minor units"`
+	Frozen   bool    `json:"frozen" doc:"nothing may be spent"`
+}
+
+// Allotted is the data of ledger.allotted.
+type Allotted struct {
+	Device   api.Key `json:"device" doc:"that may spend it"`
+	Currency string  `json:"currency"`
+	Amount   int64   `json:"amount" doc:"minor units"`
+}
+
+// Returned is the data of ledger.returned.
+type Returned struct {
+	Device   api.Key `json:"device" doc:"that gives back what is left of its allotments"`
+	Currency string  `json:"currency"`
+}
+
+// Events implements api.EventSource.
+func (*App) Events() []api.EventType {
+	of := func(name, summary string, kind string) api.EventType {
+		return api.EventType{Name: "ledger." + name, Scope: "ledger:read", Summary: summary, Topic: fact.LedgerTopic, Kinds: []string{kind}}
+	}
+	return []api.EventType{
+		api.Tell(of("transferred", "Somebody has paid somebody", kindTransfer), func(_ api.Past, rec *api.Record) *Transferred {
+			t, err := decodeTransfer(rec.Body)
+			if err != nil {
+				return nil
+			}
+			return &Transferred{From: rec.Author, To: t.To, Currency: t.Currency, Amount: t.Amount, Memo: t.Memo}
+		}),
+		api.Tell(of("acknowledged", "An account takes payments and limits into account", kindAck), func(_ api.Past, rec *api.Record) *Acknowledged {
+			return &Acknowledged{Records: rec.Deps}
+		}),
+		api.Tell(of("granted", "The clerk has set an account's limits", kindGrant), func(_ api.Past, rec *api.Record) *Granted {
+			g, _ := granted(rec)
+			return g
+		}),
+		api.Tell(of("frozen", "The clerk has frozen an account", kindGrant), func(past api.Past, rec *api.Record) *Granted {
+			if g, _ := granted(rec); g != nil && g.Frozen && !wasFrozen(past, rec, g) {
+				return g
+			}
+			return nil
+		}),
+		api.Tell(of("lifted", "The clerk has lifted the freeze of an account", kindGrant), func(past api.Past, rec *api.Record) *Granted {
+			if g, _ := granted(rec); g != nil && !g.Frozen && wasFrozen(past, rec, g) {
+				return g
+			}
+			return nil
+		}),
+		api.Tell(of("allotted", "A member has set an amount aside for another device to spend", kindAllot), func(_ api.Past, rec *api.Record) *Allotted {
+			var a allotment
+			if decode(rec.Body, &a) != nil {
+				return nil
+			}
+			return &Allotted{Device: a.Device, Currency: a.Currency, Amount: a.Amount}
+		}),
+		api.Tell(of("returned", "A device has given back what was left of its allotments", kindReturn), func(_ api.Past, rec *api.Record) *Returned {
+			var g giveBack
+			if decode(rec.Body, &g) != nil {
+				return nil
+			}
+			return &Returned{Device: rec.Device, Currency: g.Currency}
+		}),
+		fact.CloseEvent("ledger", "ledger:read", fact.LedgerTopic),
+	}
+}
+
+func granted(rec *api.Record) (*Granted, error) {
+	var g grant
+	if err := decode(rec.Body, &g); err != nil {
+		return nil, err
+	}
+	return &Granted{Account: g.Account, Currency: g.Currency, Number: g.Number, Limit: g.Limit, P: g.P, Frozen: g.Frozen}, nil
+}
+
+// wasFrozen reports whether the account was frozen by this clerk's grants before rec.
+func wasFrozen(past api.Past, rec *api.Record, g *Granted) bool {
+	if rec.Seq == 1 {
+		return false
+	}
+	all := get[[]limits](past.At(api.Position{Feed: rec.Feed, Seq: rec.Seq - 1, ID: rec.Prev}, rowGrants(g.Account)))
+	i := slices.IndexFunc(all, func(l limits) bool { return l.Code == g.Currency })
+	return i >= 0 && all[i].Frozen
+}
