@@ -17,11 +17,14 @@ export interface Member {
 export interface Signed {
   feed: Hash
   seq: bigint
-  id: Hash
+  /** Empty when another record of this device stands there: then any later place is free. */
+  id: Hash | ''
   /** The signed record, to be sent again as it is when no answer came. Undefined once the answer came. */
   envelope?: Uint8Array
   /** What was asked for: the call that repeats it gets its answer instead of a second record. */
-  request?: { operation: string; input: string; idempotency: string | undefined }
+  request?: { operation: string; input: string; idempotency: string }
+  /** Under which name the node keeps what became of it. */
+  name?: string
 }
 
 /** A small durable store. Implement it for a platform that has neither IndexedDB nor a browser; `put` returns when the value is durable. */

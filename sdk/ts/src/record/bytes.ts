@@ -25,6 +25,11 @@ export function fromHex(s: string, size?: number): Uint8Array {
   return b
 }
 
+/** 32 hexadecimal digits at random: a name that nobody else has given. */
+export function randomName(): string {
+  return toHex(crypto.getRandomValues(new Uint8Array(16)))
+}
+
 export function toBase64(b: Uint8Array): string {
   let s = ''
   for (let i = 0; i < b.length; i += 0x8000) s += String.fromCharCode(...b.subarray(i, i + 0x8000))
