@@ -4,12 +4,12 @@ import { createMember, ICNClient, ICNError, IndexedDBKeyStore } from '@icn/clien
 const keys = new IndexedDBKeyStore()
 const client = new ICNClient({ baseUrl: 'https://coop.example', keys })
 
-/** For a new member: the words have to be written down, since they are kept nowhere. */
-export async function join(invitation: string, show: (words: string) => Promise<void>): Promise<void> {
-  const { phrase } = await createMember(keys)
+/** For a new member: the words have to be written down, since they are kept nowhere. The registrar admits who has the DID and the device. */
+export async function begin(show: (words: string) => Promise<void>): Promise<{ did: string; device: string }> {
+  const { member, phrase } = await createMember(keys)
   await show(phrase.text())
   phrase.wipe()
-  await client.space.join({ invitation }, { confirm: (record) => window.confirm(record.text) })
+  return { did: member.did, device: member.device.key }
 }
 
 /** Pays somebody; the record is looked at and signed here. */

@@ -76,7 +76,7 @@ export class ICNClient {
     if (!row) throw new ICNError('not-found', `${operation}: no such operation`, { op: operation })
     const [method, path, flags, entries] = row
     const values = input as Record<string, unknown>
-    if (flags.includes('s')) return follow(this.#http, async () => this.#withToken(request(operation, method, path, values, options, true)), options.signal)
+    if (flags.includes('s')) return follow(this.#http, (stale) => this.#withToken(request(operation, method, path, values, options, true), stale), options.signal)
     if (flags.includes('l')) {
       return pages(entries!, values.cursor as string | undefined, async (cursor) =>
         this.#authorized(request(operation, method, path, cursor === undefined ? values : { ...values, cursor }, options, true)))
@@ -121,8 +121,9 @@ export class ICNClient {
     at[last] = (input?: object, options?: WriteOptions) => this.call(name, input, options)
   }
 
-  async #withToken(req: HTTPRequest, stale?: string): Promise<HTTPRequest> {
-    const token = this.#options.token ?? (await this.auth.token(req.signal, stale))
+  /** Adds the token; another one when that of `stale` was not taken. */
+  async #withToken(req: HTTPRequest, stale?: HTTPRequest): Promise<HTTPRequest> {
+    const token = this.#options.token ?? (await this.auth.token(req.signal, stale?.headers?.authorization?.slice('Bearer '.length)))
     return token === undefined ? req : { ...req, headers: { ...req.headers, authorization: `Bearer ${token}` } }
   }
 
@@ -132,9 +133,8 @@ export class ICNClient {
     try {
       return (await this.#http.json(first)) as T
     } catch (err) {
-      const sent = first.headers?.authorization?.slice('Bearer '.length)
-      if (!(err instanceof ICNError) || err.kind !== 'unauthenticated' || sent === undefined || this.#options.token !== undefined) throw err
-      return (await this.#http.json(await this.#withToken(req, sent))) as T // refused before anything was done: any request may be sent again
+      if (!(err instanceof ICNError) || err.kind !== 'unauthenticated' || first.headers?.authorization === undefined || this.#options.token !== undefined) throw err
+      return (await this.#http.json(await this.#withToken(req, first))) as T // refused before anything was done: any request may be sent again
     }
   }
 }

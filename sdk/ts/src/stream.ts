@@ -68,22 +68,25 @@ async function within<T>(p: Promise<T>, ms: number): Promise<T> {
  * The items of a stream. When the connection is lost it goes on after the last cursor, once the node answers again, for as long as the caller listens;
  * a stream whose items have no cursor cannot, and ends with the error.
  */
-export async function* follow<Item>(http: HTTP, prepare: () => Promise<HTTPRequest>, signal?: AbortSignal): AsyncGenerator<Item> {
+export async function* follow<Item>(http: HTTP, prepare: (stale?: HTTPRequest) => Promise<HTTPRequest>, signal?: AbortSignal): AsyncGenerator<Item> {
   let cursor: string | undefined
+  let refused: HTTPRequest | undefined // the one before, when its token was not taken
   for (let failures = 0; ; ) {
     const stop = new AbortController()
     const end = (): void => stop.abort(signal?.reason)
     signal?.addEventListener('abort', end, { once: true })
     let failure: ICNError
+    let req: HTTPRequest | undefined
     try {
-      const req = await prepare()
+      req = await prepare(refused)
       const res = await http.open({ ...req, signal: stop.signal, headers: { ...req.headers, accept: 'text/event-stream', 'last-event-id': cursor } })
       if (!res.body) throw new ICNError('unsupported', `${req.op}: this platform's fetch gives no body to read: give ICNClient one that does`, { op: req.op })
       for await (const e of readEvents(res.body)) {
         if (!e) continue
-        if (e.event === 'error') throw errorOf(req.op, (parseJSON(e.data) ?? {}) as Record<string, unknown>)
+        if (e.event === 'problem') throw errorOf(req.op, (parseJSON(e.data) ?? {}) as Record<string, unknown>)
         if (e.event === 'end') return
         failures = 0
+        refused = undefined
         cursor = e.id ?? cursor
         yield parseJSON(e.data) as Item
       }
@@ -92,7 +95,10 @@ export async function* follow<Item>(http: HTTP, prepare: () => Promise<HTTPReque
     } catch (err) {
       if (signal?.aborted) throw new ICNError('aborted', 'stream: given up by the caller', { cause: signal.reason })
       failure = err instanceof ICNError ? err : new ICNError('network', `stream: ${err instanceof Error ? err.message : String(err)}`, { cause: err })
-      if (!failure.transient || (cursor === undefined && failures >= 3)) throw failure
+      // A token ends while a stream goes on, which is then opened anew with another; a second no in a row is one.
+      const again = failure.kind === 'unauthenticated' && req !== undefined && refused === undefined
+      if (again) refused = req
+      else if (!failure.transient || (cursor === undefined && failures >= 3)) throw failure
     } finally {
       signal?.removeEventListener('abort', end)
       stop.abort() // also when the caller leaves the loop

@@ -325,6 +325,21 @@ test('a stream goes on where it was cut', async (t) => {
   for await (const _ of client.topic.tail({ topic: 'x' })) break // leaving the loop closes the connection
 })
 
+test('a stream outlives its token, and ends when the node says so', async (t) => {
+  const { node, client } = await setup(t)
+  node.events = [{ cursor: 'c0', n: 0 }]
+  node.ends = true
+  node.expire = 1
+  const got: unknown[] = []
+  for await (const e of client.topic.tail({ topic: 'x' })) got.push(e)
+  assert.deepEqual(got, [{ cursor: 'c0', n: 0 }])
+  assert.equal(node.logins, 2)
+  node.expire = 2
+  await refused((async () => {
+    for await (const _ of client.topic.tail({ topic: 'x' })) assert.fail('nothing comes')
+  })(), 'unauthenticated')
+})
+
 test('what may be repeated is, and nothing else', async (t) => {
   const { node, client } = await setup(t)
   await client.auth.login()

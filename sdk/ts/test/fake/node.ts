@@ -49,6 +49,10 @@ export class FakeNode {
   events: { cursor: string; n: number }[] = []
   /** Ends each stream after so many events; 0 never. */
   cut = 0
+  /** So many streams end since the token does. */
+  expire = 0
+  /** Streams end when all is told. */
+  ends = false
   several = 0 // further records that a grant has signed
   #challenges = new Map<string, Uint8Array>()
   #server: Server | undefined
@@ -240,6 +244,10 @@ export class FakeNode {
     res.write(': hello\n\n')
     const after = a.headers['last-event-id'] ?? a.query.get('after')
     let sent = 0
+    if (this.expire-- > 0) {
+      this.tokens.clear()
+      return void res.end('event: problem\ndata: {"code":"unauthenticated","status":401,"detail":"over"}\n\n')
+    }
     for (const e of this.events.slice(this.events.findIndex((x) => x.cursor === after) + 1)) {
       res.write(`id: ${e.cursor}\r\ndata: ${JSON.stringify(e).replace(',', ',\r\ndata: ')}\r\n\r\n`)
       if (this.cut > 0 && ++sent >= this.cut) {
@@ -247,5 +255,6 @@ export class FakeNode {
         return void res.destroy()
       }
     }
+    if (this.ends) res.end('event: end\ndata: {}\n\n')
   }
 }
