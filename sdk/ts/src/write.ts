@@ -44,6 +44,7 @@ interface Result {
 /** Sends one request to the node; it may be repeated. */
 export type Send = (operation: string, path: string, body: unknown, options: { wait?: string | undefined; signal?: AbortSignal | undefined }) => Promise<unknown>
 
+const repeatable = 10 * 60_000 // milliseconds after which the same call is another one: somebody pays the same again
 const mostRecords = 32 // that one call may have signed
 const mostConflicts = 8 // places that may be taken in a row before we give up
 
@@ -81,11 +82,13 @@ export class Writer {
     const input = stringifyJSON(req.input)
     let idempotency = req.idempotency
     let receipt: unknown
+    let stands: Signed | undefined // what the receipt is of
     for (const s of await this.keys.pending()) {
       // The same call again, whose first answer was lost, is that call: its record goes out once more, and nothing else is signed.
-      const repeats = s.request?.operation === req.operation && s.request.input === input && (idempotency === undefined || idempotency === s.request.idempotency)
-      const stands = await this.#settle(member, s, repeats ? req.wait : undefined, req.signal)
-      if (repeats && stands !== undefined) [idempotency, receipt] = [s.request!.idempotency, stands]
+      const r = s.request
+      const repeats = r?.operation === req.operation && r.input === input && (idempotency === undefined ? this.now() - r.at < repeatable : idempotency === r.idempotency)
+      const got = await this.#settle(member, s, repeats ? req.wait : undefined, req.signal)
+      if (repeats && got !== undefined) [idempotency, receipt, stands] = [r.idempotency, got, s]
     }
     idempotency ??= randomName()
     const ask = { operation: req.operation, input: req.input, device: member.device.key, auth: toBase64(member.auth), idempotency }
@@ -95,14 +98,15 @@ export class Writer {
       try {
         prepared ??= (await this.send('record.prepare', '/records/prepare', ask, { signal: req.signal })) as Prepared
       } catch (err) {
-        if (receipt === undefined || !(err instanceof ICNError)) throw err
-        throw err.with({ receipt }) // a record stands, and only the answer is missing
+        if (stands === undefined || !(err instanceof ICNError)) throw err
+        await this.keys.setSigned(stands) // it stands, and only the answer is missing: the same call again shall not do it again
+        throw err.with({ receipt, pending: true })
       }
       if (!prepared.bytes) return prepared.output ?? (receipt === undefined ? undefined : { receipt })
       if (records > 0 && !req.several) return { receipt } // the record that was asked for stands; a second was not asked for
       if (records >= mostRecords) throw new ICNError('internal', `${req.operation}: over ${mostRecords} records to sign`, { op: req.operation, receipt })
       const record = await this.#check(member, req, fromBase64(prepared.bytes))
-      const signed = await this.#sign(member, record, { operation: req.operation, input, idempotency }, prepared.idempotency)
+      const signed = await this.#sign(member, record, { operation: req.operation, input, idempotency, at: this.now() }, prepared.idempotency)
       const result = await this.#submit(member, signed, req.wait, req.signal, req)
       if (result.receipt === undefined) {
         if (++conflicts > mostConflicts) throw new ICNError('conflict', `${req.operation}: another program writes with the key of this device`, { op: req.operation })
@@ -110,6 +114,7 @@ export class Writer {
         continue
       }
       receipt = result.receipt
+      stands = signed
       prepared = undefined
       records++
     }

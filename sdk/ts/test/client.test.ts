@@ -136,6 +136,26 @@ test('a call that failed for want of an answer is repeated by calling again', as
   }
 })
 
+test('a payment that stands is not made again when only its answer was lost', async (t) => {
+  const { node, client } = await setup(t, { retries: 0 })
+  node.fail('/records/prepare', 'none', 'lose')
+  const err = await refused(client.ledger.transfer(payment), 'network')
+  assert(err.pending && err.receipt !== undefined)
+  assert.equal((await client.ledger.transfer(payment)).balance, -5)
+  assert.equal(node.stored.size, 1)
+  assert.deepEqual(await client.pending(), [])
+})
+
+test('the same call a good while later is another one', async (t) => {
+  const { node, client, keys } = await setup(t, { retries: 0 })
+  node.fail('/records/submit', 'drop')
+  await refused(client.ledger.transfer(payment), 'network')
+  const [left] = await keys.pending()
+  await keys.setSigned({ ...left!, request: { ...left!.request!, at: Date.now() - 11 * 60_000 } })
+  await client.ledger.transfer(payment)
+  assert.equal(node.stored.size, 2, 'what was left, and what is asked for now')
+})
+
 test('another write sends first what was left', async (t) => {
   const { node, client } = await setup(t, { retries: 0 })
   node.fail('/records/submit', 'drop')

@@ -22,7 +22,7 @@ export interface Signed {
   /** The signed record, to be sent again as it is when no answer came. Undefined once the answer came. */
   envelope?: Uint8Array
   /** What was asked for: the call that repeats it gets its answer instead of a second record. */
-  request?: { operation: string; input: string; idempotency: string }
+  request?: { operation: string; input: string; idempotency: string; /** Unix milliseconds. */ at: number }
   /** Under which name the node keeps what became of it. */
   name?: string
 }

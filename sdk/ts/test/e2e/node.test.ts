@@ -1,52 +1,106 @@
-/**
- * Against a node that runs. Without ICN_E2E_URL everything is skipped.
- *
- *   ICN_E2E_URL    its gateway, e.g. http://127.0.0.1:8080
- *   ICN_E2E_ADMIT  a shell command that admits the member $DID with the device $DEVICE to a space that the node follows, and returns once that is done
- *   ICN_E2E_SPACE  the id of that space
- *   ICN_E2E_TO     a DID of that space to pay, in ICN_E2E_CURRENCY (default hours)
- */
+/** Against a node that runs: `make build`, then `ICN_E2E_BIN=../../bin npm run e2e`. Without the programs, or when they have no gateway, all is skipped. */
 import assert from 'node:assert/strict'
-import { execSync } from 'node:child_process'
-import test from 'node:test'
-import { createMember, ICNClient, ICNError, MemoryKeyStore } from '../../src/index.js'
+import { after, before, test } from 'node:test'
+import { createMember, ICNClient, type ICNClientOptions, ICNError, MemoryKeyStore } from '../../src/index.js'
+import { type Daemon, missing, start } from './daemon.js'
 
-const { ICN_E2E_URL: baseUrl = '', ICN_E2E_ADMIT: admit = '', ICN_E2E_SPACE: space = '', ICN_E2E_TO: to = '', ICN_E2E_CURRENCY: currency = 'hours' } = process.env
-const skip = baseUrl ? false : 'ICN_E2E_URL is not set: no node to talk to'
-const skipMember = skip || (admit && space && to ? false : 'ICN_E2E_ADMIT, ICN_E2E_SPACE or ICN_E2E_TO is not set')
+const skip = missing() ?? false
+let node: Daemon
 
-test('a node answers, and refuses who is nobody', { skip }, async () => {
-  const client = new ICNClient({ baseUrl })
-  await assert.rejects(client.node.status(), (err: unknown) => err instanceof ICNError && err.kind === 'unauthenticated')
+before(async () => {
+  if (!skip) node = await start()
 })
+after(() => node?.stop())
 
-test('a member with nothing but a key logs in, pays, and reads it back', { skip: skipMember }, async () => {
+/** Somebody with nothing but a key, whom the registrar has admitted. */
+async function member(options: Partial<ICNClientOptions> = {}): Promise<{ client: ICNClient; did: string; keys: MemoryKeyStore; pay: (amount: number, memo: string) => Promise<string> }> {
   const keys = new MemoryKeyStore()
   const { member, phrase } = await createMember(keys)
   phrase.wipe()
-  execSync(admit, { env: { ...process.env, DID: member.did, DEVICE: member.device.key }, stdio: 'inherit' })
+  node.ctl('member', 'add', '--space', node.space, member.did, member.device.key)
+  const client = new ICNClient({ baseUrl: node.url, keys, pause: 1, ...options })
+  const pay = async (amount: number, memo: string): Promise<string> =>
+    (await client.ledger.transfer({ space: node.space, to: node.did, currency: 'hours', amount, memo })).receipt.position.id
+  return { client, did: member.did, keys, pay }
+}
+
+/** A fetch whose nth answer to a path is lost, after the node has given it. */
+function losing(path: string, n: number): typeof fetch {
+  return async (url, init) => {
+    const res = await fetch(url, init)
+    if (!String(url).includes(path) || --n !== 0) return res
+    throw new TypeError('the connection was reset')
+  }
+}
+
+test('a stranger is refused, and says what would help', { skip }, async () => {
+  await assert.rejects(new ICNClient({ baseUrl: node.url }).node.status(), (err: unknown) => err instanceof ICNError && err.kind === 'unauthenticated')
+  const keys = new MemoryKeyStore()
+  await createMember(keys)
+  await assert.rejects(new ICNClient({ baseUrl: node.url, keys }).auth.login(), (err: unknown) => err instanceof ICNError && err.reason !== undefined)
+})
+
+test('a member with nothing but a key logs in, pays, and reads it back', { skip }, async () => {
   const said: string[] = []
-  const client = new ICNClient({
-    baseUrl, keys,
+  const { client, did, keys, pay } = await member({
     confirm: (d, unasked) => {
       said.push(d.text)
       return unasked.length === 0
     },
   })
-  const session = await client.auth.login({ label: 'e2e' })
-  assert.equal(session.did, member.did)
-
-  const paid = await client.ledger.transfer({ space, to, currency, amount: 1, memo: 'e2e' })
-  assert.equal(said.length, 1)
-  assert.match(said[0]!, /^Pay 1 minor units? of /)
+  assert.equal((await client.auth.login({ label: 'e2e' })).did, did)
+  const first = await pay(125, 'bread')
+  assert.deepEqual(said, [`Pay 125 minor units of hours to ${node.did} for "bread".`])
+  const paid = await client.ledger.transfer({ space: node.space, to: node.did, currency: 'hours', amount: 75 }, { idempotency: 'order-7', wait: 'final' })
+  assert.deepEqual([paid.balance, paid.receipt.level], [-200, 'final'])
+  const again = await client.ledger.transfer({ space: node.space, to: node.did, currency: 'hours', amount: 75 }, { idempotency: 'order-7' })
+  assert.equal(again.receipt.position.id, paid.receipt.position.id)
   assert.deepEqual(await keys.pending(), [])
-  assert.equal(paid.receipt.topic.space, space)
-  const twice = await client.ledger.transfer({ space, to, currency, amount: 1, memo: 'e2e' }, { idempotency: 'e2e-1' })
-  const again = await client.ledger.transfer({ space, to, currency, amount: 1, memo: 'e2e' }, { idempotency: 'e2e-1' })
-  assert.equal(again.receipt.position.id, twice.receipt.position.id)
 
-  const { entries } = await client.ledger.history({ space })
-  assert.equal(entries?.length, 2)
+  const ids: string[] = []
+  for await (const e of client.ledger.history({ space: node.space, limit: 1 })) ids.push(String((e as unknown as { id: string }).id))
+  assert.equal(ids.length, 2, 'two pages')
+  assert(ids.includes(first))
+  const { balances } = (await client.ledger.balance({ space: node.space, did })) as unknown as { balances: { balance: number }[] }
+  assert.equal(balances[0]!.balance, -200)
+
+  const tail: string[] = []
+  for await (const r of client.topic.tail({ topic: `${node.space}/ledger`, last: 10 })) if (r.author === did) tail.push(r.kind)
+  assert.deepEqual(tail, ['transfer', 'transfer'])
   await client.auth.logout()
-  await assert.rejects(client.ledger.balance({ space, did: member.did }), (err: unknown) => err instanceof ICNError && err.kind === 'unauthenticated')
+  await assert.rejects(pay(1, ''), (err: unknown) => err instanceof ICNError && err.kind === 'unauthenticated')
+})
+
+test('a refusal comes before anything is signed, with its reason', { skip }, async () => {
+  const { client, keys, pay } = await member()
+  await assert.rejects(pay(1_000_000_000, ''), (err: unknown) => err instanceof ICNError && err.kind === 'refused' && err.reason?.domain === 'ledger' && err.remedy !== '')
+  assert.deepEqual(await keys.pending(), [])
+  await client.trust.add({ space: node.space, to: node.did, score: 0.75, context: 'repairs' })
+  await assert.rejects(client.member.add({ space: node.space, did: node.did, device: 'ab'.repeat(32) }, { confirm: () => true }), (err: unknown) => err instanceof ICNError)
+})
+
+test('what was lost on the way is paid once', { skip }, async () => {
+  for (const [path, n] of [['/records/submit', 1], ['/records/prepare', 1], ['/records/prepare', 2]] as const) {
+    for (const retries of [0, 4]) {
+      const { client, keys, did, pay } = await member({ fetch: losing(path, n), retries })
+      const id = await pay(10, 'lost').catch(async (err: unknown) => {
+        assert(err instanceof ICNError && err.kind === 'network' && retries === 0, String(err))
+        return pay(10, 'lost')
+      })
+      await pay(20, 'next')
+      const { entries } = await client.ledger.history({ space: node.space, did })
+      assert.equal(entries?.length, 2, `${path}: one payment, and the next`)
+      assert(id)
+      assert.deepEqual(await keys.pending(), [])
+    }
+  }
+})
+
+test('tabs of one device write one after the other', { skip }, async () => {
+  const { client, keys, did } = await member()
+  const second = new ICNClient({ baseUrl: node.url, keys, pause: 1 })
+  const pay = (c: ICNClient, amount: number): Promise<unknown> => c.ledger.transfer({ space: node.space, to: node.did, currency: 'hours', amount })
+  await Promise.all([1, 2, 3, 4, 5, 6].map((n) => pay(n % 2 ? client : second, n)))
+  const { entries } = await client.ledger.history({ space: node.space, did })
+  assert.equal(entries?.length, 6)
 })

@@ -17,8 +17,8 @@ export interface Asked {
   body: Record<string, unknown>
 }
 
-/** What to do in the place of answering: `drop` closes the connection before anything is done, `lose` after it. */
-export type Fault = 'drop' | 'lose' | { status: number; code?: string; after?: number; extra?: object } | { body: string }
+/** What to do in the place of answering: `none` nothing, `drop` closes the connection before anything is done, `lose` after it. */
+export type Fault = 'none' | 'drop' | 'lose' | { status: number; code?: string; after?: number; extra?: object } | { body: string }
 
 interface Feed { tip: bigint; id: string }
 
@@ -98,11 +98,11 @@ export class FakeNode {
     this.asked.push(a)
     const fault = this.faults.get(path)?.shift()
     if (fault === 'drop') return void res.destroy()
-    if (fault && fault !== 'lose' && 'status' in fault) {
+    if (typeof fault === 'object' && 'status' in fault) {
       if (fault.after !== undefined) res.setHeader('retry-after', String(fault.after))
       throw new Refused(fault.status, fault.code ?? 'unavailable', fault.extra)
     }
-    if (fault && fault !== 'lose' && 'body' in fault) {
+    if (typeof fault === 'object' && 'body' in fault) {
       res.writeHead(200, { 'content-type': 'application/json' })
       return void res.end(fault.body)
     }
