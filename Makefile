@@ -10,7 +10,7 @@ SDK_FILES = $(shell find sdk/ts codec/testdata kernel/record/testdata kernel/ide
 	-not -path '*/node_modules/*' -not -path '*/build/*' -not -path '*/dist/*' 2>/dev/null)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: help build demo demo-stop sdk test mutations sim bench lint fmt generate release check deps clean
+.PHONY: help build demo demo-stop sdk sdk-e2e test mutations sim bench lint fmt generate release check deps clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
@@ -34,8 +34,11 @@ sdk/ts/build/tested: $(SDK_FILES) | sdk/ts/node_modules/.package-lock.json
 	@touch $@
 
 sdk/ts/node_modules/.package-lock.json: sdk/ts/package-lock.json
-	cd sdk/ts && npm ci --silent
+	cd sdk/ts && npm ci --silent --ignore-scripts
 	@touch $@
+
+sdk-e2e: build sdk ## the TypeScript client against a node of this tree
+	cd sdk/ts && ICN_E2E_BIN=../../bin npm run --silent e2e
 
 test: deps sdk ## all tests
 	go vet ./...
@@ -86,4 +89,4 @@ release: ## one archive per platform and their checksums, into dist/
 check: lint test ## what has to pass before a change is merged
 
 clean: ## remove what was built
-	rm -rf bin dist
+	rm -rf bin dist sdk/ts/build sdk/ts/dist

@@ -114,7 +114,7 @@ function declaration(name, s) {
 
 function type(s) {
   if (s.$ref) return refName(s)
-  if (s.enum) return s.enum.map((v) => JSON.stringify(v)).join(' | ')
+  if (s.enum) return s.enum.map((v) => (typeof v === 'string' ? quote(v) : JSON.stringify(v))).join(' | ')
   const alternatives = s.anyOf ?? s.oneOf
   if (alternatives) return [...new Set(alternatives.map(type))].join(' | ')
   if (Array.isArray(s.type)) return s.type.map((t) => type({ ...s, type: t })).join(' | ')

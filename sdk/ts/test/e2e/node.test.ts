@@ -104,3 +104,29 @@ test('tabs of one device write one after the other', { skip }, async () => {
   const { entries } = await client.ledger.history({ space: node.space, did })
   assert.equal(entries?.length, 6)
 })
+
+test('what happens is told, from where one stopped listening', { skip }, async () => {
+  const { client, did, pay } = await member()
+  const stop = new AbortController()
+  const types: string[] = []
+  let cursor = ''
+  const listen = (async () => {
+    for await (const e of client.event.stream({ space: node.space }, { signal: stop.signal })) {
+      if (e.author !== did) continue
+      types.push(e.type)
+      cursor = e.cursor
+      stop.abort()
+    }
+  })().catch((err: unknown) => assert(err instanceof ICNError && err.kind === 'aborted', String(err)))
+  for (let n = 1; types.length === 0 && n < 50; n++) {
+    await pay(n, '') // until the stream is open
+    await new Promise((ok) => setTimeout(ok, 100))
+  }
+  await listen
+  assert.match(types[0]!, /^ledger\./)
+  const last = await pay(99, 'last')
+  for await (const e of client.event.stream({ space: node.space, after: cursor })) if (e.record?.id === last) break
+  assert(client.auth.session)
+  const { sessions } = await client.auth.sessions()
+  assert(sessions?.some((x) => x.here))
+})
