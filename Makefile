@@ -6,9 +6,11 @@ SHELL := bash
 LINTER := bin/tools/golangci-lint
 RACE := ./kernel/... ./edge/...
 PLATFORMS := linux/amd64 linux/arm64 darwin/arm64
+SDK_FILES = $(shell find sdk/ts codec/testdata kernel/record/testdata kernel/identity/testdata docs/openapi.json docs/kinds.json -type f \
+	-not -path '*/node_modules/*' -not -path '*/build/*' -not -path '*/dist/*' 2>/dev/null)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: help build demo demo-stop test mutations sim bench lint fmt generate release check deps clean
+.PHONY: help build demo demo-stop sdk sdk-e2e test mutations sim bench lint fmt generate release check deps clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
@@ -25,7 +27,20 @@ demo-stop: ## end what `make demo` left running
 deps: ## check for, and as root install, what the tests need beyond Go
 	scripts/deps.sh
 
-test: deps ## all tests
+sdk: sdk/ts/build/tested ## the TypeScript client: install, build, test; nothing when nothing changed
+
+sdk/ts/build/tested: $(SDK_FILES) | sdk/ts/node_modules/.package-lock.json
+	cd sdk/ts && npm run --silent build && npm run --silent test
+	@touch $@
+
+sdk/ts/node_modules/.package-lock.json: sdk/ts/package-lock.json
+	cd sdk/ts && npm ci --silent --ignore-scripts
+	@touch $@
+
+sdk-e2e: build sdk ## the TypeScript client against a node of this tree
+	cd sdk/ts && ICN_E2E_BIN=../../bin npm run --silent e2e
+
+test: deps sdk ## all tests
 	go vet ./...
 	go vet -C bench ./...
 	go test -count=1 .
@@ -58,6 +73,7 @@ fmt: $(LINTER) ## repair the format
 
 generate: ## run the generators; their output is committed
 	go generate ./...
+	cd sdk/ts && npm run --silent generate
 
 release: ## one archive per platform and their checksums, into dist/
 	rm -rf dist && mkdir -p dist
@@ -73,4 +89,4 @@ release: ## one archive per platform and their checksums, into dist/
 check: lint test ## what has to pass before a change is merged
 
 clean: ## remove what was built
-	rm -rf bin dist
+	rm -rf bin dist sdk/ts/build sdk/ts/dist

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Checks for what `make test` needs beyond Go, and installs it from Debian packages when run as root.
 #   age  the keystore tests read our files with the stock tool, and the reverse
-#   npm  installs the linter of docs/openapi.json
 #   gcc  the race detector links with it, and Spin's checkers are compiled with it
 #   postgresql  the server that the tests of its store run; it need not run otherwise
+#   node 20 and npm  the TypeScript client (sdk/ts), and the linter of docs/openapi.json; npm gets the rest
 #   spin searches the model of finality (docs/model)
 set -euo pipefail
 
@@ -16,14 +16,21 @@ packages=()
 command -v age >/dev/null || packages+=(age)
 command -v "${CC:-gcc}" >/dev/null || packages+=(gcc libc6-dev)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || packages+=(postgresql)
-command -v npm >/dev/null || packages+=(npm)
 command -v spin >/dev/null || packages+=(spin)
-[ ${#packages[@]} -eq 0 ] && exit 0
+command -v node >/dev/null || packages+=(nodejs)
+command -v npm >/dev/null || packages+=(npm)
 
-if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-	echo "deps: missing: ${packages[*]}. On Debian or Ubuntu: sudo apt-get install ${packages[*]}" >&2
+if [ ${#packages[@]} -gt 0 ]; then
+	if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+		echo "deps: missing: ${packages[*]}. On Debian or Ubuntu: sudo apt-get install ${packages[*]}" >&2
+		exit 1
+	fi
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get update -qq
+	apt-get install -y -qq --no-install-recommends "${packages[@]}"
+fi
+
+if ! node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)'; then
+	echo "deps: Node $(node --version) is too old for the TypeScript client: install Node 20 or newer" >&2
 	exit 1
 fi
-export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
-apt-get install -y -qq --no-install-recommends "${packages[@]}"

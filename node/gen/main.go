@@ -1,11 +1,14 @@
-// Command gen writes what is made from the operation table of a node of this build: client/operations_gen.go, docs/openapi.json and the table of
-// operations in docs/api.md. `go generate ./client` runs it, in client.
+// Command gen writes what is made from the operation table of a node of this build: client/operations_gen.go, docs/openapi.json, the table of
+// operations in docs/api.md, and docs/kinds.json, which is what the operation record.kinds answers. `go generate ./client` runs it, in client.
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 
 	"github.com/intercooperative/icn/client/gen"
 	"github.com/intercooperative/icn/edge/openapi"
@@ -51,6 +54,20 @@ func generate(root string) (map[string][]byte, error) {
 	}
 	if files[page], err = withTable(root, ops); err != nil {
 		return nil, err
+	}
+	for _, op := range ops {
+		if op.Name != "record.kinds" {
+			continue
+		}
+		kinds, err := op.Do(context.Background(), nil, reflect.New(op.In).Interface(), nil) // the same for everybody, and on a node that does not run
+		if err != nil {
+			return nil, err
+		}
+		b, err := json.MarshalIndent(kinds, "", " ")
+		if err != nil {
+			return nil, err
+		}
+		files["docs/kinds.json"] = append(b, '\n')
 	}
 	return files, nil
 }

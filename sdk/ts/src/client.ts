@@ -1,0 +1,158 @@
+import { Auth, type LoginOptions, type Session } from './auth.js'
+import { indexKinds, type KindSpec } from './describe.js'
+import { ICNError } from './error.js'
+import { kinds } from './gen/kinds.js'
+import { type Operations, table } from './gen/operations.js'
+import { HTTP, type HTTPOptions, type HTTPRequest } from './http.js'
+import type { KeyStore, Signed } from './keys/store.js'
+import { pages } from './page.js'
+import { type DID, randomName } from './record/bytes.js'
+import { follow } from './stream.js'
+import { type Confirm, Writer } from './write.js'
+
+export interface ICNClientOptions extends HTTPOptions {
+  /** The member's keys: an IndexedDBKeyStore in a browser. Without them nobody is logged in and nothing is signed. */
+  keys?: KeyStore | undefined
+  /** A token that was got elsewhere, in the place of logging in with keys. */
+  token?: string | undefined
+  /** The DID of the node, when it is known beforehand: no other is logged in to. */
+  node?: DID | undefined
+  /** Whom the node's tokens are for, when that is neither its address nor its DID. */
+  audience?: string | undefined
+  /** Asked before each signature; false signs nothing. Needed where a node fills in what the input does not say, such as a member's number. */
+  confirm?: Confirm | undefined
+  /** Kinds of records beside those that this package knows, for apps of your own. Never take them from the node that asks you to sign. */
+  kinds?: readonly KindSpec[] | undefined
+}
+
+export interface CallOptions {
+  signal?: AbortSignal | undefined
+  /** Milliseconds that one attempt may take. */
+  timeout?: number | undefined
+}
+
+/** How far a write must have got before it is answered. */
+export type WaitLevel = 'local' | 'final' | `replicated(${number})`
+
+export interface WriteOptions extends CallOptions {
+  /** Names the request, 1 to 64 characters: the same name again gets the first answer. Default: one drawn at random. */
+  idempotency?: string | undefined
+  wait?: WaitLevel | undefined
+  /** In the place of the client's. */
+  confirm?: Confirm | undefined
+}
+
+/** The operations, and beside those of auth the login. */
+export type Namespaces = Omit<Operations, 'auth'> & { auth: Auth & (Operations extends { auth: infer A } ? A : unknown) }
+
+export interface ICNClient extends Omit<Namespaces, 'auth'> {}
+
+/**
+ * A client of one node: `client.ledger.transfer({...})`, one namespace for each first word of the operations. It logs in by itself with the device key,
+ * renews the login, repeats what may be repeated, and signs what has to be signed, after it has looked at it.
+ */
+export class ICNClient {
+  /** The login, and the operations of that name. */
+  readonly auth: Namespaces['auth']
+  readonly #options: ICNClientOptions
+  readonly #http: HTTP
+  readonly #writer: Writer | undefined
+
+  constructor(options: ICNClientOptions) {
+    this.#options = options
+    this.#http = new HTTP(options)
+    this.auth = new Auth(this.#http, options, options.keys) as Namespaces['auth']
+    if (options.keys) {
+      this.#writer = new Writer(options.keys, indexKinds([...kinds, ...(options.kinds ?? [])]), (op, path, body, { wait, signal }) =>
+        this.#authorized({ op, method: 'POST', path, body, query: { wait }, repeatable: true, signal, timeout: wait ? 90_000 : undefined }),
+      )
+    }
+    for (const name of Object.keys(table)) this.#mount(name)
+  }
+
+  /** Calls an operation by its name: for what the types do not know. Lists give Pages, streams async iterables. */
+  call(operation: string, input: object = {}, options: WriteOptions = {}): unknown {
+    const row = Object.hasOwn(table, operation) ? table[operation] : undefined
+    if (!row) throw new ICNError('not-found', `${operation}: no such operation`, { op: operation })
+    const [method, path, flags, entries] = row
+    const values = input as Record<string, unknown>
+    if (flags.includes('s')) return follow(this.#http, (stale) => this.#withToken(request(operation, method, path, values, options, true), stale), options.signal)
+    if (flags.includes('l')) {
+      return pages(entries!, values.cursor as string | undefined, async (cursor) =>
+        this.#authorized(request(operation, method, path, cursor === undefined ? values : { ...values, cursor }, options, true)))
+    }
+    const writer = this.#options.token === undefined ? this.#writer : undefined
+    const sign = (w: Writer): Promise<unknown> =>
+      w.write({
+        operation, input: values, idempotency: options.idempotency, wait: options.wait, several: flags.includes('+'),
+        confirm: options.confirm ?? this.#options.confirm, signal: options.signal,
+      })
+    if (writer && /[1+]/.test(flags)) return sign(writer)
+    return this.#unary(() => request(operation, method, path, values, options, method === 'GET'), flags.includes('w') ? options : undefined).catch((err: unknown) => {
+      // An operation that has come to sign since this was generated: the node has done nothing, since the key is here.
+      if (writer && err instanceof ICNError && err.reason?.rule === 'key-elsewhere') return sign(writer)
+      throw err
+    })
+  }
+
+  async #unary(make: () => HTTPRequest, write: WriteOptions | undefined): Promise<unknown> {
+    const req = make()
+    if (!write) return this.#authorized(req)
+    // With a key a repetition gets the first answer, so that it is safe to repeat.
+    const headers = { 'idempotency-key': write.idempotency ?? randomName() }
+    return this.#authorized({ ...req, headers, query: { ...req.query, wait: write.wait }, repeatable: true })
+  }
+
+  /** Records that were signed and whose answer is not known: the next write sends them again first, as they are. */
+  async pending(): Promise<Signed[]> {
+    return (await this.#options.keys?.pending()) ?? []
+  }
+
+  /** Sends those now, and returns how many they were. */
+  async settle(options: CallOptions = {}): Promise<number> {
+    return (await this.#writer?.settle(options.signal)) ?? 0
+  }
+
+  #mount(name: string): void {
+    const words = name.split('.').map((w) => w.replace(/-([a-z])/g, (_, c: string) => c.toUpperCase()))
+    const last = words.pop()!
+    let at = this as unknown as Record<string, unknown>
+    for (const w of words) at = (Object.hasOwn(at, w) ? at[w] : (at[w] = {})) as Record<string, unknown>
+    at[last] = (input?: object, options?: WriteOptions) => this.call(name, input, options)
+  }
+
+  /** Adds the token; another one when that of `stale` was not taken. */
+  async #withToken(req: HTTPRequest, stale?: HTTPRequest): Promise<HTTPRequest> {
+    const token = this.#options.token ?? (await this.auth.token(req.signal, stale?.headers?.authorization?.slice('Bearer '.length)))
+    return token === undefined ? req : { ...req, headers: { ...req.headers, authorization: `Bearer ${token}` } }
+  }
+
+  /** Sends a request with the token, and once more with a new one when the node does not take it. */
+  async #authorized<T>(req: HTTPRequest): Promise<T> {
+    const first = await this.#withToken(req)
+    try {
+      return (await this.#http.json(first)) as T
+    } catch (err) {
+      if (!(err instanceof ICNError) || err.kind !== 'unauthenticated' || first.headers?.authorization === undefined || this.#options.token !== undefined) throw err
+      return (await this.#http.json(await this.#withToken(req, first))) as T // refused before anything was done: any request may be sent again
+    }
+  }
+}
+
+/** Puts the input where the operation has it: in the path, in the query, or in the body. */
+function request(op: string, method: string, path: string, input: Record<string, unknown>, options: CallOptions, repeatable: boolean): HTTPRequest {
+  const rest = { ...input }
+  const full = path.replace(/\{([^}.]+)(?:\.\.\.)?\}/g, (_, name: string) => {
+    const v = rest[name]
+    if (v === undefined || v === null || v === '') throw new ICNError('invalid', `${op}: ${name} is missing`, { op })
+    delete rest[name]
+    return encodeURIComponent(String(v))
+  })
+  const inQuery = method === 'GET' || method === 'DELETE'
+  return {
+    op, method, path: full, repeatable, signal: options.signal, timeout: options.timeout,
+    ...(inQuery ? { query: rest } : { body: rest }),
+  }
+}
+
+export type { LoginOptions, Session }

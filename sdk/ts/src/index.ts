@@ -1,0 +1,10 @@
+/** @packageDocumentation A client of the InterCooperative Network. Start with ICNClient and, for a new member, createMember. */
+export { type CallOptions, ICNClient, type ICNClientOptions, type WaitLevel, type WriteOptions } from './client.js'
+export type { LoginOptions, Session } from './auth.js'
+export type { Description, Field, FieldSpec, KindSpec } from './describe.js'
+export { type ErrorKind, ICNError, type Reason } from './error.js'
+export * from './gen/operations.js'
+export { createMember, type Created, didOfPhrase, IndexedDBKeyStore, type KeyStore, type Member, MemoryKeyStore, Phrase, type Signed, updateAuth } from './keys/index.js'
+export type { Pages } from './page.js'
+export type { DID, Hash, Key } from './record/bytes.js'
+export type { Confirm } from './write.js'

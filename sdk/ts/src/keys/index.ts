@@ -1,0 +1,5 @@
+/** A member's keys: made here, kept here, and never sent. */
+export * from './device.js'
+export * from './member.js'
+export * from './phrase.js'
+export * from './store.js'

@@ -1,0 +1,7 @@
+/** The canonical form of what travels: pure, without network, clock or storage. */
+export * from './bytes.js'
+export { decode, encode, Float, FormatError, limits, type Value } from './cbor.js'
+export * from './did.js'
+export { keyFault, verify } from './ed25519.js'
+export { type Auth, certify, commitment, type Device, type EventKind, incept, type KeyEvent, parseAuth, type Role } from './keylog.js'
+export * from './record.js'

@@ -1,0 +1,62 @@
+/** A node of its own for the tests: made in a new folder, founded with a space, and gone at the end. */
+import { execFileSync, spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+
+export interface Daemon {
+  url: string
+  /** Whose node it is, registrar of the space. */
+  did: string
+  space: string
+  /** Runs icnctl and returns what it answers. */
+  ctl(...args: string[]): Record<string, unknown>
+  stop(): Promise<void>
+}
+
+/** Why no node can be started, or undefined. ICN_E2E_BIN is the folder with icnd and icnctl. */
+export function missing(): string | undefined {
+  const bin = process.env.ICN_E2E_BIN
+  if (!bin) return 'ICN_E2E_BIN is not set: the folder with icnd and icnctl, e.g. ../../bin after `make build`'
+  if (!existsSync(join(bin, 'icnd'))) return `there is no icnd in ${bin}: make build`
+  const help = execFileSync(join(bin, 'icnd'), ['run', '--help'], { encoding: 'utf8' })
+  return help.includes('--gateway-enable') ? undefined : `the icnd in ${bin} has no gateway`
+}
+
+export async function start(): Promise<Daemon> {
+  const bin = resolve(process.env.ICN_E2E_BIN!)
+  const dir = mkdtempSync(join(tmpdir(), 'icn-e2e-'))
+  const data = join(dir, 'data')
+  const env = { ...process.env, ICN_KEYSTORE_PASSPHRASE: 'for this test only', ICN_DATA_DIR: data }
+  execFileSync(join(bin, 'icnd'), ['init', '--data-dir', data], { env, stdio: 'ignore' })
+  const daemon = spawn(join(bin, 'icnd'), ['run', '--data-dir', data, '--listen', '', '--metrics-bind', 'off', '--gateway-enable', '--gateway-bind', '127.0.0.1:0'], {
+    env, stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  const stop = async (): Promise<void> => {
+    if (daemon.exitCode === null) {
+      const over = new Promise((ok) => daemon.once('exit', ok))
+      daemon.kill('SIGTERM')
+      await over
+    }
+    rmSync(dir, { recursive: true })
+  }
+  try {
+    const url = await new Promise<string>((ok, bad) => {
+      let log = ''
+      daemon.stderr.on('data', (chunk: Buffer) => {
+        if (log.length > 1 << 20) return // it is read on, so that the daemon does not wait, and kept no more
+        log += chunk.toString()
+        const addr = /"the gateway answers","addr":"([^"]+)"/.exec(log)?.[1]
+        if (addr) ok(`http://${addr}`)
+      })
+      daemon.once('exit', () => bad(new Error(`icnd ended: ${log}`)))
+    })
+    const ctl = (...args: string[]): Record<string, unknown> => JSON.parse(execFileSync(join(bin, 'icnctl'), [...args, '--json'], { env, encoding: 'utf8' })) as Record<string, unknown>
+    const { space } = ctl('space', 'create', 'Mill Lane') as { space: string }
+    const { did } = ctl('id', 'show') as { did: string }
+    return { url, did, space, ctl, stop }
+  } catch (err) {
+    await stop()
+    throw err
+  }
+}
