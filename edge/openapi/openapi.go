@@ -94,6 +94,7 @@ type operation struct {
 	Scope       string                `json:"x-icn-scope"`
 	Kind        string                `json:"x-icn-kind"`
 	Write       bool                  `json:"x-icn-write"`
+	Signs       string                `json:"x-icn-signs"`
 	CLI         string                `json:"x-icn-cli,omitempty"`
 }
 
@@ -214,7 +215,7 @@ func (b *builder) operation(op *api.Operation) error {
 	o := &operation{
 		ID: op.Name, Summary: op.Summary, Description: describe(op), Tags: []string{tagOf(op.Name)},
 		Security: []map[string][]string{}, Responses: b.responses(op),
-		Scope: op.Scope, Kind: op.Kind.String(), Write: op.Write, CLI: op.CLI,
+		Scope: op.Scope, Kind: op.Kind.String(), Write: op.Write, Signs: op.Signs.String(), CLI: op.CLI,
 	}
 	if op.Scope != api.ScopePublic {
 		o.Security = append(o.Security, map[string][]string{"bearer": {op.Scope}})

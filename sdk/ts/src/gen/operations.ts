@@ -7,6 +7,60 @@ import type { Pages } from '../page.js'
 /** An integer of 64 bits without sign: a number while that is exact, else a bigint. */
 export type UInt64 = number | bigint
 
+export interface Description {
+  /** Who is to sign. */
+  device: Key
+  fields: Field[] | null
+  kind: string
+  /** false: this build does not know what the record says; do not sign it. */
+  known: boolean
+  seq: UInt64
+  /** Of a founding record its own id. */
+  space: Hash
+  /** One sentence for a person. */
+  text: string
+  time: string
+  topic: string
+}
+
+export interface Event {
+  /** Of that record. */
+  author?: DID
+  /** Goes on after this event: the input after of event.stream. */
+  cursor: string
+  /** By type: see event.types. */
+  data?: unknown
+  /** The record that it is about. */
+  record?: Position
+  /** none: it happened on this node, not in a space. */
+  space?: Hash
+  /** By the clock of the author of the record that brought it about, else by this node's. */
+  time: string
+  /** One of event.types. */
+  type: string
+}
+
+export interface Field {
+  /** Of an amount: the currency's code. */
+  currency?: string
+  fields?: Field[]
+  list?: boolean
+  name?: string
+  type: string
+  value: string
+}
+
+export interface FieldSpec {
+  /** Of an amount: the field beside it that has the currency's code. */
+  currency?: string
+  /** Of a tuple: a CBOR array of these. */
+  fields?: FieldSpec[]
+  /** A CBOR array of any number of such values. */
+  list?: boolean
+  name: string
+  type: string
+}
+
 export interface FinalityAdviceOut {
   /** The record to adopt; none when it has no answer. */
   branch?: Hash
@@ -310,6 +364,35 @@ export interface KernelDoctorOut {
   warnings: number
 }
 
+export interface KernelEventFieldOut {
+  doc?: string
+  /** Of an object. */
+  fields?: KernelEventFieldOut[]
+  /** Of a string: hash, key, did or date-time. */
+  format?: string
+  /** Of an array. */
+  items?: KernelEventFieldOut
+  name: string
+  optional?: boolean
+  /** String, integer, number, boolean, array or object. */
+  type: string
+}
+
+export interface KernelEventTypeOut {
+  /** The fields of the event's data. */
+  data: KernelEventFieldOut[] | null
+  /** Told to who comes back later, too; what is not kept is told to who listens when it happens. */
+  kept: boolean
+  name: string
+  /** What a caller must hold to see it. */
+  scope: string
+  summary: string
+}
+
+export interface KernelEventTypesOut {
+  types: KernelEventTypeOut[] | null
+}
+
 export interface KernelExplainOut {
   accepted: boolean
   author: DID
@@ -364,6 +447,11 @@ export interface KernelKeyLog {
   rotation_key_committed: boolean
 }
 
+export interface KernelKindsOut {
+  /** By topic and kind. */
+  kinds: KindSpec[] | null
+}
+
 export interface KernelNodeIn {
   /** Node DID; for cut and mend empty means all. */
   node?: DID
@@ -403,6 +491,36 @@ export interface KernelPingOut {
   rtt_ms: number
   /** The peer's wall clock when it answered, Unix milliseconds. */
   wall: number
+}
+
+export interface KernelPrepareIn {
+  /** Key event log that certifies the device, base64; needed for its first record in a topic, and for a device that is not logged in. */
+  auth?: string
+  /** Device that is to sign, 64 hexadecimal digits; default: the one that is logged in. */
+  device?: Key
+  /** Name of the request, at most 64 characters: once a record of that name stands, its receipt is the answer. */
+  idempotency?: string
+  /** The operation's input. */
+  input?: unknown
+  /** Name of the operation, e.g. of a payment. */
+  operation: string
+}
+
+export interface KernelPrepareOut {
+  /** Exactly what the device signs, base64; none: there is nothing to sign. */
+  bytes?: string
+  /** What the bytes say; derive it from them yourself and compare. */
+  description?: Description
+  /** Hand this to record.submit together with the signed record. */
+  idempotency?: string
+  /** The operation may have more to sign: once this record stands, prepare it again. */
+  more?: boolean
+  /** The operation's answer, when there is nothing to sign. */
+  output?: unknown
+  /** Where the record is going to stand, if no other comes first. */
+  position?: Position
+  /** Of a record of this request that stands already. */
+  receipt?: Receipt
 }
 
 export interface KernelRefusalList {
@@ -490,6 +608,14 @@ export interface KernelStoreStatus {
 }
 
 export interface KernelSubmitIn {
+  /** As for record.prepare. */
+  auth?: string
+  /** Of one record: the name that record.prepare gave with it. */
+  idempotency?: string
+  /** The input of that operation. */
+  input?: unknown
+  /** Of one record: the operation that it was prepared for; when its place is taken, the answer has what to sign instead. */
+  operation?: string
   /** Signed envelopes in base64, at most 256. */
   records: string[]
 }
@@ -499,13 +625,20 @@ export interface KernelSubmitOut {
 }
 
 export interface KernelSubmitResult {
+  /** Kind of the error, e.g. conflict. */
+  code?: string
   error?: string
   id: Hash
   /** Reached, of a stored record, when the call named one. */
   level?: Wait
+  /** Committed, duplicate, held, deferred or refused. */
   outcome: string
+  /** What to sign instead of a record whose place is taken. */
+  prepared?: KernelPrepareOut
   /** Why it is not stored, or has to wait. */
   reason?: Reason
+  /** Of a stored record, to a caller elsewhere. */
+  receipt?: Receipt
   /** Under which name this node remembers that: refusal.explain. */
   refusal?: string
 }
@@ -598,6 +731,16 @@ export interface KeysVetoIn {
 
 export interface KeysVetoOut {
   receipt: Receipt
+}
+
+export interface KindSpec {
+  fields: FieldSpec[] | null
+  kind: string
+  /** The body is no CBOR array: its bytes are the one field. */
+  raw?: boolean
+  /** A sentence with the names of fields in braces; [...] is left out when every field that it names is empty. */
+  text: string
+  topic: string
 }
 
 export interface LedgerAllotIn {
@@ -1121,6 +1264,171 @@ export interface SecurityTally {
   last: string
 }
 
+export interface SessionApproveIn {
+  /** Key event of your DID that certifies the new device, base64. */
+  auth?: string
+  /** The six digits that the new device shows. */
+  code?: string
+  /** Turn the device away instead; code and auth are not needed. */
+  deny?: boolean
+  /** As the QR code holds it, base64. */
+  pairing: string
+  /** What its token is to be good for, none beyond your own; default: the usual ones that you hold. */
+  scopes?: string[]
+  /** Id of a space: what the token is good for holds in it only; default: every space. */
+  within?: Hash
+}
+
+export interface SessionApproveOut {
+  /** What the device's token will be good for. */
+  scopes?: string[]
+  /** Granted or refused. */
+  state: string
+}
+
+export interface SessionChallengeIn {
+  /** Public key of the device that will sign, 64 hexadecimal digits. */
+  device: Key
+  /** Who logs in. */
+  did: DID
+}
+
+export interface SessionChallengeOut {
+  /** Whom the token will be for, as it stands in the message. */
+  audience: string
+  /** To be handed back to auth.verify; good once. */
+  challenge: string
+  expires: string
+  /** Exactly the bytes to sign, base64; whoever signs checks the audience in it (docs/protocol.md, 11). */
+  message: string | null
+  /** The node, as it stands in the message. */
+  node: DID
+}
+
+export interface SessionClaimIn {
+  /** As auth.pair gave it, base64. */
+  pairing: string
+  /** As auth.pair gave it. */
+  secret: string
+  /** Ed25519 by the device over the pairing's message, base64. */
+  signature: string
+}
+
+export interface SessionClaimOut {
+  /** waiting: ask again in two seconds; refused; or granted, once. */
+  state: string
+  /** The login, when it is granted. */
+  token?: SessionTokenOut
+}
+
+export interface SessionListOut {
+  /** The one used last first. */
+  sessions: SessionLogin[] | null
+}
+
+export interface SessionLogin {
+  created: string
+  device: Key
+  /** Unless it is refreshed before. */
+  expires: string
+  /** It is of the device that asks. */
+  here?: boolean
+  label?: string
+  scopes: string[] | null
+  session: string
+  used: string
+  /** The space that it is bound to. */
+  within?: Hash
+}
+
+export interface SessionPairIn {
+  /** Public key of the new device, 64 hexadecimal digits. */
+  device: Key
+  /** What the device calls itself, at most 64 bytes; who approves sees it. */
+  label?: string
+}
+
+export interface SessionPairOut {
+  /** Six digits to show on the screen; who approves reads them there and types them. */
+  code: string
+  expires: string
+  /** Exactly the bytes that the device signs to claim, base64 (docs/protocol.md, 11). */
+  message: string | null
+  /** What was asked, for auth.approve and auth.claim, base64; no secret. */
+  pairing: string | null
+  /** A secret: to claim with; it stays on the device. */
+  secret: string
+  /** The pairing as the text of a QR code, icn-login:..., for the camera of the device that approves. */
+  uri: string
+}
+
+export interface SessionPairingIn {
+  /** As the QR code holds it, base64. */
+  pairing: string
+}
+
+export interface SessionPairingOut {
+  asked: string
+  /** The new device: its key event has to name it. */
+  device: Key
+  expires: string
+  /** What it calls itself; anybody can call a device anything. */
+  label?: string
+}
+
+export interface SessionRefreshIn {
+  /** The newest one of the session. */
+  refresh_token: string
+}
+
+export interface SessionRevokeIn {
+  /** All of yours, on every device. */
+  all?: boolean
+  /** One of your sessions; default: all of the device that asks. */
+  session?: string
+}
+
+export interface SessionRevokeOut {
+  /** How many sessions. */
+  ended: number
+}
+
+export interface SessionTokenOut {
+  /** A secret: goes into the header Authorization, after Bearer. */
+  access_token: string
+  device: Key
+  did: DID
+  /** Seconds that the access token holds. */
+  expires_in: number
+  /** A secret: good for auth.refresh, once. */
+  refresh_token: string
+  /** What the token is good for. */
+  scopes: string[] | null
+  /** Id of the session, as auth.sessions lists it. */
+  session: string
+  /** Bearer. */
+  token_type: string
+}
+
+export interface SessionVerifyIn {
+  /** Key event that certifies the device for the DID, as the first record of its feeds carries it (docs/protocol.md, 2.3 and 2.5), base64. */
+  auth: string
+  /** As auth.challenge gave it. */
+  challenge: string
+  /** Public key of the device, as for the challenge. */
+  device: Key
+  /** Who logs in, as for the challenge. */
+  did: DID
+  /** What the device is called in your list of sessions, at most 64 bytes. */
+  label?: string
+  /** What the token is to be good for, at most 32; default: what members usually need. */
+  scopes?: string[]
+  /** Ed25519 by the device over the challenge's message, base64. */
+  signature: string
+  /** Id of a space: what the token is good for holds in it only; default: every space. */
+  within?: Hash
+}
+
 /** A hybrid logical clock: 48 bits of Unix milliseconds, 16 bits of counter. It is over 2^53; divided by 65536 and rounded down it is the milliseconds. */
 export type Timestamp = UInt64
 
@@ -1219,6 +1527,87 @@ export interface TrustScoreOut {
 
 /** How far a write has got: local (on this node's disk), replicated(k) (on disk of k other members, 1 to 64), final (stated by the witnesses). Empty in an answer: not even stored. */
 export type Wait = string
+
+export interface WebhookAddIn {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** Of these types only, such as ledger.transferred, or of all of an app, such as ledger.*; at most 64; default: all. */
+  types?: string[]
+  /** Where to: https, a public address. */
+  url: string
+}
+
+export interface WebhookAddOut {
+  created: string
+  /** Of the last event that was delivered, or looked at and not wanted. */
+  cursor: string
+  /** Why it is switched off. */
+  disabled?: string
+  /** In a row. */
+  failures: number
+  id: string
+  /** No attempt before. */
+  next?: string
+  owner: DID
+  /** Signs the requests; shown this once. */
+  secret: string
+  space: Hash
+  types: string[] | null
+  url: string
+}
+
+export interface WebhookDeliveriesOut {
+  /** The last 20 attempts, newest first. */
+  tries: WebhookTry[] | null
+}
+
+export interface WebhookHook {
+  created: string
+  /** Of the last event that was delivered, or looked at and not wanted. */
+  cursor: string
+  /** Why it is switched off. */
+  disabled?: string
+  /** In a row. */
+  failures: number
+  id: string
+  /** No attempt before. */
+  next?: string
+  owner: DID
+  space: Hash
+  types: string[] | null
+  url: string
+}
+
+export interface WebhookListOut {
+  hooks: WebhookHook[] | null
+}
+
+export interface WebhookRemoveOut {
+  id: string
+}
+
+export interface WebhookTry {
+  at: string
+  /** Why there was no answer, or not a good one. */
+  error?: string
+  /** Cursor of the event; empty for a test. */
+  event: string
+  /** How long it took. */
+  ms: number
+  /** HTTP status of the answer. */
+  status?: number
+  type: string
+}
+
+/** The input of event.stream. */
+export interface EventStreamInput {
+  /** Of this space only; default: of all that the caller may follow, and of the node. */
+  space?: Hash
+  /** Of these types only, or of all that begin alike, such as record.*; at most 64; default: all. */
+  types?: string[]
+  /** Go on after the event with this cursor; begin: with the oldest that is kept; default: with what happens from now on. */
+  after?: string
+}
 
 /** The input of feed.advise. */
 export interface FeedAdviseInput {
@@ -1444,8 +1833,58 @@ export interface TrustScoreInput {
   context?: string
 }
 
+/** The input of webhook.deliveries. */
+export interface WebhookDeliveriesInput {
+  /** Of the hook. */
+  id: string
+}
+
+/** The input of webhook.list. */
+export interface WebhookListInput {
+  /** Of this space only. */
+  space?: Hash
+}
+
+/** The input of webhook.remove. */
+export interface WebhookRemoveInput {
+  /** Of the hook. */
+  id: string
+}
+
+/** The input of webhook.test. */
+export interface WebhookTestInput {
+  /** Of the hook. */
+  id: string
+}
+
 /** The operations of a node, one namespace for each first word. */
 export interface Operations {
+  auth: {
+    /** Let a new device of yours in, or turn it away. Scope session:write. */
+    approve(input: SessionApproveIn, options?: CallOptions): Promise<SessionApproveOut>
+    /** Begin a login: give the message that the device's key has to sign. Scope public. */
+    challenge(input: SessionChallengeIn, options?: CallOptions): Promise<SessionChallengeOut>
+    /** On a new device: take the tokens once it is approved. Scope public. */
+    claim(input: SessionClaimIn, options?: CallOptions): Promise<SessionClaimOut>
+    /** On a new device: ask to be let in by one that is logged in. Scope public. */
+    pair(input: SessionPairIn, options?: CallOptions): Promise<SessionPairOut>
+    /** Show what a new device asks for, before it is approved. Scope session:read. */
+    pairing(input: SessionPairingIn, options?: CallOptions): Promise<SessionPairingOut>
+    /** Give new tokens for a refresh token, which is good once. Scope public. */
+    refresh(input: SessionRefreshIn, options?: CallOptions): Promise<SessionTokenOut>
+    /** Log out: end the sessions of this device, one of yours, or all. Scope session:write. */
+    revoke(input?: SessionRevokeIn, options?: CallOptions): Promise<SessionRevokeOut>
+    /** List your own sessions. Scope session:read. */
+    sessions(input?: Record<string, never>, options?: CallOptions): Promise<SessionListOut>
+    /** Log in with the signed message: give an access token and a refresh token. Scope public. */
+    verify(input: SessionVerifyIn, options?: CallOptions): Promise<SessionTokenOut>
+  }
+  event: {
+    /** Tell what happens, as it happens, and from a cursor on what has happened since. Scope event:read. */
+    stream(input?: EventStreamInput, options?: CallOptions): AsyncIterable<Event>
+    /** List the types of events and what they say. Scope event:read. */
+    types(input?: Record<string, never>, options?: CallOptions): Promise<KernelEventTypesOut>
+  }
   feed: {
     /** List the branches of a forked feed, and which one each strategy would adopt. Scope topic:read. */
     advise(input: FeedAdviseInput, options?: CallOptions): Promise<FinalityAdviseOut>
@@ -1539,6 +1978,10 @@ export interface Operations {
   record: {
     /** Say what became of a record and why. Scope record:read. */
     explain(input: RecordExplainInput, options?: CallOptions): Promise<KernelExplainOut>
+    /** Say how the bodies of all kinds of records read. Scope public. */
+    kinds(input?: Record<string, never>, options?: CallOptions): Promise<KernelKindsOut>
+    /** Say what an operation would have the caller's device sign, and write nothing. Scope record:write. */
+    prepare(input: KernelPrepareIn, options?: CallOptions): Promise<KernelPrepareOut>
     /** Send records signed elsewhere along the road. Scope record:write. */
     submit(input: KernelSubmitIn, options?: WriteOptions): Promise<KernelSubmitOut>
   }
@@ -1614,10 +2057,33 @@ export interface Operations {
     /** Show how somebody stands as seen from somebody, and the chains of attestations behind it. Scope trust:read. */
     score(input: TrustScoreInput, options?: CallOptions): Promise<TrustScoreOut>
   }
+  webhook: {
+    /** Have events of a space told to a URL, signed, at least once. Scope webhook:write. */
+    add(input: WebhookAddIn, options?: CallOptions): Promise<WebhookAddOut>
+    /** List the last attempts of a webhook. Scope webhook:read. */
+    deliveries(input: WebhookDeliveriesInput, options?: CallOptions): Promise<WebhookDeliveriesOut>
+    /** List your webhooks and how they do. Scope webhook:read. */
+    list(input?: WebhookListInput, options?: CallOptions): Promise<WebhookListOut>
+    /** Remove a webhook. Scope webhook:write. */
+    remove(input: WebhookRemoveInput, options?: CallOptions): Promise<WebhookRemoveOut>
+    /** Send a webhook an event that says it is a test; one that was switched off is on again when it is taken. Scope webhook:write. */
+    test(input: WebhookTestInput, options?: CallOptions): Promise<WebhookTry>
+  }
 }
 
 /** The operation table, as far as calling needs it: method, path below /api/v1, and w for a write; l for a list, s for a stream; 1 or + for the records it has its caller sign. */
 export const table: Readonly<Record<string, readonly [method: string, path: string, flags: string, entries?: string]>> = {
+  'auth.approve': ['POST', '/auth/approve', ''],
+  'auth.challenge': ['POST', '/auth/challenge', ''],
+  'auth.claim': ['POST', '/auth/claim', ''],
+  'auth.pair': ['POST', '/auth/pair', ''],
+  'auth.pairing': ['POST', '/auth/pairing', ''],
+  'auth.refresh': ['POST', '/auth/refresh', ''],
+  'auth.revoke': ['POST', '/auth/revoke', ''],
+  'auth.sessions': ['GET', '/auth/sessions', ''],
+  'auth.verify': ['POST', '/auth/verify', ''],
+  'event.stream': ['GET', '/events', 's'],
+  'event.types': ['GET', '/events/types', ''],
   'feed.advise': ['GET', '/feed/advise', ''],
   'feed.close': ['POST', '/feed/close', 'w1'],
   'feed.cut': ['POST', '/feed/cut', 'w1'],
@@ -1630,8 +2096,8 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.allot': ['POST', '/ledger/allot', 'w1'],
   'ledger.allotments': ['GET', '/ledger/allotments/{did}', ''],
   'ledger.balance': ['GET', '/ledger/balance/{did}', ''],
-  'ledger.freeze': ['POST', '/ledger/freeze', 'w1'],
-  'ledger.grant': ['POST', '/ledger/grant', 'w1'],
+  'ledger.freeze': ['POST', '/ledger/freeze', 'w+'],
+  'ledger.grant': ['POST', '/ledger/grant', 'w+'],
   'ledger.history': ['GET', '/ledger/history', 'l', 'entries'],
   'ledger.retry': ['POST', '/ledger/retry', 'w1'],
   'ledger.return': ['POST', '/ledger/return', 'w1'],
@@ -1639,14 +2105,14 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.verify': ['GET', '/ledger/verify', ''],
   'ledger.void': ['GET', '/ledger/void', 'l', 'entries'],
   'member.add': ['POST', '/member/add', 'w1'],
-  'member.device': ['POST', '/member/device', 'w1'],
+  'member.device': ['POST', '/member/device', 'w+'],
   'member.list': ['GET', '/member/list', 'l', 'members'],
-  'member.remove': ['POST', '/member/remove', 'w1'],
+  'member.remove': ['POST', '/member/remove', 'w+'],
   'node.config': ['GET', '/node/config', ''],
   'node.doctor': ['GET', '/node/doctor', ''],
   'node.status': ['GET', '/node/status', ''],
-  'office.hand': ['POST', '/office/hand', 'w1'],
-  'office.replace': ['POST', '/office/replace', 'w1'],
+  'office.hand': ['POST', '/office/hand', 'w+'],
+  'office.replace': ['POST', '/office/replace', 'w'],
   'peer.ban': ['POST', '/peers/ban', 'w'],
   'peer.cut': ['POST', '/peers/cut', 'w'],
   'peer.dial': ['POST', '/peers/dial', 'w'],
@@ -1656,6 +2122,8 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'peer.refusals': ['GET', '/peers/refusals', ''],
   'peer.unban': ['POST', '/peers/unban', 'w'],
   'record.explain': ['GET', '/records/{id}', ''],
+  'record.kinds': ['GET', '/records/kinds', ''],
+  'record.prepare': ['POST', '/records/prepare', ''],
   'record.submit': ['POST', '/records/submit', 'w'],
   'refusal.explain': ['GET', '/refusals/{id}', ''],
   'refusal.list': ['GET', '/refusals', ''],
@@ -1665,13 +2133,13 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'security.reports': ['GET', '/security/reports', 'l', 'cases'],
   'security.show': ['GET', '/security/subject/{subject}', ''],
   'snapshot.create': ['POST', '/snapshots', 's'],
-  'space.checkpoint.create': ['POST', '/space/checkpoint/create', 'w1'],
+  'space.checkpoint.create': ['POST', '/space/checkpoint/create', 'w'],
   'space.checkpoint.list': ['GET', '/space/checkpoint/list', ''],
   'space.checkpoint.show': ['GET', '/space/checkpoint/show', ''],
   'space.checkpoint.verify': ['POST', '/space/checkpoint/verify', ''],
-  'space.create': ['POST', '/space/create', 'w1'],
+  'space.create': ['POST', '/space/create', 'w'],
   'space.invite': ['POST', '/space/invite', 'w'],
-  'space.join': ['POST', '/space/join', 'w'],
+  'space.join': ['POST', '/space/join', 'w1'],
   'space.list': ['GET', '/space/list', ''],
   'space.show': ['GET', '/space/show', ''],
   'space.witness': ['POST', '/space/witness', 'w1'],
@@ -1685,4 +2153,9 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'trust.import': ['POST', '/trust/import', 'w'],
   'trust.list': ['GET', '/trust', 'l', 'edges'],
   'trust.score': ['GET', '/trust/score/{from}/{to}', ''],
+  'webhook.add': ['POST', '/webhooks', ''],
+  'webhook.deliveries': ['GET', '/webhooks/{id}/deliveries', ''],
+  'webhook.list': ['GET', '/webhooks', ''],
+  'webhook.remove': ['DELETE', '/webhooks/{id}', ''],
+  'webhook.test': ['POST', '/webhooks/{id}/test', ''],
 }
