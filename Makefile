@@ -40,7 +40,7 @@ sdk/ts/node_modules/.package-lock.json: sdk/ts/package-lock.json
 sdk-e2e: build sdk ## the TypeScript client against a node of this tree
 	cd sdk/ts && ICN_E2E_BIN=../../bin npm run --silent e2e
 
-test: deps sdk ## all tests
+test: deps sdk-e2e ## all tests
 	go vet ./...
 	go vet -C bench ./...
 	go test -count=1 .

@@ -515,14 +515,14 @@ type AuthRefreshIn struct {
 
 // AuthRefreshOut is what auth.refresh answers.
 type AuthRefreshOut struct {
-	AccessToken  string   `json:"access_token"`  // a secret: goes into the header Authorization, after Bearer
-	TokenType    string   `json:"token_type"`    // Bearer
-	ExpiresIn    int64    `json:"expires_in"`    // seconds that the access token holds
-	RefreshToken string   `json:"refresh_token"` // a secret: good for auth.refresh, once
-	Scopes       []string `json:"scopes"`        // what the token is good for
+	AccessToken  string   `json:"access_token"`            // a secret: goes into the header Authorization, after Bearer
+	TokenType    string   `json:"token_type"`              // Bearer
+	ExpiresIn    int64    `json:"expires_in"`              // seconds that the access token holds
+	RefreshToken string   `json:"refresh_token,omitempty"` // a secret: good for auth.refresh, once; none for who is no member yet: log in again
+	Scopes       []string `json:"scopes"`                  // what the token is good for
 	DID          api.DID  `json:"did"`
 	Device       api.Key  `json:"device"`
-	Session      string   `json:"session"` // id of the session, as auth.sessions lists it
+	Session      string   `json:"session,omitempty"` // id of the session, as auth.sessions lists it; none for who is no member yet
 }
 
 // AuthRevokeIn is the input of auth.revoke.
@@ -555,14 +555,14 @@ type AuthVerifyIn struct {
 
 // AuthVerifyOut is what auth.verify answers.
 type AuthVerifyOut struct {
-	AccessToken  string   `json:"access_token"`  // a secret: goes into the header Authorization, after Bearer
-	TokenType    string   `json:"token_type"`    // Bearer
-	ExpiresIn    int64    `json:"expires_in"`    // seconds that the access token holds
-	RefreshToken string   `json:"refresh_token"` // a secret: good for auth.refresh, once
-	Scopes       []string `json:"scopes"`        // what the token is good for
+	AccessToken  string   `json:"access_token"`            // a secret: goes into the header Authorization, after Bearer
+	TokenType    string   `json:"token_type"`              // Bearer
+	ExpiresIn    int64    `json:"expires_in"`              // seconds that the access token holds
+	RefreshToken string   `json:"refresh_token,omitempty"` // a secret: good for auth.refresh, once; none for who is no member yet: log in again
+	Scopes       []string `json:"scopes"`                  // what the token is good for
 	DID          api.DID  `json:"did"`
 	Device       api.Key  `json:"device"`
-	Session      string   `json:"session"` // id of the session, as auth.sessions lists it
+	Session      string   `json:"session,omitempty"` // id of the session, as auth.sessions lists it; none for who is no member yet
 }
 
 // EventStreamIn is the input of event.stream.
@@ -1577,14 +1577,14 @@ type WebhookTestOut struct {
 
 // SessionTokenOut is part of an answer or an input.
 type SessionTokenOut struct {
-	AccessToken  string   `json:"access_token"`  // a secret: goes into the header Authorization, after Bearer
-	TokenType    string   `json:"token_type"`    // Bearer
-	ExpiresIn    int64    `json:"expires_in"`    // seconds that the access token holds
-	RefreshToken string   `json:"refresh_token"` // a secret: good for auth.refresh, once
-	Scopes       []string `json:"scopes"`        // what the token is good for
+	AccessToken  string   `json:"access_token"`            // a secret: goes into the header Authorization, after Bearer
+	TokenType    string   `json:"token_type"`              // Bearer
+	ExpiresIn    int64    `json:"expires_in"`              // seconds that the access token holds
+	RefreshToken string   `json:"refresh_token,omitempty"` // a secret: good for auth.refresh, once; none for who is no member yet: log in again
+	Scopes       []string `json:"scopes"`                  // what the token is good for
 	DID          api.DID  `json:"did"`
 	Device       api.Key  `json:"device"`
-	Session      string   `json:"session"` // id of the session, as auth.sessions lists it
+	Session      string   `json:"session,omitempty"` // id of the session, as auth.sessions lists it; none for who is no member yet
 }
 
 // SessionLogin is part of an answer or an input.

@@ -42,7 +42,7 @@ func (a *App) Operations() []api.Operation {
 			Access: api.AccessHere, Summary: "Write an invitation; whoever has its text may join",
 		}, a.inviteSpace),
 		api.Handle(api.Operation{
-			Name: "space.join", Method: http.MethodPost, Path: "/space/join", CLI: "space join", Scope: "space:write", Write: true,
+			Name: "space.join", Method: http.MethodPost, Path: "/space/join", CLI: "space join", Scope: "space:join", Write: true,
 			Access: api.AccessOwn, Signs: api.SignsOne, Summary: "Join a space with an invitation and wait to be admitted",
 		}, a.joinSpace),
 		api.Handle(api.Operation{

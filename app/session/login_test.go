@@ -337,3 +337,37 @@ func TestMessagesAreApart(t *testing.T) {
 		t.Error("an ordinary Ed25519 does not take it")
 	}
 }
+
+// Who belongs to nothing here yet gets a token to join by, if that is what they ask for, and nothing is kept of it.
+func TestGuest(t *testing.T) {
+	w := newWorld(t)
+	stranger := kerneltest.Signer("stranger")
+	for _, asked := range [][]string{nil, {"chat:read"}, {"record:write", "space:join", "chat:read"}, {"*"}} {
+		in := w.attempt(stranger)
+		in.Scopes = asked
+		_, err := w.verify(in)
+		wants(t, err, api.Refused, "not-a-member")
+	}
+	in := w.attempt(stranger)
+	in.Scopes = []string{"space:join", "record:write"}
+	out, err := w.verify(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.RefreshToken != "" || out.Session != "" || len(w.app.all()) > 0 || len(w.disk.rows) > 0 || len(w.app.used) > 0 {
+		t.Errorf("something is kept of a guest: %+v", out)
+	}
+	call := w.caller(out.AccessToken)
+	if call == nil || call.Actor != stranger.DID() || call.Device != stranger.Device() || !slices.Equal(call.Scopes, ofGuests) {
+		t.Fatalf("the guest is %+v", call)
+	}
+	w.pass(DefaultTokenTTL)
+	if w.caller(out.AccessToken) != nil {
+		t.Error("a guest's token holds for longer than others")
+	}
+	in = w.attempt(w.bob)
+	in.Scopes = []string{"record:write"}
+	if out, err := w.verify(in); err != nil || out.RefreshToken == "" {
+		t.Errorf("a member who asks for as little has a session like others: %v", err)
+	}
+}

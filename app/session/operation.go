@@ -163,11 +163,11 @@ type TokenOut struct {
 	AccessToken  string   `json:"access_token" doc:"a secret: goes into the header Authorization, after Bearer"`
 	TokenType    string   `json:"token_type" doc:"Bearer"`
 	ExpiresIn    int64    `json:"expires_in" doc:"seconds that the access token holds"`
-	RefreshToken string   `json:"refresh_token" doc:"a secret: good for auth.refresh, once"`
+	RefreshToken string   `json:"refresh_token,omitempty" doc:"a secret: good for auth.refresh, once; none for who is no member yet: log in again"`
 	Scopes       []string `json:"scopes" doc:"what the token is good for"`
 	DID          api.DID  `json:"did"`
 	Device       api.Key  `json:"device"`
-	Session      string   `json:"session" doc:"id of the session, as auth.sessions lists it"`
+	Session      string   `json:"session,omitempty" doc:"id of the session, as auth.sessions lists it; none for who is no member yet"`
 }
 
 // issue answers with the tokens of a session.
@@ -180,6 +180,20 @@ func (a *App) issue(k *keys, now time.Time, s *kept, refresh string) (*TokenOut,
 		AccessToken: access, TokenType: "Bearer", ExpiresIn: int64(ttl / time.Second), RefreshToken: refresh, Scopes: s.Scopes, DID: s.Proof.DID,
 		Device: s.Proof.Device, Session: s.ID.String(),
 	}, nil
+}
+
+// welcome answers who belongs to nothing here with a token to join by. Nothing is kept for strangers: there is no session, and a challenge answered twice
+// gives two such tokens, which are good for nothing that the device has not signed.
+func (a *App) welcome(k *keys, now time.Time, p *proof) (*TokenOut, error) {
+	access, ttl, err := a.mint(k, now, &kept{Proof: *p, Scopes: ofGuests})
+	if err != nil {
+		return nil, err
+	}
+	return &TokenOut{AccessToken: access, TokenType: "Bearer", ExpiresIn: int64(ttl / time.Second), Scopes: ofGuests, DID: p.DID, Device: p.Device}, nil
+}
+
+func subset(some, all []string) bool {
+	return !slices.ContainsFunc(some, func(s string) bool { return !slices.Contains(all, s) })
 }
 
 func (a *App) verify(_ context.Context, _ *api.Call, in *VerifyIn) (*TokenOut, error) {
@@ -201,6 +215,9 @@ func (a *App) verify(_ context.Context, _ *api.Call, in *VerifyIn) (*TokenOut, e
 		return nil, err
 	}
 	if why := a.standing(host, r, p, in.Within, true); why != nil {
+		if why.Rule == "not-a-member" && in.Within.IsZero() && len(in.Scopes) > 0 && subset(in.Scopes, ofGuests) {
+			return a.welcome(k, now, p)
+		}
 		return nil, api.Refusal(op, why)
 	}
 	granted, err := a.scopes.grant(op, in.Scopes, own(host, in.DID), in.Within, nil)

@@ -7,7 +7,7 @@ func (*App) Remedies() map[string]string {
 		"bad-token":       "refresh the token, or log in again: auth.challenge, then auth.verify",
 		"device-removed":  "log in with a device that the DID still has, or let one of them approve this one: auth.pair",
 		"no-pairing":      "let the new device ask again: auth.pair; what it asks for holds five minutes",
-		"not-a-member":    "ask the registrar of the space for an invitation; who is a member can log in",
+		"not-a-member":    "ask the registrar of the space for an invitation; who has one logs in for the scopes record:write and space:join, joins, and logs in again",
 		"other-device":    "publish the rotation that names this device, or have the registrar move the member to it: icnctl member device",
 		"scope":           "leave the scopes out to get the usual ones, or ask the operator of the node to act",
 		"session-over":    "log in again: auth.challenge, then auth.verify",

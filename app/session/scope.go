@@ -27,13 +27,16 @@ const everything = "*"
 // fills an office acts by signing records, which the rules of the space judge; no scope that lets the node itself do something is among theirs.
 var operators = map[string]bool{
 	"node": true, "state": true, "peer": true, "snapshot": true,
-	"space:write":     true, // founds spaces on the node, and makes it follow others
+	"space:write":     true, // founds spaces on the node
 	"security:pardon": true, // changes what the node holds against others
 	api.ScopePublic:   true, // everybody has it; nobody is given it
 }
 
 // ofKernel are the scopes of the kernel's own operations that are the members'.
 var ofKernel = [...]string{"event:read", "record:read", "record:write", "refusal:read", "topic:read"}
+
+// ofGuests are the scopes of who belongs to nothing here yet and has an invitation: they let such a one join by a record that the own key signs.
+var ofGuests = []string{"record:write", "space:join"}
 
 // scopes is what members may be given.
 type scopes struct {
@@ -60,7 +63,7 @@ func scopesOf(apps []api.App) scopes {
 	slices.Sort(s.all)
 	s.all = slices.Compact(s.all)
 	for _, sc := range s.all {
-		if strings.HasSuffix(sc, ":read") || strings.HasSuffix(sc, ":write") {
+		if strings.HasSuffix(sc, ":read") || strings.HasSuffix(sc, ":write") || slices.Contains(ofGuests, sc) {
 			s.usual = append(s.usual, sc)
 		}
 	}

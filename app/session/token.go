@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/hex"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,8 @@ const (
 	tokenType   = "at+jwt"        // RFC 9068
 	clockSlack  = 5 * time.Second // that this node's clock may have been put back since it issued a token
 	maxExternal = time.Hour       // that another issuer's token may hold
+
+	guestSession = "guest" // in place of the id of a session that there is not
 )
 
 // claims are those of an access token beside the registered ones.
@@ -46,6 +49,9 @@ func (a *App) mint(k *keys, now time.Time, s *kept) (string, time.Duration, erro
 		IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(a.opt.TokenTTL)),
 	}
 	own := claims{Scope: strings.Join(s.Scopes, " "), Device: s.Proof.Device.String(), Session: s.ID.String()}
+	if s.ID == (id{}) {
+		own.Session = guestSession
+	}
 	text, err := jwt.Signed(signer).Claims(std).Claims(own).Serialize()
 	if err == nil && len(text) > maxBearer {
 		err = api.Errorf("session.token", api.TooLarge, "token of %d bytes: at most %d; ask for fewer scopes", len(text), maxBearer)
@@ -111,6 +117,9 @@ func (a *App) internal(host api.Host, std *jwt.Claims, own *claims) *api.Call {
 	if std.NotBefore == nil || !a.timely(now, string(a.opt.Node), std) {
 		return nil
 	}
+	if own.Session == guestSession {
+		return guest(std, own)
+	}
 	var i id
 	if len(own.Session) != hex.EncodedLen(len(i)) {
 		return nil
@@ -126,6 +135,15 @@ func (a *App) internal(host api.Host, std *jwt.Claims, own *claims) *api.Call {
 	}
 	s.Used = max(s.Used, now.UnixMilli())
 	return &api.Call{Actor: s.Proof.DID, Device: s.Proof.Device, Scopes: strings.Fields(own.Scope)}
+}
+
+// guest returns who calls by a token that belongs to no session: somebody who is to join, and may do nothing else whatever the token says.
+func guest(std *jwt.Claims, own *claims) *api.Call {
+	var device api.Key
+	if err := device.UnmarshalText([]byte(own.Device)); err != nil || device == (api.Key{}) {
+		return nil
+	}
+	return &api.Call{Actor: api.DID(std.Subject), Device: device, Scopes: slices.Clone(ofGuests)}
 }
 
 // external returns who calls by another issuer's token: a member, with what members may be given of what it says.

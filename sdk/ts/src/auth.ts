@@ -23,13 +23,13 @@ export interface Session {
   did: DID
   device: Key
   scopes: string[]
-  /** The id, as auth.sessions lists it. */
-  session: string
+  /** The id, as auth.sessions lists it; none for who is to join yet, and logs in again after that. */
+  session?: string | undefined
 }
 
 interface Tokens extends Session {
   access_token: string
-  refresh_token: string
+  refresh_token?: string
   expires_in: number
 }
 
@@ -122,7 +122,7 @@ export class Auth {
     const t = this.#tokens
     this.#left = true
     this.#forget()
-    if (!t) return
+    if (!t?.session) return
     await this.http.json({
       op: 'auth.revoke', method: 'POST', path: '/auth/revoke', body: { session: t.session }, headers: { authorization: `Bearer ${t.access_token}` }, repeatable: true, signal,
     })

@@ -1400,12 +1400,12 @@ export interface SessionTokenOut {
   did: DID
   /** Seconds that the access token holds. */
   expires_in: number
-  /** A secret: good for auth.refresh, once. */
-  refresh_token: string
+  /** A secret: good for auth.refresh, once; none for who is no member yet: log in again. */
+  refresh_token?: string
   /** What the token is good for. */
   scopes: string[] | null
-  /** Id of the session, as auth.sessions lists it. */
-  session: string
+  /** Id of the session, as auth.sessions lists it; none for who is no member yet. */
+  session?: string
   /** Bearer. */
   token_type: string
 }
@@ -2022,7 +2022,7 @@ export interface Operations {
     create(input: MembershipCreateIn, options?: WriteOptions): Promise<MembershipCreateOut>
     /** Write an invitation; whoever has its text may join. Scope member:write. */
     invite(input?: MembershipInviteIn, options?: WriteOptions): Promise<MembershipInviteOut>
-    /** Join a space with an invitation and wait to be admitted. Scope space:write. */
+    /** Join a space with an invitation and wait to be admitted. Scope space:join. */
     join(input: MembershipJoinIn, options?: WriteOptions): Promise<MembershipJoinOut>
     /** List the spaces that this node follows. Scope space:read. */
     list(input?: Record<string, never>, options?: CallOptions): Promise<MembershipListOut>

@@ -40,6 +40,29 @@ test('a stranger is refused, and says what would help', { skip }, async () => {
   await assert.rejects(new ICNClient({ baseUrl: node.url, keys }).auth.login(), (err: unknown) => err instanceof ICNError && err.reason !== undefined)
 })
 
+test('who is invited joins with nothing but a key, is paid, and pays back', { skip }, async () => {
+  const { invitation } = node.ctl('space', 'invite', '--space', node.space) as { invitation: string }
+  const keys = new MemoryKeyStore()
+  const { member } = await createMember(keys)
+  const client = new ICNClient({ baseUrl: node.url, keys, pause: 1, confirm: () => true })
+  await client.auth.login({ scopes: ['record:write', 'space:join'] })
+  await assert.rejects(client.ledger.balance({ space: node.space, did: member.did }), (err: unknown) => err instanceof ICNError && err.kind === 'refused')
+  await client.space.join({ invitation })
+  for (let i = 0; ; i++) {
+    try {
+      await client.auth.login()
+      break
+    } catch (err) {
+      if (!(err instanceof ICNError) || err.reason?.rule !== 'not-a-member' || i > 100) throw err
+      await new Promise((r) => setTimeout(r, 50))
+    }
+  }
+  node.ctl('ledger', 'transfer', '--space', node.space, member.did, '3.00')
+  await client.ledger.transfer({ space: node.space, to: node.did, currency: 'hours', amount: 100 })
+  const { balances } = (await client.ledger.balance({ space: node.space, did: member.did })) as unknown as { balances: { balance: number }[] }
+  assert.equal(balances[0]!.balance, 200)
+})
+
 test('a member with nothing but a key logs in, pays, and reads it back', { skip }, async () => {
   const said: string[] = []
   const { client, did, keys, pay } = await member({
