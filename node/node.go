@@ -36,7 +36,6 @@ type Options struct {
 	AnyStore   bool                      // start a device key that may have been used on a store that does not know it
 	Log        io.Writer                 // where log lines go, usually os.Stderr; nil discards
 	Ready      func()                    // called once when the node serves; may be nil
-
 }
 
 // Run runs the node until ctx ends, then drains and stops it: calls in flight first, then peers and apps, then the store. It returns nil after an

@@ -216,6 +216,10 @@ func oldBuild(apps []api.App) []api.App {
 
 type oldLedger struct{ *ledger.App }
 
+func (a *oldLedger) Events() []api.EventType {
+	return slices.DeleteFunc(a.App.Events(), func(e api.EventType) bool { return slices.Contains(e.Kinds, "grant") })
+}
+
 func (a *oldLedger) Info() api.AppInfo {
 	info := a.App.Info()
 	info.Topics = slices.Clone(info.Topics)
