@@ -124,6 +124,18 @@ func (r *run) listen(t *testing.T, in kernel.EventsIn, pause func(), change ...f
 	return l
 }
 
+// ended waits for the stream's end, which comes by itself.
+func (l *listener) ended(t *testing.T) error {
+	t.Helper()
+	select {
+	case err := <-l.done:
+		return err
+	case <-time.After(20 * time.Second):
+		t.Fatal("the stream does not end")
+		return nil
+	}
+}
+
 func (l *listener) all() []api.Event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -436,7 +448,7 @@ func TestEventsCursorThatDoesNotGoOn(t *testing.T) {
 		if c.kind == api.Other {
 			got.live(t).stop()
 		}
-		err := <-got.done
+		err := got.ended(t)
 		if api.KindOf(err) != c.kind {
 			t.Errorf("after %q: %v, want %s", c.after, err, c.kind.Code())
 		}
@@ -445,11 +457,11 @@ func TestEventsCursorThatDoesNotGoOn(t *testing.T) {
 		}
 	}
 	r.must(t, "state.rebuild", "")
-	if err := <-l.done; api.KindOf(err) != api.Conflict && api.KindOf(err) != api.Unavailable {
+	if err := l.ended(t); api.KindOf(err) != api.Conflict && api.KindOf(err) != api.Unavailable {
 		t.Errorf("a stream over a rebuild ends with %v", err)
 	}
 	anew := r.listen(t, kernel.EventsIn{After: old}, nil)
-	if err := <-anew.done; api.KindOf(err) != api.Conflict {
+	if err := anew.ended(t); api.KindOf(err) != api.Conflict {
 		t.Errorf("a cursor of before a rebuild: %v", err)
 	}
 	r.listen(t, kernel.EventsIn{After: "begin"}, nil).live(t)
