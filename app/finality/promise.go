@@ -2,6 +2,7 @@ package finality
 
 import (
 	"context"
+	"slices"
 
 	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/codec"
@@ -66,7 +67,8 @@ func (v *view) promise(feed api.Hash, dr fact.Draft, at api.Position) (*promise,
 // shown is certified as a promise can show it, and what it cites for that. A record cites one branch of the feed: locks on others do not count for what
 // they have in common, but what those witnesses have held does, and what they had locked before.
 func (v *view) shown(epoch uint64, witnesses []api.Hash, feed api.Hash, cuts uint64) (best fact.Final, cites []api.Position, ok bool) {
-	var said [][2]fact.Final // by witness: locked, held
+	var said [][2]fact.Final                  // by witness: locked, held
+	before := make([][]cited, len(witnesses)) // locks before the newest, once they are wanted
 	for _, w := range witnesses {
 		lock, _ := v.Locked(w, epoch, feed)
 		held, _ := v.Stated(w, epoch, feed)
@@ -82,10 +84,16 @@ func (v *view) shown(epoch uint64, witnesses []api.Hash, feed api.Hash, cuts uin
 			var on []fact.Final
 			cite := []api.Position{end}
 			for i, w := range witnesses {
-				f, spoke := voice(shows, said[i][0], said[i][1])
+				lock := said[i][0]
+				f, spoke := voice(shows, lock, said[i][1])
 				at, _ := v.Head(w)
-				if !spoke && w != v.own && said[i][0].Seq > 1 {
-					f, at, spoke = v.earlier(w, said[i][0], feed, shows)
+				if !spoke && w != v.own && lock.Seq > 1 && !v.Before(end, lock.Position(feed)) { // it went another way
+					if before[i] == nil {
+						before[i] = v.earlier(w, lock, feed)
+					}
+					if n := slices.IndexFunc(before[i], func(c cited) bool { return shows(c.Final) }); n >= 0 {
+						f, at, spoke = before[i][n].Final, before[i][n].by, true
+					}
 				}
 				if !spoke {
 					continue
@@ -103,9 +111,16 @@ func (v *view) shown(epoch uint64, witnesses []api.Hash, feed api.Hash, cuts uin
 	return best, cites, ok
 }
 
-// earlier returns what a witness has locked of a feed before its newest lock of the same epoch, the newest that shows, and the statement to cite for it.
-func (v *view) earlier(w api.Hash, newest fact.Final, feed api.Hash, shows func(fact.Final) bool) (f fact.Final, at api.Position, ok bool) {
-	at, ok = v.Head(w)
+// cited is what a witness has locked, and the statement to cite for it.
+type cited struct {
+	fact.Final
+	by api.Position
+}
+
+// earlier lists what a witness has locked of a feed in the epoch of its newest lock, newest first; never nil.
+func (v *view) earlier(w api.Hash, newest fact.Final, feed api.Hash) []cited {
+	locks := []cited{}
+	at, ok := v.Head(w)
 	st, _ := v.Standing(w)
 	epoch := st.Epoch
 	for range maxWalk {
@@ -126,13 +141,13 @@ func (v *view) earlier(w api.Hash, newest fact.Final, feed api.Hash, shows func(
 				break
 			}
 			for _, it := range s.Locks {
-				f = fact.Final{Seq: it.Seq, ID: it.ID, Accepted: it.Accepted, Cut: it.Cut, Epoch: epoch, Need: newest.Need}
-				if it.Feed == feed && shows(f) {
-					return f, at, true
+				if it.Feed == feed {
+					f := fact.Final{Seq: it.Seq, ID: it.ID, Accepted: it.Accepted, Cut: it.Cut, Epoch: epoch, Need: newest.Need}
+					locks = append(locks, cited{f, at})
 				}
 			}
 		}
 		at, ok = api.Position{Feed: w, Seq: rec.Seq - 1, ID: rec.Prev}, rec.Seq > 1
 	}
-	return fact.Final{}, api.Position{}, false
+	return locks
 }
