@@ -83,8 +83,8 @@ func (k *Kernel) sieve(call *api.Call, in *EventsIn) (*sieve, error) {
 	if !in.Space.IsZero() && !k.follows.has(in.Space) {
 		return nil, api.Errorf("event.stream", api.NotFound, "space %s: this node does not follow it", in.Space)
 	}
-	if !in.Space.IsZero() {
-		if why := f.barred(in.Space); why != nil {
+	if !in.Space.IsZero() && call.Remote() {
+		if why := k.closed(call.Actor, in.Space, nil); why != nil {
 			return nil, api.Refusal("event.stream", why)
 		}
 	}
@@ -106,14 +106,6 @@ func (k *Kernel) sieve(call *api.Call, in *EventsIn) (*sieve, error) {
 	return f, nil
 }
 
-// barred says why a caller whose key is elsewhere may not see a space; nil when he may. The node's own member may see all that it follows.
-func (f *sieve) barred(space api.Hash) *api.Reason {
-	if !f.call.Remote() {
-		return nil
-	}
-	return f.k.closed(f.call.Actor, space, nil)
-}
-
 // passes is asked for each event anew: who is removed from a space, or whose scope ends, sees nothing more of it.
 func (f *sieve) passes(e *happened) bool {
 	switch {
@@ -122,7 +114,7 @@ func (f *sieve) passes(e *happened) bool {
 	case e.Space.IsZero() && !f.call.Can(e.typ.Scope), !f.call.CanIn(e.typ.Scope, e.Space):
 		return false
 	}
-	return e.Space.IsZero() || f.barred(e.Space) == nil
+	return e.Space.IsZero() || f.call.Sees(e.Space)
 }
 
 // markEvery is how many pages without an event for him a listener reads before he is told how far he has come.

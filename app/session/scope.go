@@ -143,5 +143,5 @@ func holds(c *api.Call, scope string, space api.Hash) bool {
 	if scope == everything {
 		return slices.Contains(c.Scopes, everything)
 	}
-	return c.Can(scope) || !space.IsZero() && slices.Contains(c.Scopes, scope+"@"+space.String())
+	return c.CanIn(scope, space)
 }
