@@ -19,6 +19,7 @@ import (
 
 	"github.com/intercooperative/icn/app"
 	"github.com/intercooperative/icn/edge/gateway"
+	"github.com/intercooperative/icn/edge/openapi"
 	"github.com/intercooperative/icn/kernel"
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/kernel/identity"
@@ -169,7 +170,7 @@ func (s *served) raw(op *api.Operation, target, body string, headers ...string) 
 	w := httptest.NewRecorder()
 	s.g.ServeHTTP(w, r)
 	if w.Code >= 400 {
-		var p gateway.Problem
+		var p openapi.Problem
 		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Status != w.Code || p.Code == "" || p.Detail == "" {
 			s.t.Errorf("%s %s %s: %d without a problem: %s", op.Name, target, shorten(body), w.Code, w.Body)
 		}

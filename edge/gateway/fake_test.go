@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/intercooperative/icn/edge/openapi"
 	"github.com/intercooperative/icn/kernel/api"
 )
 
@@ -252,9 +253,9 @@ func do(s *Server, method, target, body string, headers ...string) *httptest.Res
 }
 
 // problem reads a problem, and checks that it is one.
-func problem(t *testing.T, w *httptest.ResponseRecorder) Problem {
+func problem(t *testing.T, w *httptest.ResponseRecorder) openapi.Problem {
 	t.Helper()
-	var p Problem
+	var p openapi.Problem
 	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
 		t.Fatalf("status %d, not a problem: %v\n%s", w.Code, err, w.Body)
 	}

@@ -8,22 +8,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/intercooperative/icn/edge/openapi"
 	"github.com/intercooperative/icn/kernel/api"
 )
-
-// Problem is the answer to what failed: RFC 9457, `application/problem+json`.
-type Problem struct {
-	Type   string `json:"type"`  // "urn:icn:problem:" and the code
-	Title  string `json:"title"` // the status in words
-	Status int    `json:"status"`
-	Detail string `json:"detail,omitempty"` // for a person
-	Code   string `json:"code"`             // stable: api.Kind.Code, or one of not-acceptable, method-not-allowed, unsupported-media-type
-
-	Op      string       `json:"op,omitempty"`      // what was being done, e.g. an operation's name
-	Reason  *api.Reason  `json:"reason,omitempty"`  // when a rule said no
-	Refusal string       `json:"refusal,omitempty"` // for the operation refusal.explain
-	Receipt *api.Receipt `json:"receipt,omitempty"` // of a record that stands, when the level waited for was not reached
-}
 
 // protocolError is what is wrong with a request as HTTP has it; no operation was asked.
 type protocolError struct {
@@ -60,13 +47,13 @@ var (
 const unexplained = "the operation failed inside; the node's log says why, under this answer's X-Request-Id"
 
 // problemOf describes err.
-func problemOf(err error) Problem {
+func problemOf(err error) openapi.Problem {
 	var p *protocolError
 	if errors.As(err, &p) {
-		return Problem{Type: problemType(p.code), Title: http.StatusText(p.status), Status: p.status, Detail: p.text, Code: p.code}
+		return openapi.Problem{Type: problemType(p.code), Title: http.StatusText(p.status), Status: p.status, Detail: p.text, Code: p.code}
 	}
 	kind := api.KindOf(err)
-	out := Problem{
+	out := openapi.Problem{
 		Type: problemType(kind.Code()), Title: http.StatusText(kind.HTTPStatus()), Status: kind.HTTPStatus(), Detail: err.Error(), Code: kind.Code(),
 		Reason: api.ReasonOf(err), Refusal: api.RefusalOf(err), Receipt: api.ReceiptOf(err),
 	}

@@ -2,8 +2,9 @@ package openapi
 
 import "github.com/intercooperative/icn/kernel/api"
 
-// problem is how the gateway writes an error: application/problem+json of RFC 9457.
-type problem struct {
+// Problem is how an edge writes an error: `application/problem+json` of RFC 9457. Code is api.Kind.Code, or one of not-acceptable, method-not-allowed and
+// unsupported-media-type.
+type Problem struct {
 	Type   string `json:"type" doc:"urn:icn:problem: and the code"`
 	Title  string `json:"title" doc:"the HTTP status in words"`
 	Status int    `json:"status" doc:"the HTTP status"`

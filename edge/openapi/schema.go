@@ -41,7 +41,7 @@ var (
 	timeType    = reflect.TypeFor[time.Time]()
 	rawType     = reflect.TypeFor[json.RawMessage]()
 	waitType    = reflect.TypeFor[api.Wait]()
-	problemType = reflect.TypeFor[problem]()
+	problemType = reflect.TypeFor[Problem]()
 	apiPath     = waitType.PkgPath()
 )
 
