@@ -36,11 +36,14 @@ key.veto space one
 ledger.allot space one
 ledger.allotments space none
 ledger.balance space none
+ledger.charge space several
 ledger.freeze space several
 ledger.grant space several
 ledger.history space none
 ledger.retry space one
 ledger.return space one
+ledger.schedule space one
+ledger.schedules space none
 ledger.transfer space one
 ledger.verify space none
 ledger.void space none
@@ -150,6 +153,7 @@ func (g *greeter) inputs() map[string]string {
 	return map[string]string{
 		"feed.close": `{"topic":"ledger"}`, "feed.cut": fmt.Sprintf(`{"topic":"ledger","device":%q}`, key), "key.veto": fmt.Sprintf(`{"event":%q,"signature":"AA=="}`, g.space),
 		"ledger.allot":  fmt.Sprintf(`{"device":%q,"currency":"hours","amount":1}`, g.eve.Device()),
+		"ledger.charge": `{"name":"dues","dry_run":true}`, "ledger.schedule": `{"name":"dues","charge":"dues","currency":"hours","amount":1,"every":"month"}`,
 		"ledger.freeze": "{" + money + "}", "ledger.grant": "{" + money + `,"limit":5}`, "ledger.retry": fmt.Sprintf(`{"id":%q}`, g.space), "ledger.return": `{"currency":"hours"}`,
 		"ledger.transfer": "{" + money + `,"amount":1}`, "member.add": fmt.Sprintf(`{"did":%q,"device":%q}`, g.eve.DID(), g.eve.Device()), "member.device": "{" + who + "}",
 		"member.remove": fmt.Sprintf(`{"did":%q,"reason":"x"}`, did), "office.hand": `{"office":"clerk",` + who + "}", "office.replace": fmt.Sprintf(`{"silent":%q,%s}`, g.self.DID(), who),

@@ -20,11 +20,12 @@ type Spaces interface {
 // App is the ledger app. Make one with New.
 type App struct {
 	spaces Spaces
-	grants sync.Mutex // one grant at a time: they are numbered
+	grants sync.Mutex // one grant, schedule or charge at a time: they are numbered
 	owed   fact.Owed  // cuts, on the registrar's node
 
-	mu   sync.Mutex
-	host api.Host
+	mu      sync.Mutex
+	host    api.Host
+	charged map[billed]uint64 // newest period that everybody was charged for, as far as this node has looked
 }
 
 var (
@@ -34,6 +35,7 @@ var (
 	_ api.OperationProvider = (*App)(nil)
 	_ api.Reactor           = (*App)(nil)
 	_ api.Starter           = (*App)(nil)
+	_ api.Ticker            = (*App)(nil)
 )
 
 // New returns the app.
@@ -43,6 +45,7 @@ func New(spaces Spaces) *App { return &App{spaces: spaces} }
 func (*App) Info() api.AppInfo {
 	return api.AppInfo{Name: "ledger", Topics: []api.TopicSpec{
 		{Name: fact.LedgerTopic, Retention: api.Log, Kinds: []string{kindTransfer, kindAck, kindGrant, kindAllot, kindReturn, fact.KindClose}},
+		{Name: fact.PostingsTopic, Retention: api.Log, Kinds: []string{kindSchedule, kindCharge}},
 	}}
 }
 

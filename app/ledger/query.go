@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/intercooperative/icn/app/fact"
@@ -34,15 +35,18 @@ func page(limit int) int {
 // BalanceIn is the input of ledger.balance.
 type BalanceIn struct {
 	Space api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
-	DID   api.DID  `json:"did,omitempty" doc:"DID of the account; default: your own"`
+	DID   api.DID  `json:"did,omitempty" doc:"Account: a DID, or office:treasury for the space's own; default: your own"`
 }
 
 // Validate implements api.Validator.
-func (in *BalanceIn) Validate() error {
-	if in.DID == "" {
+func (in *BalanceIn) Validate() error { return checkAccount("did", in.DID) }
+
+// checkAccount checks the name of an account; an empty one is the caller's own.
+func checkAccount(field string, account api.DID) error {
+	if account == "" || account == fact.TreasuryAccount {
 		return nil
 	}
-	return checkDID("did", in.DID)
+	return checkDID(field, account)
 }
 
 // BalanceOut is the output of ledger.balance.
@@ -61,9 +65,10 @@ type Balance struct {
 	Balance        int64  `json:"balance"`        // all that was paid in, less all that was paid out
 	FinalCredits   int64  `json:"final_credits"`  // counted so far, ever
 	Unacknowledged int64  `json:"unacknowledged"` // paid in and not counted yet
-	Limit          int64  `json:"limit"`          // how far below zero it may go
-	Available      int64  `json:"available"`      // what the next transfer of the primary device may spend
-	SetAside       int64  `json:"set_aside"`      // what other devices may spend, or have not given back
+	Charged        int64  `json:"charged,omitempty" doc:"dues, levies and demurrage that the account's feed has not counted yet; the balance and what is available have"`
+	Limit          int64  `json:"limit"`     // how far below zero it may go
+	Available      int64  `json:"available"` // what the next transfer of the primary device may spend
+	SetAside       int64  `json:"set_aside"` // what other devices may spend, or have not given back
 	Frozen         bool   `json:"frozen,omitempty"`
 }
 
@@ -77,6 +82,9 @@ func (a *App) balance(_ context.Context, call *api.Call, in *BalanceIn) (*Balanc
 	did := in.DID
 	if did == "" {
 		did = call.Actor
+	}
+	if did == fact.TreasuryAccount {
+		return treasuryBalance(op, r, s)
 	}
 	m, _, ok := s.Known(did)
 	if !ok {
@@ -103,11 +111,25 @@ func (a *App) balance(_ context.Context, call *api.Call, in *BalanceIn) (*Balanc
 		st := p.state(code)
 		n := r.Counter(balanceKey(nil, s.ID, code, did))
 		out.Balances = append(out.Balances, Balance{
-			Currency: code, Scale: int(st.scale), Balance: n, FinalCredits: st.Credits, Unacknowledged: n - (st.Credits - st.Debits - st.spent),
+			Currency: code, Scale: int(st.scale), Balance: n, FinalCredits: st.Credits, Unacknowledged: n - (st.Credits - st.Debits - st.spent) + st.charged, Charged: st.charged,
 			Limit: st.limits.Limit, Available: st.available(), SetAside: max(0, st.Aside-st.freed-st.spent), Frozen: st.limits.Frozen,
 		})
 	}
 	out.Allotments = allotments(r, s, m)
+	return out, nil
+}
+
+// treasuryBalance is the account of the space's own money.
+func treasuryBalance(op string, r api.Reader, s *fact.Space) (*BalanceOut, error) {
+	if _, ok := s.Office(fact.Treasury); !ok {
+		return nil, api.Errorf(op, api.NotFound, "%s has no treasury", s.Genesis.Name)
+	}
+	out := &BalanceOut{DID: fact.TreasuryAccount, Balances: []Balance{}}
+	for _, code := range s.Genesis.Currencies {
+		c, _ := s.Currency(code)
+		n := r.Counter(balanceKey(nil, s.ID, code, fact.TreasuryAccount))
+		out.Balances = append(out.Balances, Balance{Currency: code, Scale: int(c.Scale), Balance: n, Unacknowledged: n})
+	}
 	return out, nil
 }
 
@@ -129,7 +151,7 @@ func first(b []byte, _ api.Position, ok bool) ([]byte, bool) { return b, ok }
 // HistoryIn is the input of ledger.history.
 type HistoryIn struct {
 	Space    api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
-	DID      api.DID  `json:"did,omitempty" doc:"DID of the account; default: your own"`
+	DID      api.DID  `json:"did,omitempty" doc:"Account: a DID, or office:treasury for the space's own; default: your own"`
 	Currency string   `json:"currency,omitempty" doc:"Only this currency"`
 	Limit    int      `json:"limit,omitempty" doc:"Entries of a page, 1 to 500; default 50"`
 	Cursor   string   `json:"cursor,omitempty" doc:"Where the page before ended"`
@@ -137,10 +159,8 @@ type HistoryIn struct {
 
 // Validate implements api.Validator.
 func (in *HistoryIn) Validate() error {
-	if in.DID != "" {
-		if err := checkDID("did", in.DID); err != nil {
-			return err
-		}
+	if err := checkAccount("did", in.DID); err != nil {
+		return err
 	}
 	if b, err := hex.DecodeString(in.Cursor); err != nil || len(b) != 0 && len(b) != suffixSize {
 		return errCursor
@@ -158,7 +178,8 @@ type HistoryOut struct {
 type Entry struct {
 	Time         time.Time `json:"time"`
 	ID           api.Hash  `json:"id"`
-	From         api.DID   `json:"from"`
+	Kind         string    `json:"kind" doc:"transfer, or charge: dues, a levy or demurrage"`
+	From         api.DID   `json:"from" doc:"a DID, or office:treasury"`
 	To           api.DID   `json:"to"`
 	Currency     string    `json:"currency"`
 	Scale        int       `json:"scale"`
@@ -212,14 +233,14 @@ func (a *App) history(_ context.Context, call *api.Call, in *HistoryIn) (*Histor
 
 // complete reads the rest of a history row from its record.
 func complete(host api.Host, r api.Reader, s *fact.Space, k []byte, e entry) (Entry, bool) {
-	_, pos, ok := splitHistory(k)
+	did, pos, ok := splitHistory(k)
 	pos.ID = e.ID
 	rec, v, here := r.Record(pos)
 	if !ok || !here {
 		return Entry{}, false
 	}
-	t, err := decodeTransfer(rec.Body)
-	if err != nil {
+	t, from, ok := said(rec, did, e)
+	if !ok {
 		return Entry{}, false
 	}
 	c, _ := s.Currency(t.Currency)
@@ -228,7 +249,28 @@ func complete(host api.Host, r api.Reader, s *fact.Space, k []byte, e entry) (En
 		level, _ = h.Level(pos)
 	}
 	return Entry{
-		Time: rec.Time.Time(), ID: rec.ID, From: rec.Author, To: t.To, Currency: t.Currency, Scale: int(c.Scale), Amount: t.Amount, Memo: t.Memo,
+		Time: rec.Time.Time(), ID: rec.ID, Kind: rec.Kind, From: from, To: t.To, Currency: t.Currency, Scale: int(c.Scale), Amount: t.Amount, Memo: t.Memo,
 		Final: v.Final, Level: level, BalanceDelta: e.Delta,
 	}, true
+}
+
+// said returns what a record says of an account, as a payment, and who pays.
+func said(rec *api.Record, did api.DID, e entry) (t transfer, from api.DID, ok bool) {
+	if rec.Kind == kindTransfer {
+		t, err := decodeTransfer(rec.Body)
+		return t, rec.Author, err == nil
+	}
+	var c charge
+	if rec.Kind != kindCharge || decode(rec.Body, &c) != nil {
+		return t, "", false
+	}
+	other := fact.TreasuryAccount
+	if did == other {
+		other = rec.Author // all that are charged at once: the clerk speaks for them
+	}
+	from, t = did, transfer{To: other, Currency: e.Code, Amount: -e.Delta, Memo: c.Schedule + ", period " + strconv.FormatUint(c.Period, 10)}
+	if e.Delta > 0 {
+		from, t.To, t.Amount = other, did, e.Delta
+	}
+	return t, from, true
 }

@@ -3,6 +3,10 @@ package ledger
 // Remedies implements api.Adviser.
 func (*App) Remedies() map[string]string {
 	return map[string]string{
+		"already-charged":     "nothing is lost: icnctl ledger schedules shows how far the charges have got",
+		"other-periods":       "end the schedule by its last day, and set one of another name: icnctl ledger schedule",
+		"other-schedule":      "nothing is lost: run icnctl ledger charge again on the clerk's node",
+		"wrong-amount":        "nothing is lost: run icnctl ledger charge again on the clerk's node",
 		"bad-account":         "check the DID for a typing error: icnctl member list",
 		"bad-recipient":       "check the DID for a typing error: icnctl member list",
 		"cause-not-cited":     "nothing is lost: make the payment again, with a new version of the program if it was an old one",

@@ -186,10 +186,12 @@ func readRow[T any](b []byte, ok bool, zero T, read func(*codec.Reader) T) T {
 //
 //	bal/<space><code>/<did>                       balance (counter)
 //	due/<space><did> 0 <payer feed><code>         paid to did by that feed and not counted by did yet (counter)
+//	fee/<space><did> 0 <office feed><code>        charged to did by that feed and not counted by did yet (counter)
 //	hist/<space><did> 0 <time><feed><seq>         entry: one side of a transfer, newest last
 const (
 	counterBalance = "bal/"
 	counterDue     = "due/"
+	counterFee     = "fee/"
 	indexHistory   = "hist/"
 )
 
@@ -225,6 +227,10 @@ func didKey(dst []byte, kind string, space api.Hash, did api.DID) []byte {
 
 func dueKey(dst []byte, space api.Hash, did api.DID, payer api.Hash, code string) []byte {
 	return append(append(didKey(dst, counterDue, space, did), payer[:]...), code...)
+}
+
+func feeKey(dst []byte, space api.Hash, did api.DID, office api.Hash, code string) []byte {
+	return append(append(didKey(dst, counterFee, space, did), office[:]...), code...)
 }
 
 func historyKey(dst []byte, did api.DID, rec *api.Record) []byte {

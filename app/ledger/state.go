@@ -14,6 +14,9 @@ import (
 // Apply implements api.Applier.
 func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 	f := &fold{Tx: tx, rec: rec}
+	if rec.Topic.Name == fact.PostingsTopic {
+		return f.posting()
+	}
 	switch rec.Kind {
 	case kindTransfer:
 		t, err := decodeTransfer(rec.Body)
@@ -47,6 +50,10 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 	case fact.KindClose:
 		return fact.Close(tx, rec, Domain)
 	}
+	return unknownKind(rec)
+}
+
+func unknownKind(rec *api.Record) api.Outcome {
 	return api.Voided(Domain, "unknown-kind", "no record of kind "+rec.Kind+" belongs in topic "+rec.Topic.Name)
 }
 
@@ -63,12 +70,14 @@ type fold struct {
 
 	terms    map[string]fact.Currency // read from the genesis by this record
 	accounts []*opened
-	limits   []limits // newly cited
-	waiting  []sum    // cited credits that are not final
-	set      []aside  // what is set aside
-	counted  bool     // set was read
-	settled  bool     // and has changed
-	nth      uint64   // clerks, 0 before it is looked up
+	limits   []limits            // newly cited
+	waiting  []sum               // cited credits that are not final
+	set      []aside             // what is set aside
+	binding  []fact.Cause        // of cuts that this record takes into account
+	counting map[api.Hash][]byte // the rows fees/<feed> that this record has written
+	counted  bool                // set was read
+	settled  bool                // and has changed
+	nth      uint64              // clerks, 0 before it is looked up
 	refused  *api.Outcome
 }
 
@@ -115,7 +124,7 @@ func (f *fold) transfer(t *transfer) api.Outcome {
 // post books a payment that may be made: the debit of the author and the credit of the recipient.
 func (f *fold) post(t *transfer) api.Outcome {
 	paid, known := f.Own(rowPaid(f.rec.Feed, t.To))
-	if !known {
+	if !known && t.To != fact.TreasuryAccount {
 		if _, err := record.ParseDID(string(t.To)); err != nil {
 			return api.Voided(Domain, "bad-recipient", "to: "+err.Error())
 		}
@@ -255,18 +264,8 @@ func (f *fold) enter() {
 		if o, ok := fact.OfficeAt(f, d, fact.Clerk); ok {
 			f.office(o)
 		}
-		if f.self.Terms {
-			continue
-		}
-		if g, ok := fact.GenesisAt(f, d); ok {
-			f.self.Terms = true
-			f.terms = map[string]fact.Currency{}
-			for _, code := range g.Currencies {
-				if c, ok := fact.CurrencyAt(f, d, code); ok {
-					f.terms[code] = c
-					f.Put(rowCurrency(code), codec.MustMarshal(&c))
-				}
-			}
+		if !f.self.Terms {
+			f.self.Terms = f.learn(d)
 		}
 	}
 	if f.self.Member && !member {
@@ -276,6 +275,22 @@ func (f *fold) enter() {
 	if f.self != old {
 		f.Put(rowSelf, codec.MustMarshal(&f.self))
 	}
+}
+
+// learn takes the currencies of the space from its genesis, if d shows it.
+func (f *fold) learn(d api.Position) bool {
+	g, ok := fact.GenesisAt(f, d)
+	if !ok {
+		return false
+	}
+	f.terms = map[string]fact.Currency{}
+	for _, code := range g.Currencies {
+		if c, ok := fact.CurrencyAt(f, d, code); ok {
+			f.terms[code] = c
+			f.Put(rowCurrency(code), codec.MustMarshal(&c))
+		}
+	}
+	return true
 }
 
 // office takes note of who is clerk, when it is news: this device, or another one, also if it was this one before.
@@ -305,7 +320,11 @@ func (f *fold) continues(before api.Key) bool {
 	old := record.FeedID(f.rec.Topic, before)
 	for _, d := range f.rec.Deps {
 		if c, ok := fact.CutAt(f, d, old); ok && c.Next == f.rec.Device {
-			return f.knows(&c)
+			if !f.knows(&c) {
+				return false
+			}
+			f.binding = append(f.binding, c.Causes...)
+			return true
 		}
 	}
 	return false
@@ -333,6 +352,7 @@ func (f *fold) accept(d api.Position) {
 	if !f.knows(&c) {
 		return
 	}
+	f.binding = append(f.binding, c.Causes...)
 	f.Put(rowCut(f.rec.Feed), api.Seq8(c.Number))
 }
 
@@ -405,7 +425,7 @@ func (f *fold) cite() {
 		paid []sum
 	}
 	var credits []credit
-	var views, cuts []api.Position
+	var views, cuts, posted []api.Position
 	for _, d := range f.rec.Deps {
 		if d.Feed == f.rec.Feed {
 			continue
@@ -421,11 +441,14 @@ func (f *fold) cite() {
 		if isPaid || isGrants {
 			continue
 		}
-		if h, accepted := f.Dep(d); accepted && h.Topic.Name == fact.FinalityTopic {
+		switch h, accepted := f.Dep(d); {
+		case accepted && h.Topic.Name == fact.FinalityTopic:
 			views = append(views, d)
-		} else if h.Topic.Name == fact.CutTopic {
+		case h.Topic.Name == fact.CutTopic:
 			f.accept(d)
 			cuts = append(cuts, d)
+		case h.Topic.Name == fact.PostingsTopic:
+			posted = append(posted, d)
 		}
 	}
 	for _, c := range credits {
@@ -439,6 +462,7 @@ func (f *fold) cite() {
 		}
 		f.credit(d.Feed, final, all)
 	}
+	f.posted(views, cuts, posted)
 	if f.self.Allots {
 		f.reclaim(views, cuts)
 	}

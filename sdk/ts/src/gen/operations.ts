@@ -784,6 +784,8 @@ export interface LedgerAllotmentsOut {
 export interface LedgerBalance {
   available: number
   balance: number
+  /** Dues, levies and demurrage that the account's feed has not counted yet; the balance and what is available have. */
+  charged?: number
   currency: string
   final_credits: number
   frozen?: boolean
@@ -802,6 +804,39 @@ export interface LedgerBalanceOut {
   removed?: string
 }
 
+export interface LedgerCharge {
+  account: DID
+  /** negative: the account gets it back. */
+  amount: number
+  /** What the charge is a share of. */
+  base?: number
+}
+
+export interface LedgerChargeIn {
+  /** Say what would be charged, and charge nothing. */
+  dry_run?: boolean
+  /** Name of the schedule. */
+  name: string
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerChargeOut {
+  charges: LedgerCharge[] | null
+  currency: string
+  end?: string
+  /** Further periods that are due, at most 4. */
+  left: number
+  /** 0: nothing is due. */
+  period: UInt64
+  receipts: Receipt[] | null
+  scale: number
+  schedule: string
+  start?: string
+  /** What the treasury gets, minor units. */
+  sum: number
+}
+
 export interface LedgerCurrencyOK {
   accounts: number
   currency: string
@@ -813,8 +848,11 @@ export interface LedgerEntry {
   balance_delta: number
   currency: string
   final: boolean
+  /** A DID, or office:treasury. */
   from: DID
   id: Hash
+  /** Transfer, or charge: dues, a levy or demurrage. */
+  kind: string
   level: Wait
   memo: string
   scale: number
@@ -890,6 +928,68 @@ export interface LedgerReturnOut {
   receipt: Receipt
 }
 
+export interface LedgerSchedule {
+  /** Of dues. */
+  amount?: number
+  /** Dues, levy-in, levy-out or demurrage. */
+  charge: string
+  currency: string
+  /** Periods that are due and not charged to everybody, at most 4. */
+  due: number
+  every: string
+  /** Of demurrage: what is not charged for. */
+  exempt?: number
+  first: string
+  last?: string
+  name: string
+  /** When a period will be charged next; none: no more. */
+  next?: string
+  /** Of the schedules that the office has set. */
+  number: UInt64
+  /** The newest that was charged, from 1; 0: none. */
+  period: UInt64
+  /** Of all else, hundredths of a percent. */
+  rate?: number
+  scale: number
+  /** Why what is due is not charged by itself. */
+  waits?: string
+  zone: string
+}
+
+export interface LedgerScheduleIn {
+  /** Dues: minor units per period. */
+  amount?: number
+  /** Dues (an amount, of each member), levy-in or levy-out (a share of what an account was paid or has paid), or demurrage (a share of what an account has at the end, above what is exempt). */
+  charge: string
+  /** Code of the currency. */
+  currency: string
+  /** Day, week or month. */
+  every: string
+  /** Demurrage: how much of a balance is not charged for, minor units. */
+  exempt?: number
+  /** Day on which the first period begins, such as 2026-11-01; default: today. */
+  first?: string
+  /** Last day; a period that ends later is not charged. */
+  last?: string
+  /** 1 to 16 of a-z 0-9 -; a schedule of the same name is replaced from its next period on. */
+  name: string
+  /** All else: hundredths of a percent, 1 to 10000; 200 is 2 %. */
+  rate?: number
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** Time zone of the days, by IANA; default UTC. */
+  zone?: string
+}
+
+export interface LedgerScheduleOut {
+  receipt: Receipt
+  schedule: LedgerSchedule
+}
+
+export interface LedgerSchedulesOut {
+  schedules: LedgerSchedule[] | null
+}
+
 export interface LedgerTransferIn {
   /** Minor units, more than 0. */
   amount: number
@@ -899,7 +999,7 @@ export interface LedgerTransferIn {
   memo?: string
   /** Id of the space; default: the only one this node follows. */
   space?: Hash
-  /** DID of the member to pay. */
+  /** DID of the member to pay, or office:treasury for the space's own account. */
   to: DID
 }
 
@@ -1659,7 +1759,7 @@ export interface LedgerAllotmentsInput {
 
 /** The input of ledger.balance. */
 export interface LedgerBalanceInput {
-  /** DID of the account; default: your own. */
+  /** Account: a DID, or office:treasury for the space's own; default: your own. */
   did: DID
   /** Id of the space; default: the only one this node follows. */
   space?: Hash
@@ -1669,7 +1769,7 @@ export interface LedgerBalanceInput {
 export interface LedgerHistoryInput {
   /** Id of the space; default: the only one this node follows. */
   space?: Hash
-  /** DID of the account; default: your own. */
+  /** Account: a DID, or office:treasury for the space's own; default: your own. */
   did?: DID
   /** Only this currency. */
   currency?: string
@@ -1677,6 +1777,12 @@ export interface LedgerHistoryInput {
   limit?: number
   /** Where the page before ended. */
   cursor?: string
+}
+
+/** The input of ledger.schedules. */
+export interface LedgerSchedulesInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
 }
 
 /** The input of ledger.verify. */
@@ -1916,6 +2022,8 @@ export interface Operations {
     allotments(input: LedgerAllotmentsInput, options?: CallOptions): Promise<LedgerAllotmentsOut>
     /** Show an account's balances and limits. Scope ledger:read. */
     balance(input: LedgerBalanceInput, options?: CallOptions): Promise<LedgerBalanceOut>
+    /** Charge accounts for the oldest period of a schedule that is due, which the clerk's node also does by itself. Scope ledger:grant. */
+    charge(input: LedgerChargeIn, options?: WriteOptions): Promise<LedgerChargeOut>
     /** Stop an account from spending, or let it spend again. Scope ledger:grant. */
     freeze(input: LedgerFreezeIn, options?: WriteOptions): Promise<LedgerGrantOut>
     /** Set an account's credit limit. Scope ledger:grant. */
@@ -1926,6 +2034,10 @@ export interface Operations {
     retry(input: LedgerRetryIn, options?: WriteOptions): Promise<LedgerRetryOut>
     /** Give back what is left of this device's allotments. Scope ledger:write. */
     return(input: LedgerReturnIn, options?: WriteOptions): Promise<LedgerReturnOut>
+    /** Say what accounts are charged by period: dues, levies, demurrage. Scope ledger:grant. */
+    schedule(input: LedgerScheduleIn, options?: WriteOptions): Promise<LedgerScheduleOut>
+    /** Show what accounts are charged, and when next. Scope ledger:read. */
+    schedules(input?: LedgerSchedulesInput, options?: CallOptions): Promise<LedgerSchedulesOut>
     /** Pay a member. Scope ledger:write. */
     transfer(input: LedgerTransferIn, options?: WriteOptions): Promise<LedgerTransferOut>
     /** Check that the books balance. Scope ledger:read. */
@@ -2096,11 +2208,14 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.allot': ['POST', '/ledger/allot', 'w1'],
   'ledger.allotments': ['GET', '/ledger/allotments/{did}', ''],
   'ledger.balance': ['GET', '/ledger/balance/{did}', ''],
+  'ledger.charge': ['POST', '/ledger/charge', 'w+'],
   'ledger.freeze': ['POST', '/ledger/freeze', 'w+'],
   'ledger.grant': ['POST', '/ledger/grant', 'w+'],
   'ledger.history': ['GET', '/ledger/history', 'l', 'entries'],
   'ledger.retry': ['POST', '/ledger/retry', 'w1'],
   'ledger.return': ['POST', '/ledger/return', 'w1'],
+  'ledger.schedule': ['POST', '/ledger/schedules', 'w1'],
+  'ledger.schedules': ['GET', '/ledger/schedules', ''],
   'ledger.transfer': ['POST', '/ledger/transfer', 'w1'],
   'ledger.verify': ['GET', '/ledger/verify', ''],
   'ledger.void': ['GET', '/ledger/void', 'l', 'entries'],
