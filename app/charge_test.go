@@ -200,7 +200,7 @@ func TestScenario15_ChargesAreHandedOver(t *testing.T) {
 	early := api.Draft{
 		Topic: api.Topic{Space: show.Space, Name: fact.PostingsTopic}, Kind: "schedule", Body: body, Deps: fact.Deps([]api.Position{handed.Receipt.Position, show.Genesis}),
 	}
-	if _, out := ann.deliver(ben.self, early, api.Position{}); out.Void == nil || out.Void.Rule != "not-clerk" {
+	if _, out := ann.deliver(ben.self, early, api.Position{}); out.Void == nil || out.Void.Rule != "not-in-office" {
 		t.Errorf("a clerk who has not gone on from the one before: %+v, want void", out)
 	}
 	exchange(t, ann, ben)
@@ -258,7 +258,7 @@ func TestWrongChargesAreVoid(t *testing.T) {
 		"another schedule": {n.self, charge{Schedule: "dues", Number: 2, Period: 2, Legs: due}, "other-schedule"},
 		"no schedule":      {n.self, charge{Schedule: "fees", Number: 1, Period: 2, Legs: due}, "other-schedule"},
 		"once more":        {n.self, charge{Schedule: "dues", Number: 1, Period: 1, Legs: due}, "already-charged"},
-		"a member":         {carol, charge{Schedule: "dues", Number: 1, Period: 2, Legs: due}, "not-clerk"},
+		"a member":         {carol, charge{Schedule: "dues", Number: 1, Period: 2, Legs: due}, "not-in-office"},
 		"no account":       {n.self, charge{Schedule: "dues", Number: 1, Period: 2, Legs: []leg{{Account: "bob", Amount: 100}}}, "bad-account"},
 		"nobody":           {n.self, charge{Schedule: "dues", Number: 1, Period: 2}, "malformed"},
 		"twice in one":     {n.self, charge{Schedule: "dues", Number: 1, Period: 2, Legs: []leg{due[0], due[0]}}, "malformed"},

@@ -91,6 +91,13 @@ state.rebuild scope none
 state.verify scope none
 topic.list space none
 topic.tail space none
+treasury.approve space one
+treasury.do space one
+treasury.pay space one
+treasury.proposals space none
+treasury.propose space one
+treasury.revise space one
+treasury.show space none
 trust.add space one
 trust.graph space none
 trust.import here none
@@ -159,6 +166,8 @@ func (g *greeter) inputs() map[string]string {
 		"member.remove": fmt.Sprintf(`{"did":%q,"reason":"x"}`, did), "office.hand": `{"office":"clerk",` + who + "}", "office.replace": fmt.Sprintf(`{"silent":%q,%s}`, g.self.DID(), who),
 		"security.appeal": `{"text":"x"}`, "security.pardon": fmt.Sprintf(`{"subject":%q,"local":true}`, did), "space.create": `{"name":"Mine"}`,
 		"space.join": fmt.Sprintf(`{"invitation":%q}`, inv), "space.witness": fmt.Sprintf(`{"witnesses":[%q]}`, g.self.Device()),
+		"treasury.approve": fmt.Sprintf(`{"proposal":%q}`, g.space), "treasury.do": fmt.Sprintf(`{"proposal":%q}`, g.space), "treasury.pay": "{" + money + `,"amount":1}`,
+		"treasury.propose": "{" + money + `,"amount":1}`, "treasury.revise": fmt.Sprintf(`{"approvers":[%q],"need":1}`, did),
 		"trust.add": fmt.Sprintf(`{"to":%q,"score":1}`, did), "trust.import": `{"seed":"x","rows":[{"source":"a","target":"b","rating":1,"time":1}]}`,
 		"record.submit": `{"records":["AA=="]}`,
 	}

@@ -53,6 +53,9 @@ func (b books) balanced(n *kerneltest.Node) error {
 	if err := b.w.retriedOnce(n); err != nil {
 		return err
 	}
+	if err := b.w.solvent(n); err != nil {
+		return err
+	}
 	m := b.w.members[b.w.Rand.IntN(len(b.w.members))]
 	return b.debt(n, m)
 }

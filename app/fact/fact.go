@@ -27,6 +27,7 @@ const (
 	CutTopic      = "cuts"     // where an office ends or corrects other feeds
 	LedgerTopic   = "ledger"   // transfers, grants, acknowledgements
 	PostingsTopic = "postings" // what the clerk's office posts to the accounts of others: dues, levies, demurrage
+	TreasuryTopic = "treasury" // what the treasury's office spends of the space's own money
 	TrustTopic    = "trust"    // attestations
 	SecurityTopic = "security" // reports, appeals, pardons
 	KeysTopic     = "keys"     // key event logs, and what the registrar makes of them

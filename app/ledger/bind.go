@@ -61,14 +61,13 @@ func owedBy(r api.Reader, s *fact.Space, did api.DID) (owed []fact.CutRequest) {
 			continue
 		}
 		_, why, ok := s.Handed(fact.Clerk, all[i-1].Number)
-		if c, _, cut := s.Cut(s.Feed(fact.PostingsTopic, o.Device)); ok && (!cut || c.Next != all[i-1].Device) {
-			owed = append(owed, fact.CutRequest{Topic: fact.PostingsTopic, Device: o.Device, Next: all[i-1].Device, Causes: []api.Position{why}})
-		}
 		c, _, cut := s.Cut(s.Feed(fact.LedgerTopic, o.Device))
 		if ok && (!cut || !c.Names(why) && c.Next == (api.Key{})) && o.Device != all[0].Device { // a device that has ended is not opened for this
 			owed = append(owed, fact.CutRequest{Topic: fact.LedgerTopic, Device: o.Device, Causes: []api.Position{why}})
 		}
 	}
+	owed = append(owed, handedOver(s, did, fact.Clerk, fact.PostingsTopic)...)
+	owed = append(owed, handedOver(s, did, fact.Treasury, fact.TreasuryTopic)...)
 	m, _, ok := s.Member(did)
 	if !ok {
 		return owed
@@ -128,6 +127,21 @@ func ignored(r api.Reader, s *fact.Space, device api.Key, did api.DID, known fun
 	return causes
 }
 
+// handedOver lists the cuts by which the feeds in which did wrote for an office are to go on in those of who came next.
+func handedOver(s *fact.Space, did api.DID, office, topic string) (owed []fact.CutRequest) {
+	all := holders(s, office)
+	for i, o := range all {
+		if i == 0 || o.DID != did {
+			continue
+		}
+		_, why, ok := s.Handed(office, all[i-1].Number)
+		if c, _, cut := s.Cut(s.Feed(topic, o.Device)); ok && (!cut || c.Next != all[i-1].Device) {
+			owed = append(owed, fact.CutRequest{Topic: topic, Device: o.Device, Next: all[i-1].Device, Causes: []api.Position{why}})
+		}
+	}
+	return owed
+}
+
 // spendersOwed lists the cuts of the feeds of devices for which the account had set something aside when it did not know of a grant that lessens: what they
 // have left is the account's again, to be set aside within what it may do from then on.
 func spendersOwed(r api.Reader, s *fact.Space, m fact.Member, did api.DID, all []fact.Office) (owed []fact.CutRequest) {
@@ -166,7 +180,7 @@ func (a *App) bindOwed(ctx context.Context, host api.Host, commits []api.Commit)
 		case c.Record.Topic.Name == fact.CutTopic:
 			spaces[space] = true
 		case c.Record.Topic.Name == fact.SpaceTopic:
-			a.noteClerks(host, space) // the office may have been handed over
+			a.noteHolders(host, space) // the office may have been handed over
 			spaces[space] = true
 		case c.Record.Kind == kindGrant:
 			var g grant
@@ -199,15 +213,15 @@ func (a *App) bindOwed(ctx context.Context, host api.Host, commits []api.Commit)
 	return nil
 }
 
-// noteClerks notes those for whom a cut may be owed because they were clerks.
-func (a *App) noteClerks(host api.Host, space api.Hash) {
+// noteHolders notes those for whom a cut may be owed because they held an office.
+func (a *App) noteHolders(host api.Host, space api.Hash) {
 	r := host.Read()
 	defer r.Close()
 	s, ok := fact.Open(r, space)
 	if !ok || !s.Holds(host.Self(), fact.Registrar) {
 		return
 	}
-	for _, o := range clerks(s) {
+	for _, o := range append(clerks(s), holders(s, fact.Treasury)...) {
 		if len(owedBy(r, s, o.DID)) > 0 {
 			a.owed.Note(space, o.DID, true)
 		}
@@ -243,7 +257,7 @@ func (a *App) findOwed(host api.Host) {
 		if !ok || !s.Holds(host.Self(), fact.Registrar) {
 			continue
 		}
-		for _, o := range clerks(s) {
+		for _, o := range append(clerks(s), holders(s, fact.Treasury)...) {
 			dids := []api.DID{o.DID}
 			for k := range r.Rows(s.Feed(fact.LedgerTopic, o.Device), rowsLess) {
 				dids = append(dids, api.DID(k[len(rowsLess):]))

@@ -187,7 +187,7 @@ func (a *App) schedule(ctx context.Context, call *api.Call, in *ScheduleIn) (*Sc
 
 // asClerk returns the office's desk for its holder, who alone does what.
 func asClerk(op string, r api.Reader, s *fact.Space, signer api.Signer, what string) (desk, error) {
-	d, ok := deskOf(r, s)
+	d, ok := deskOf(r, s, fact.Clerk, fact.PostingsTopic)
 	if !ok || !s.Holds(signer, fact.Clerk) {
 		return d, api.Refusal(op, &api.Reason{
 			Domain: Domain, Rule: "not-clerk", Text: "only the clerk of " + s.Genesis.Name + " " + what,
@@ -217,7 +217,7 @@ func (a *App) schedules(_ context.Context, _ *api.Call, in *SchedulesIn) (*Sched
 	}
 	defer r.Close()
 	out := &SchedulesOut{Schedules: []Schedule{}}
-	if d, ok := deskOf(r, s); ok {
+	if d, ok := deskOf(r, s, fact.Clerk, fact.PostingsTopic); ok {
 		for _, sch := range d.schedules(r) {
 			out.Schedules = append(out.Schedules, a.show(r, s, &d, &sch, host.Now()))
 		}
@@ -427,7 +427,7 @@ func (a *App) overdue(host api.Host, self api.Signer, space api.Hash, now time.T
 	if !ok || !s.Holds(self, fact.Clerk) {
 		return nil
 	}
-	d, ok := deskOf(r, s)
+	d, ok := deskOf(r, s, fact.Clerk, fact.PostingsTopic)
 	if !ok || d.waits {
 		return nil
 	}

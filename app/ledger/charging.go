@@ -18,33 +18,34 @@ import (
 // maxUnasked is how many periods of a schedule are charged without anybody having asked: a clock that is set years ahead must not charge for years.
 const maxUnasked = 3
 
-// desk is where the clerk's office posts.
+// desk is where an office writes.
 type desk struct {
 	office fact.Office
-	feed   api.Hash       // of the clerk's device
-	from   api.Hash       // whose rows its next record stands on: feed's own, or those of the clerk before
+	topic  string
+	feed   api.Hash       // of the office's device
+	from   api.Hash       // whose rows its next record stands on: feed's own, or those of who held it before
 	deps   []api.Position // what that has to cite
-	waits  bool           // for the cut of the feed of the clerk before
+	waits  bool           // for the cut of the feed before
 }
 
-// deskOf returns the office's desk, false where the space has no clerk.
-func deskOf(r api.Reader, s *fact.Space) (d desk, ok bool) {
-	o, by, ok := s.Holder(fact.Clerk)
+// deskOf returns the desk of an office, which writes in a topic; false where the space has no such office.
+func deskOf(r api.Reader, s *fact.Space, name, topic string) (d desk, ok bool) {
+	o, by, ok := s.Holder(name)
 	if !ok {
 		return d, false
 	}
-	d = desk{office: o, feed: s.Feed(fact.PostingsTopic, o.Device)}
+	d = desk{office: o, topic: topic, feed: s.Feed(topic, o.Device)}
 	d.from = d.feed
 	n := max(o.Number, 1)
-	if b, _, known := r.Own(d.feed, rowBy); known && api.Key(b) == o.Device && fact.Number(first(r.Own(d.feed, rowClerk))) == n {
+	if b, _, known := r.Own(d.feed, rowBy); known && api.Key(b) == o.Device && fact.Number(first(r.Own(d.feed, rowHolder))) == n {
 		return d, true
 	}
 	d.deps = append(d.deps, s.Founded, by)
 	if n == 1 {
 		return d, true
 	}
-	before, _, _ := s.Handed(fact.Clerk, n-1)
-	old := s.Feed(fact.PostingsTopic, before.Device)
+	before, _, _ := s.Handed(name, n-1)
+	old := s.Feed(topic, before.Device)
 	c, cut, ok := s.Cut(old)
 	if d.from = old; !ok || c.Next != o.Device {
 		d.waits = true
@@ -81,7 +82,7 @@ func (d *desk) reached(r api.Reader, name string) reached {
 // draft makes a record of the office.
 func (d *desk) draft(s *fact.Space, kind string, body any, idempotency string) api.Draft {
 	return api.Draft{
-		Topic: api.Topic{Space: s.ID, Name: fact.PostingsTopic}, Deps: fact.Deps(d.deps), Kind: kind, Body: codec.MustMarshal(body), Idempotency: idempotency,
+		Topic: api.Topic{Space: s.ID, Name: d.topic}, Deps: fact.Deps(d.deps), Kind: kind, Body: codec.MustMarshal(body), Idempotency: idempotency,
 	}
 }
 

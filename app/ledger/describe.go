@@ -15,6 +15,10 @@ func (*App) Describe() []api.KindSpec {
 		api.Says[giveBack](fact.LedgerTopic, kindReturn, "Give back what is left of this device's allotments in {currency}."),
 		api.Says[schedule](fact.PostingsTopic, kindSchedule, "Schedule number {number}, {name}: charge accounts in {currency}[, {amount}][, {rate} hundredths of a percent][, but not for {exempt}]."),
 		api.Says[charge](fact.PostingsTopic, kindCharge, "Charge accounts by schedule {schedule} for period {period}."),
+		api.Says[proposal](fact.LedgerTopic, kindPropose, "Propose what the treasury is to do."),
+		api.Says[approval](fact.LedgerTopic, kindApprove, "Approve proposal {proposal.id} for the treasury."),
+		api.Says[act](fact.TreasuryTopic, kindSpend, "Pay from the treasury[, by proposal {about.proposal.id}]."),
+		api.Says[act](fact.TreasuryTopic, kindRules, "Put rules for the treasury in force, by proposal {about.proposal.id}."),
 		fact.SaysClose(fact.LedgerTopic),
 	}
 }

@@ -69,6 +69,23 @@ type Charged struct {
 	Done     bool     `json:"done" doc:"nobody is left to charge for the period"`
 }
 
+// Proposed is the data of ledger.proposed, ledger.spent and ledger.revised.
+type Proposed struct {
+	Proposal api.Hash `json:"proposal,omitzero" doc:"none: it needed no approval"`
+	About    string   `json:"about" doc:"payment or rules"`
+	To       api.DID  `json:"to,omitempty"`
+	Currency string   `json:"currency,omitempty"`
+	Amount   int64    `json:"amount,omitempty" doc:"minor units"`
+	Purpose  string   `json:"purpose,omitempty"`
+	Memo     string   `json:"memo,omitempty"`
+	Rules    *Rules   `json:"rules,omitempty"`
+}
+
+// Approved is the data of ledger.approved.
+type Approved struct {
+	Proposal api.Hash `json:"proposal"`
+}
+
 // Events implements api.EventSource.
 func (*App) Events() []api.EventType {
 	of := func(name, summary string, kind string) api.EventType {
@@ -78,6 +95,9 @@ func (*App) Events() []api.EventType {
 		t := of(name, summary, kind)
 		t.Topic = fact.PostingsTopic
 		return t
+	}
+	treasury := func(name, summary, topic, kind string) api.EventType {
+		return api.EventType{Name: "ledger." + name, Scope: "treasury:read", Summary: summary, Topic: topic, Kinds: []string{kind}}
 	}
 	return []api.EventType{
 		api.Tell(of("transferred", "Somebody has paid somebody", kindTransfer), func(_ api.Past, rec *api.Record) *Transferred {
@@ -141,8 +161,55 @@ func (*App) Events() []api.EventType {
 			}
 			return out
 		}),
+		api.Tell(treasury("proposed", "Somebody has proposed what the treasury is to do", fact.LedgerTopic, kindPropose), func(_ api.Past, rec *api.Record) *Proposed {
+			var p proposal
+			if decode(rec.Body, &p) != nil {
+				return nil
+			}
+			return proposedEvent(rec.ID, p.About, p.Content)
+		}),
+		api.Tell(treasury("approved", "A member has approved a proposal", fact.LedgerTopic, kindApprove), func(_ api.Past, rec *api.Record) *Approved {
+			var a approval
+			if decode(rec.Body, &a) != nil {
+				return nil
+			}
+			return &Approved{Proposal: a.Proposal.ID}
+		}),
+		api.Tell(treasury("spent", "The treasury has paid", fact.TreasuryTopic, kindSpend), func(_ api.Past, rec *api.Record) *Proposed {
+			return actEvent(rec, proposeSpend)
+		}),
+		api.Tell(treasury("revised", "Other rules hold for the treasury", fact.TreasuryTopic, kindRules), func(_ api.Past, rec *api.Record) *Proposed {
+			return actEvent(rec, proposeRules)
+		}),
 		fact.CloseEvent("ledger", "ledger:read", fact.LedgerTopic),
 	}
+}
+
+func proposedEvent(id api.Hash, about uint8, content []byte) *Proposed {
+	out := &Proposed{Proposal: id, About: "payment"}
+	if about == proposeRules {
+		var r treasuryRules
+		if decode(content, &r) != nil {
+			return nil
+		}
+		out.About, out.Rules = "rules", r.shown()
+		return out
+	}
+	var s spending
+	if decode(content, &s) != nil {
+		return nil
+	}
+	out.To, out.Currency, out.Amount, out.Purpose, out.Memo = s.To, s.Currency, s.Amount, s.Purpose, s.Memo
+	return out
+}
+
+// actEvent tells what the office has done; the proposal is none where it needed none.
+func actEvent(rec *api.Record, about uint8) *Proposed {
+	var a act
+	if decode(rec.Body, &a) != nil {
+		return nil
+	}
+	return proposedEvent(a.About.Proposal.ID, about, a.Content)
 }
 
 func granted(rec *api.Record) (*Granted, error) {

@@ -171,14 +171,17 @@ func lastGrants(r api.Reader, s *fact.Space, did api.DID, want func(limits) bool
 }
 
 // clerks lists who holds and held the office of clerk, the newest first.
-func clerks(s *fact.Space) (all []fact.Office) {
-	o, ok := s.Office(fact.Clerk)
+func clerks(s *fact.Space) []fact.Office { return holders(s, fact.Clerk) }
+
+// holders lists who holds and held an office, the newest first.
+func holders(s *fact.Space, office string) (all []fact.Office) {
+	o, ok := s.Office(office)
 	for n := o.Number; ok; n-- {
 		all = append(all, o)
 		if n <= 1 {
 			break
 		}
-		o, _, ok = s.Handed(fact.Clerk, n-1)
+		o, _, ok = s.Handed(office, n-1)
 	}
 	return all
 }
@@ -358,6 +361,10 @@ func paidBy(r api.Reader, rec *api.Record, did api.DID) []sum {
 	switch rec.Kind {
 	case kindTransfer:
 		if t, err := decodeTransfer(rec.Body); err == nil && t.To == did {
+			return []sum{{Code: t.Currency, Amount: t.Amount}}
+		}
+	case kindSpend:
+		if t, _, ok := said(rec, did, entry{}); ok && t.To == did {
 			return []sum{{Code: t.Currency, Amount: t.Amount}}
 		}
 	case kindCharge:

@@ -20,7 +20,7 @@ func (*oracle) Domain() api.Domain { return Domain }
 // this app holding the scope is enough.
 func (o *oracle) Evaluate(q api.Request) api.Decision {
 	switch {
-	case !strings.HasPrefix(q.Action, "ledger."):
+	case !strings.HasPrefix(q.Action, "ledger.") && !strings.HasPrefix(q.Action, "treasury."):
 		return api.Decision{}
 	case q.Action != "ledger.transfer":
 		return api.Allowed(api.ConstraintSet{})

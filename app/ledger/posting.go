@@ -141,12 +141,13 @@ func (c *charge) check() error {
 
 // Feed rows of an office's feed in the topic postings, beside cur/<code>:
 //
-//	clerk              how many clerks there were when this one came, 8 bytes
-//	by                 device of the clerk whose feed it is
+//	holder             how many had held the office when this one came, 8 bytes
+//	by                 device of the office, whose feed it is
 //	number             of the newest schedule, 8 bytes
 //	sched/<name>       schedule: the one that holds
 //	at/<name>          reached: how far its charges have got
 //	back/<feed><to>    sums: all this feed has given the account
+//	net/<name>/<to>    what a levy has charged the account less what it gave back
 //	fee/<feed><to>     sums: all this feed has charged the account; half of the feed's own id keeps it apart from what an earlier clerk has charged
 //
 // and on the feed of an account:
@@ -154,6 +155,7 @@ func (c *charge) check() error {
 //	fees/<feed>        sums: how much of what that feed has charged is counted
 var (
 	rowBy      = []byte("by")
+	rowHolder  = []byte("holder")
 	rowNumber  = []byte("number")
 	rowsSched  = []byte("sched/")
 	rowsCharge = []byte("fee/")
@@ -170,6 +172,10 @@ func rowCharged(by api.Hash, account api.DID) []byte {
 
 func rowBack(by api.Hash, account api.DID) []byte {
 	return append(append(append(make([]byte, 0, 96), "back/"...), by[:16]...), account...)
+}
+
+func rowNet(name string, account api.DID) []byte {
+	return []byte("net/" + name + "/" + string(account))
 }
 func rowFees(feed api.Hash) []byte { return append([]byte("fees/"), feed[:]...) }
 
@@ -206,7 +212,7 @@ func (f *fold) posting() api.Outcome {
 }
 
 func (f *fold) schedule(s *schedule) api.Outcome {
-	if f.enterOffice(); f.refused != nil {
+	if f.enterOffice(fact.Clerk); f.refused != nil {
 		return *f.refused
 	}
 	if _, ok := f.currency(s.Currency); !ok {
@@ -233,7 +239,7 @@ var otherPeriods = api.Outcome{Void: &api.Reason{
 }}
 
 func (f *fold) charge(c *charge) api.Outcome {
-	if f.enterOffice(); f.refused != nil {
+	if f.enterOffice(fact.Clerk); f.refused != nil {
 		return *f.refused
 	}
 	b, ok := f.Own(rowSched(c.Schedule))
@@ -256,13 +262,19 @@ func (f *fold) charge(c *charge) api.Outcome {
 			out.Void.Inputs = map[string]string{"account": string(l.Account), "amount": strconv.FormatInt(l.Amount, 10), "due": strconv.FormatInt(want, 10)}
 			return out
 		}
-		var fits bool
+		if !f.within(&s, &l) {
+			return notCharged(&l)
+		}
+		ok, fits := f.debit(&l, s.Currency), true
 		if l.Amount > 0 {
 			in, fits = add(in, l.Amount)
 		} else {
-			back, fits = add(back, -l.Amount)
+			back += -l.Amount // no more than was charged, ever
 		}
-		if !fits || !f.debit(&l, s.Currency) {
+		switch {
+		case !fits:
+			return overflow
+		case !ok:
 			return *f.refused
 		}
 	}
@@ -272,6 +284,27 @@ func (f *fold) charge(c *charge) api.Outcome {
 	at = reached{Period: c.Period, Account: c.Legs[len(c.Legs)-1].Account, Done: c.Done}
 	f.Put(rowReached(c.Schedule), codec.MustMarshal(&at))
 	return api.Accepted
+}
+
+// within keeps count of what a levy has charged an account, of which no more is given back: else who sets schedules could pay out what the treasury has.
+func (f *fold) within(s *schedule, l *leg) bool {
+	if s.Charge == chargeDues || s.Charge == chargeDemurrage {
+		return l.Amount > 0
+	}
+	row := rowNet(s.Name, l.Account)
+	b, ok := f.Own(row)
+	net, fits := add(get[int64](b, ok), max(l.Amount, 0))
+	if net += min(l.Amount, 0); !fits || net < 0 {
+		return false
+	}
+	f.Put(row, codec.MustMarshal(net))
+	return true
+}
+
+func notCharged(l *leg) api.Outcome {
+	out := api.Voided(Domain, "wrong-amount", "more is given back than was charged")
+	out.Void.Inputs = map[string]string{"account": string(l.Account), "amount": strconv.FormatInt(l.Amount, 10)}
+	return out
 }
 
 // debit charges one account, or gives it something back. It is false, and the record refused, where that cannot be.
@@ -318,11 +351,11 @@ func (f *fold) move(account api.DID, code string, delta int64) bool {
 	return true
 }
 
-// enterOffice learns whether this device is the clerk's, from its feed's past or from what the record cites. The first clerk cites the genesis, a later one
-// the record that gives the office and the cut by which its feed goes on from that of the clerk before; else the record is refused.
-func (f *fold) enterOffice() {
+// enterOffice learns whether this device is the office's, from its feed's past or from what the record cites. The first holder cites the genesis, a later one
+// the record that gives the office and the cut by which its feed goes on from that of the one before; else the record is refused.
+func (f *fold) enterOffice(name string) {
 	by, known := f.Own(rowBy)
-	had := max(fact.Number(f.Own(rowClerk)), 1)
+	had := max(fact.Number(f.Own(rowHolder)), 1)
 	mine := known && api.Key(by) == f.rec.Device
 	for _, d := range f.rec.Deps {
 		if d.Feed == f.rec.Feed {
@@ -331,26 +364,27 @@ func (f *fold) enterOffice() {
 		if !known {
 			f.learn(d)
 		}
-		o, ok := fact.OfficeAt(f, d, fact.Clerk)
+		o, ok := fact.OfficeAt(f, d, name)
 		if n := max(o.Number, 1); !ok || mine && n <= had {
 			continue
 		} else if o.Device != f.rec.Device || o.DID != f.rec.Author {
 			mine = mine && n <= had
-		} else if n == 1 || f.succeeds(d, n) {
+		} else if n == 1 || f.succeeds(d, name, n) {
 			mine, had = true, n
 			f.Put(rowBy, f.rec.Device[:])
-			f.Put(rowClerk, api.Seq8(n))
+			f.Put(rowHolder, api.Seq8(n))
 		}
 	}
 	if !mine && f.refused == nil {
-		out := api.Voided(Domain, "not-clerk", "only the clerk's device posts to accounts, and its first record cites what gave it the office")
+		out := api.Voided(Domain, "not-in-office", "only the device of the office writes here, and its first record cites what gave it the office")
+		out.Void.Inputs = map[string]string{"office": name}
 		f.refused = &out
 	}
 }
 
-// succeeds reports whether the record cites the cut by which its feed goes on from the feed of the clerk before the nth, whom the record at d names.
-func (f *fold) succeeds(d api.Position, nth uint64) bool {
-	before, ok := fact.HandedAt(f, d, fact.Clerk, nth-1)
+// succeeds reports whether the record cites the cut by which its feed goes on from the feed of who held the office before the nth, whom the record at d names.
+func (f *fold) succeeds(d api.Position, name string, nth uint64) bool {
+	before, ok := fact.HandedAt(f, d, name, nth-1)
 	return ok && f.continues(before.Device)
 }
 
@@ -363,7 +397,7 @@ func (f *fold) posted(views, cuts, posted []api.Position) {
 			continue
 		}
 		f.fees(at)
-		if b, ok := f.At(at, rowBack(at.Feed, f.rec.Author)); ok {
+		if b, ok := f.At(at, rowBack(at.Feed, f.owner())); ok {
 			back := getSums(b, ok)
 			f.credit(at.Feed, back, back)
 		}
@@ -377,7 +411,7 @@ func (f *fold) posted(views, cuts, posted []api.Position) {
 
 // fees counts what the author's account was charged at or before a position of an office's feed, beyond what is counted already.
 func (f *fold) fees(at api.Position) {
-	b, ok := f.At(at, rowCharged(at.Feed, f.rec.Author))
+	b, ok := f.At(at, rowCharged(at.Feed, f.owner()))
 	if !ok {
 		return
 	}
@@ -399,7 +433,7 @@ func (f *fold) fees(at api.Position) {
 		}
 		a.Debits, changed = debits, true
 		seen = with(seen, c.Code, c.Amount)
-		f.Add(feeKey(nil, f.rec.Topic.Space, f.rec.Author, at.Feed, c.Code), -more)
+		f.Add(feeKey(nil, f.rec.Topic.Space, f.owner(), at.Feed, c.Code), -more)
 	}
 	if changed {
 		row := encodeSums(seen)

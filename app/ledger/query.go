@@ -121,14 +121,20 @@ func (a *App) balance(_ context.Context, call *api.Call, in *BalanceIn) (*Balanc
 
 // treasuryBalance is the account of the space's own money.
 func treasuryBalance(op string, r api.Reader, s *fact.Space) (*BalanceOut, error) {
-	if _, ok := s.Office(fact.Treasury); !ok {
-		return nil, api.Errorf(op, api.NotFound, "%s has no treasury", s.Genesis.Name)
+	d, err := treasuryDesk(op, r, s)
+	if err != nil {
+		return nil, err
 	}
+	p := d.purse(r, s, "", 0)
 	out := &BalanceOut{DID: fact.TreasuryAccount, Balances: []Balance{}}
 	for _, code := range s.Genesis.Currencies {
 		c, _ := s.Currency(code)
 		n := r.Counter(balanceKey(nil, s.ID, code, fact.TreasuryAccount))
-		out.Balances = append(out.Balances, Balance{Currency: code, Scale: int(c.Scale), Balance: n, Unacknowledged: n})
+		st := p.state(code)
+		out.Balances = append(out.Balances, Balance{
+			Currency: code, Scale: int(c.Scale), Balance: n, FinalCredits: st.Credits, Unacknowledged: n - (st.Credits - st.Debits) + st.charged, Charged: st.charged,
+			Available: max(st.available(), 0),
+		})
 	}
 	return out, nil
 }
@@ -178,7 +184,7 @@ type HistoryOut struct {
 type Entry struct {
 	Time         time.Time `json:"time"`
 	ID           api.Hash  `json:"id"`
-	Kind         string    `json:"kind" doc:"transfer, or charge: dues, a levy or demurrage"`
+	Kind         string    `json:"kind" doc:"transfer; charge: dues, a levy or demurrage; spend: from the treasury"`
 	From         api.DID   `json:"from" doc:"a DID, or office:treasury"`
 	To           api.DID   `json:"to"`
 	Currency     string    `json:"currency"`
@@ -259,6 +265,12 @@ func said(rec *api.Record, did api.DID, e entry) (t transfer, from api.DID, ok b
 	if rec.Kind == kindTransfer {
 		t, err := decodeTransfer(rec.Body)
 		return t, rec.Author, err == nil
+	}
+	if rec.Kind == kindSpend {
+		var a act
+		var s spending
+		ok := decode(rec.Body, &a) == nil && decode(a.Content, &s) == nil
+		return transfer{To: s.To, Currency: s.Currency, Amount: s.Amount, Memo: s.Memo}, fact.TreasuryAccount, ok
 	}
 	var c charge
 	if rec.Kind != kindCharge || decode(rec.Body, &c) != nil {

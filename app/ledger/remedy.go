@@ -3,7 +3,16 @@ package ledger
 // Remedies implements api.Adviser.
 func (*App) Remedies() map[string]string {
 	return map[string]string{
+		"already-done":        "nothing is lost: icnctl treasury proposals shows the record that carried it out",
 		"already-charged":     "nothing is lost: icnctl ledger schedules shows how far the charges have got",
+		"no-budget":           "name the purpose of a budget, icnctl treasury show, or propose rules that have one: icnctl treasury revise",
+		"no-such-proposal":    "look at what was proposed: icnctl treasury proposals",
+		"not-in-office":       "ask who holds the office, icnctl space show, or have it handed over: icnctl office hand",
+		"other-content":       "nothing is lost: run icnctl treasury do again on the node of the treasury's office",
+		"over-budget":         "wait for the next period, or propose rules with more: icnctl treasury revise",
+		"over-treasury":       "what was paid to the treasury counts once it is final: icnctl treasury show",
+		"own-proposal":        "ask somebody else to approve it: icnctl treasury show names who may",
+		"too-few-approvals":   "have others approve it, icnctl treasury approve, until it is final: icnctl treasury proposals",
 		"other-periods":       "end the schedule by its last day, and set one of another name: icnctl ledger schedule",
 		"other-schedule":      "nothing is lost: run icnctl ledger charge again on the clerk's node",
 		"wrong-amount":        "nothing is lost: run icnctl ledger charge again on the clerk's node",

@@ -14,8 +14,11 @@ import (
 // Apply implements api.Applier.
 func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 	f := &fold{Tx: tx, rec: rec}
-	if rec.Topic.Name == fact.PostingsTopic {
+	switch rec.Topic.Name {
+	case fact.PostingsTopic:
 		return f.posting()
+	case fact.TreasuryTopic:
+		return f.treasury()
 	}
 	switch rec.Kind {
 	case kindTransfer:
@@ -41,6 +44,18 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 			return malformed(err)
 		}
 		return f.allot(&a)
+	case kindPropose:
+		var p proposal
+		if err := decode(rec.Body, &p); err != nil {
+			return malformed(err)
+		}
+		return f.propose(&p)
+	case kindApprove:
+		var a approval
+		if err := decode(rec.Body, &a); err != nil {
+			return malformed(err)
+		}
+		return f.approve(&a)
 	case kindReturn:
 		var g giveBack
 		if err := decode(rec.Body, &g); err != nil {
@@ -62,6 +77,14 @@ func malformed(err error) api.Outcome { return api.Voided(Domain, "malformed", e
 // keySize is room for the keys of most query rows.
 const keySize = 192
 
+// owner is the account whose feed this is: its author's, or that of the office which writes in the topic.
+func (f *fold) owner() api.DID {
+	if f.rec.Topic.Name == fact.TreasuryTopic {
+		return fact.TreasuryAccount
+	}
+	return f.rec.Author
+}
+
 // fold is one Apply. What the record changes is kept here until the end, since a Tx does not read back its own writes.
 type fold struct {
 	api.Tx
@@ -74,6 +97,7 @@ type fold struct {
 	waiting  []sum               // cited credits that are not final
 	set      []aside             // what is set aside
 	binding  []fact.Cause        // of cuts that this record takes into account
+	founders []fact.Founder      // of the space, for its treasury
 	counting map[api.Hash][]byte // the rows fees/<feed> that this record has written
 	counted  bool                // set was read
 	settled  bool                // and has changed
@@ -137,14 +161,14 @@ func (f *fold) post(t *transfer) api.Outcome {
 	f.Put(rowPaid(f.rec.Feed, t.To), encodeSums(with(sums, t.Currency, total)))
 	space := f.rec.Topic.Space
 	k := make([]byte, 0, keySize) // a Tx copies what it is given
-	k = balanceKey(k[:0], space, t.Currency, f.rec.Author)
+	k = balanceKey(k[:0], space, t.Currency, f.owner())
 	f.Add(k, -t.Amount)
 	k = balanceKey(k[:0], space, t.Currency, t.To)
 	f.Add(k, t.Amount)
 	k = dueKey(k[:0], space, t.To, f.rec.Feed, t.Currency)
 	f.Add(k, t.Amount)
 	out, in := entry{ID: f.rec.ID, Code: t.Currency, Delta: -t.Amount}, entry{ID: f.rec.ID, Code: t.Currency, Delta: t.Amount}
-	k = historyKey(k[:0], f.rec.Author, f.rec)
+	k = historyKey(k[:0], f.owner(), f.rec)
 	f.Index(k, out.encode())
 	k = historyKey(k[:0], t.To, f.rec)
 	f.Index(k, in.encode())
@@ -424,14 +448,15 @@ func (f *fold) cite() {
 		dep  api.Position
 		paid []sum
 	}
+	owner := f.owner()
 	var credits []credit
 	var views, cuts, posted []api.Position
 	for _, d := range f.rec.Deps {
 		if d.Feed == f.rec.Feed {
 			continue
 		}
-		paid, isPaid := f.At(d, rowPaid(d.Feed, f.rec.Author))
-		grants, isGrants := f.At(d, rowGrants(f.rec.Author))
+		paid, isPaid := f.At(d, rowPaid(d.Feed, owner))
+		grants, isGrants := f.At(d, rowGrants(owner))
 		for _, l := range get[[]limits](grants, isGrants) {
 			f.take(l)
 		}
@@ -457,7 +482,7 @@ func (f *fold) cite() {
 		if at, ok := f.certain(views, cuts, d); ok {
 			final = all
 			if at != d {
-				final = getSums(f.At(at, rowPaid(at.Feed, f.rec.Author)))
+				final = getSums(f.At(at, rowPaid(at.Feed, owner)))
 			}
 		}
 		f.credit(d.Feed, final, all)
@@ -489,7 +514,7 @@ func (f *fold) credit(payer api.Hash, final, all []sum) {
 		a.Credits = credits
 		seen = with(seen, p.Code, sure)
 		changed = true
-		f.Add(dueKey(nil, f.rec.Topic.Space, f.rec.Author, payer, p.Code), had-sure)
+		f.Add(dueKey(nil, f.rec.Topic.Space, f.owner(), payer, p.Code), had-sure)
 	}
 	if changed {
 		f.Put(rowSeen(payer), encodeSums(seen))

@@ -53,9 +53,9 @@ func (a *App) hand(ctx context.Context, call *api.Call, in *HandIn) (*HandOut, e
 		before, _, _ := s.Handed(in.Office, o.Number-1)
 		return &HandOut{Receipt: repeated(r, at), Number: o.Number, Before: before.DID}, nil
 	}
-	if in.Office == fact.Clerk {
-		if c, _, ok := s.Cut(s.Feed(fact.PostingsTopic, in.Device)); ok && c.Next != (api.Key{}) {
-			return nil, refuseUsed(fact.PostingsTopic, "a clerk who has handed over", in)
+	if topic := map[string]string{fact.Clerk: fact.PostingsTopic, fact.Treasury: fact.TreasuryTopic}[in.Office]; topic != "" {
+		if c, _, ok := s.Cut(s.Feed(topic, in.Device)); ok && c.Next != (api.Key{}) {
+			return nil, refuseUsed(topic, "who has handed the office over before", in)
 		}
 	}
 	var cites []api.Position

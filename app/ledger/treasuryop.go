@@ -1,0 +1,662 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/codec"
+	"github.com/intercooperative/icn/kernel/api"
+)
+
+func (a *App) treasuryOperations() []api.Operation {
+	return []api.Operation{
+		api.Handle(api.Operation{
+			Name: "treasury.propose", Method: http.MethodPost, Path: "/treasury/proposals", CLI: "treasury propose", Scope: "treasury:write", Write: true,
+			Signs: api.SignsOne, Summary: "Propose a payment from the treasury",
+		}, a.propose),
+		api.Handle(api.Operation{
+			Name: "treasury.revise", Method: http.MethodPost, Path: "/treasury/rules", CLI: "treasury revise", Scope: "treasury:write", Write: true,
+			Signs: api.SignsOne, Summary: "Propose other rules for the treasury: who approves, from which amount on, and how much is for what",
+		}, a.revise),
+		api.Handle(api.Operation{
+			Name: "treasury.approve", Method: http.MethodPost, Path: "/treasury/approve", CLI: "treasury approve", Scope: "treasury:write", Write: true,
+			Signs: api.SignsOne, Summary: "Approve what another member has proposed",
+		}, a.approveProposal),
+		api.Handle(api.Operation{
+			Name: "treasury.proposals", Kind: api.List, Method: http.MethodGet, Path: "/treasury/proposals", CLI: "treasury proposals", Scope: "treasury:read",
+			Summary: "List what was proposed, the newest first, who has approved it, and what became of it",
+		}, a.proposals),
+		api.Handle(api.Operation{
+			Name: "treasury.do", Method: http.MethodPost, Path: "/treasury/do", CLI: "treasury do", Scope: "treasury:spend", Write: true,
+			Signs: api.SignsOne, Summary: "Carry out what was proposed and approved, as the treasury's office",
+		}, a.carryOut),
+		api.Handle(api.Operation{
+			Name: "treasury.pay", Method: http.MethodPost, Path: "/treasury/pay", CLI: "treasury pay", Scope: "treasury:spend", Write: true,
+			Signs: api.SignsOne, Summary: "Pay a small amount that needs no approval, as the treasury's office",
+		}, a.payFromTreasury),
+		api.Handle(api.Operation{
+			Name: "treasury.show", Method: http.MethodGet, Path: "/treasury", CLI: "treasury show", Scope: "treasury:read",
+			Summary: "Show what the treasury has, its rules, and what is left of its budgets",
+		}, a.showTreasury),
+	}
+}
+
+// SpendIn is the input of treasury.propose and treasury.pay.
+type SpendIn struct {
+	Space    api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
+	To       api.DID  `json:"to" doc:"DID of the member to pay"`
+	Currency string   `json:"currency" doc:"Code of the currency" example:"hours"`
+	Amount   int64    `json:"amount" doc:"Minor units, more than 0" example:"150"`
+	Purpose  string   `json:"purpose,omitempty" doc:"Of the budget that it is from, where the rules have budgets"`
+	Memo     string   `json:"memo,omitempty" doc:"What it is for, at most 256 bytes, one line"`
+}
+
+// Validate implements api.Validator.
+func (in *SpendIn) Validate() error {
+	if err := checkDID("to", in.To); err != nil {
+		return err
+	}
+	s := in.body()
+	return s.check()
+}
+
+func (in *SpendIn) body() spending {
+	return spending{To: in.To, Currency: in.Currency, Amount: in.Amount, Purpose: in.Purpose, Memo: in.Memo}
+}
+
+// ProposeOut is the output of treasury.propose and treasury.revise.
+type ProposeOut struct {
+	Receipt  api.Receipt `json:"receipt"`
+	Proposal api.Hash    `json:"proposal" doc:"by which it is approved and carried out"`
+	Needed   int         `json:"needed" doc:"approvals of others"`
+}
+
+func (a *App) propose(ctx context.Context, call *api.Call, in *SpendIn) (*ProposeOut, error) {
+	const op = "treasury.propose"
+	return a.put(ctx, call, op, in.Space, func(r api.Reader, s *fact.Space, d *desk) (*proposal, uint64, error) {
+		body := in.body()
+		if err := payable(op, s, &body); err != nil {
+			return nil, 0, err
+		}
+		rules := d.rules(r, s)
+		if _, ok := rules.budget(&body); !ok {
+			return nil, 0, noBudget(op, rules, &body)
+		}
+		return &proposal{About: proposeSpend, Content: codec.MustMarshal(&body)}, rules.need(&body), nil
+	})
+}
+
+func payable(op string, s *fact.Space, body *spending) error {
+	if err := checkCurrency(op, s, body.Currency); err != nil {
+		return err
+	}
+	if !receives(s, body.To) {
+		return api.Refusal(op, stranger(s, body.To))
+	}
+	return nil
+}
+
+func noBudget(op string, rules *treasuryRules, s *spending) error {
+	why := *outsideBudget.Void
+	var names []string
+	for _, b := range rules.Budgets {
+		names = append(names, b.Purpose+" in "+b.Currency)
+	}
+	why.Inputs = map[string]string{"purpose": s.Purpose, "currency": s.Currency, "budgets": oneOf(names)}
+	return api.Refusal(op, &why)
+}
+
+// ReviseIn is the input of treasury.revise.
+type ReviseIn struct {
+	Space     api.Hash  `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
+	Approvers []api.DID `json:"approvers" doc:"DIDs of the members who can approve"`
+	Need      int       `json:"need" doc:"How many of them have to, for payments above all tiers and for other rules" example:"2"`
+	Tiers     []string  `json:"tiers,omitempty" doc:"Fewer approvals for less: currency:amount:approvals, such as hours:1000:0 for payments of up to 1000 minor units that the office makes alone"`
+	Budgets   []string  `json:"budgets,omitempty" doc:"What may be spent: purpose:currency:amount:month or year, such as seeds:hours:5000:month; without any, all that is approved"`
+}
+
+// Validate implements api.Validator.
+func (in *ReviseIn) Validate() error {
+	for i, did := range in.Approvers {
+		if err := checkDID("approvers["+strconv.Itoa(i)+"]", did); err != nil {
+			return err
+		}
+	}
+	r, err := in.body()
+	if err != nil {
+		return err
+	}
+	return r.check()
+}
+
+func (in *ReviseIn) body() (*treasuryRules, error) {
+	r := &treasuryRules{Approvers: slices.Clone(in.Approvers), Need: uint64(max(in.Need, 0))}
+	slices.Sort(r.Approvers)
+	for i, text := range in.Tiers {
+		parts := strings.Split(text, ":")
+		if len(parts) != 3 {
+			return nil, fmt.Errorf("tiers[%d] %q: want currency:amount:approvals", i, clip(text))
+		}
+		most, err := strconv.ParseInt(parts[1], 10, 64)
+		need, err2 := strconv.ParseUint(parts[2], 10, 16)
+		if err != nil || err2 != nil {
+			return nil, fmt.Errorf("tiers[%d] %q: want whole numbers for the amount, in minor units, and the approvals", i, clip(text))
+		}
+		r.Tiers = append(r.Tiers, tier{Currency: parts[0], Most: most, Need: need})
+	}
+	for i, text := range in.Budgets {
+		parts := strings.Split(text, ":")
+		if len(parts) != 4 {
+			return nil, fmt.Errorf("budgets[%d] %q: want purpose:currency:amount:month or year", i, clip(text))
+		}
+		amount, err := strconv.ParseInt(parts[2], 10, 64)
+		every, ok := budgetNames[parts[3]]
+		if err != nil || !ok {
+			return nil, fmt.Errorf("budgets[%d] %q: want a whole number of minor units, and month or year", i, clip(text))
+		}
+		r.Budgets = append(r.Budgets, budget{Purpose: parts[0], Currency: parts[1], Amount: amount, Every: every})
+	}
+	slices.SortStableFunc(r.Tiers, func(a, b tier) int {
+		return cmp.Or(strings.Compare(a.Currency, b.Currency), cmp.Compare(a.Most, b.Most))
+	})
+	slices.SortStableFunc(r.Budgets, func(a, b budget) int {
+		return cmp.Or(strings.Compare(a.Purpose, b.Purpose), strings.Compare(a.Currency, b.Currency))
+	})
+	return r, nil
+}
+
+func (a *App) revise(ctx context.Context, call *api.Call, in *ReviseIn) (*ProposeOut, error) {
+	const op = "treasury.revise"
+	return a.put(ctx, call, op, in.Space, func(r api.Reader, s *fact.Space, d *desk) (*proposal, uint64, error) {
+		rules, err := in.body()
+		if err != nil {
+			return nil, 0, api.Errorf(op, api.Invalid, "%w", err)
+		}
+		for _, did := range rules.Approvers {
+			if _, _, ok := s.Member(did); !ok {
+				return nil, 0, api.Refusal(op, stranger(s, did))
+			}
+		}
+		for _, code := range append(codes(rules.Tiers, func(t tier) string { return t.Currency }), codes(rules.Budgets, func(b budget) string { return b.Currency })...) {
+			if err := checkCurrency(op, s, code); err != nil {
+				return nil, 0, err
+			}
+		}
+		return &proposal{About: proposeRules, Content: codec.MustMarshal(rules)}, max(d.rules(r, s).Need, 1), nil
+	})
+}
+
+func codes[T any](all []T, code func(T) string) (out []string) {
+	for _, x := range all {
+		out = append(out, code(x))
+	}
+	return out
+}
+
+// put writes a member's proposal.
+func (a *App) put(ctx context.Context, call *api.Call, op string, space api.Hash, make func(api.Reader, *fact.Space, *desk) (*proposal, uint64, error)) (*ProposeOut, error) {
+	signer, err := call.SignerFor(op)
+	if err != nil {
+		return nil, err
+	}
+	host, r, s, err := a.see(op, space)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	d, err := treasuryDesk(op, r, s)
+	if err != nil {
+		return nil, err
+	}
+	body, need, err := make(r, s, &d)
+	if err != nil {
+		return nil, err
+	}
+	p, err := asMember(op, r, s, signer)
+	if err != nil {
+		return nil, err
+	}
+	rc, err := host.Append(ctx, signer, p.draft(s, kindPropose, body, call.Idempotency), call.Wait)
+	if err != nil {
+		return nil, api.Wrap(op, err)
+	}
+	return &ProposeOut{Receipt: rc, Proposal: rc.Position.ID, Needed: int(need)}, nil
+}
+
+// asMember plans a record of the signer's account, of its primary device.
+func asMember(op string, r api.Reader, s *fact.Space, signer api.Signer) (*plan, error) {
+	p, ok := prepare(r, s, signer.DID(), "", 0)
+	if !ok {
+		return nil, api.Refusal(op, stranger(s, signer.DID()))
+	}
+	if p.feed != s.Feed(fact.LedgerTopic, signer.Device()) {
+		return nil, api.Refusal(op, notMember.Void)
+	}
+	return p, nil
+}
+
+// treasuryDesk returns the desk of the treasury's office.
+func treasuryDesk(op string, r api.Reader, s *fact.Space) (desk, error) {
+	d, ok := deskOf(r, s, fact.Treasury, fact.TreasuryTopic)
+	if !ok {
+		return d, api.Errorf(op, api.NotFound, "%s has no treasury", s.Genesis.Name)
+	}
+	return d, nil
+}
+
+// rules returns what holds.
+func (d *desk) rules(r api.Reader, s *fact.Space) *treasuryRules {
+	if b, _, ok := r.Own(d.from, rowRules); ok {
+		rules := get[treasuryRules](b, ok)
+		return &rules
+	}
+	return firstRules(s.Genesis.Founders)
+}
+
+// ApproveIn is the input of treasury.approve.
+type ApproveIn struct {
+	Space    api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
+	Proposal api.Hash `json:"proposal" doc:"Id of the proposal, as treasury proposals lists them"`
+}
+
+// Validate implements api.Validator.
+func (in *ApproveIn) Validate() error {
+	if in.Proposal.IsZero() {
+		return errors.New("proposal: missing; want the id of a proposal, as treasury proposals lists them")
+	}
+	return nil
+}
+
+// ApproveOut is the output of treasury.approve.
+type ApproveOut struct {
+	Receipt  api.Receipt `json:"receipt"`
+	Proposal Proposal    `json:"proposal"`
+}
+
+func (a *App) approveProposal(ctx context.Context, call *api.Call, in *ApproveIn) (*ApproveOut, error) {
+	const op = "treasury.approve"
+	signer, err := call.SignerFor(op)
+	if err != nil {
+		return nil, err
+	}
+	host, r, s, err := a.see(op, in.Space)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	d, err := treasuryDesk(op, r, s)
+	if err != nil {
+		return nil, err
+	}
+	x, err := proposalOf(op, r, s, in.Proposal)
+	if err != nil {
+		return nil, err
+	}
+	switch rules := d.rules(r, s); {
+	case x.by == signer.DID() || x.payee() == signer.DID():
+		return nil, api.Refusal(op, ownProposal.Void)
+	case !rules.mayApprove(signer.DID()):
+		var names []string
+		for _, did := range rules.Approvers {
+			names = append(names, string(did))
+		}
+		return nil, api.Refusal(op, &api.Reason{
+			Domain: Domain, Rule: "not-approver", Text: "the rules of the treasury name others to approve",
+			Inputs: map[string]string{"approvers": oneOf(names)}, Remedy: "ask one of them, or propose other rules: icnctl treasury revise",
+		})
+	}
+	p, err := asMember(op, r, s, signer)
+	if err != nil {
+		return nil, err
+	}
+	if b, at, ok := r.Own(p.feed, rowApproved(in.Proposal)); ok && b != nil {
+		if rec, v, here := r.Record(at); here { // a request that is repeated
+			return &ApproveOut{
+				Receipt: api.Receipt{Position: at, Topic: rec.Topic, Time: rec.Time, Final: v.Final, Repeated: true}, Proposal: d.describe(r, s, x),
+			}, nil
+		}
+	}
+	p.deps = fact.Deps(append(p.deps, x.at))
+	body := &approval{Proposal: fact.Place{Seq: x.at.Seq, ID: x.at.ID}, Feed: x.at.Feed}
+	rc, err := host.Append(ctx, signer, p.draft(s, kindApprove, body, call.Idempotency), call.Wait)
+	if err != nil {
+		return nil, api.Wrap(op, err)
+	}
+	now := host.Read()
+	defer now.Close()
+	if after, ok := fact.Open(now, s.ID); ok {
+		s, r = after, now
+	}
+	return &ApproveOut{Receipt: rc, Proposal: d.describe(r, s, x)}, nil
+}
+
+// proposed is a proposal, by whom, and where it stands.
+type proposed struct {
+	proposal
+	by   api.DID
+	at   api.Position
+	time api.Timestamp
+}
+
+func proposalOf(op string, r api.Reader, s *fact.Space, id api.Hash) (x proposed, err error) {
+	rec, v, ok := r.Lookup(id)
+	if !ok || rec.Topic != (api.Topic{Space: s.ID, Name: fact.LedgerTopic}) || rec.Kind != kindPropose || !v.Accepted || v.Held || decode(rec.Body, &x.proposal) != nil {
+		return x, api.Errorf(op, api.NotFound, "proposal %s: none of that id counts here; icnctl treasury proposals lists them", id)
+	}
+	x.by, x.at, x.time = rec.Author, rec.Position(), rec.Time
+	return x, nil
+}
+
+// Proposal is what somebody proposed to do with the treasury. Amounts are minor units.
+type Proposal struct {
+	ID        api.Hash  `json:"id"`
+	Time      time.Time `json:"time"`
+	By        api.DID   `json:"by"`
+	About     string    `json:"about" doc:"payment or rules"`
+	To        api.DID   `json:"to,omitempty"`
+	Currency  string    `json:"currency,omitempty"`
+	Scale     int       `json:"scale,omitempty"`
+	Amount    int64     `json:"amount,omitempty"`
+	Purpose   string    `json:"purpose,omitempty"`
+	Memo      string    `json:"memo,omitempty"`
+	Rules     *Rules    `json:"rules,omitempty"`
+	Approvals []api.DID `json:"approvals" doc:"of those who may"`
+	Needed    int       `json:"needed"`
+	State     string    `json:"state" doc:"open, approved or done"`
+	Done      api.Hash  `json:"done,omitzero" doc:"the record that carried it out"`
+}
+
+// Rules are those of the treasury.
+type Rules struct {
+	Approvers []api.DID `json:"approvers" doc:"empty: every member"`
+	Need      int       `json:"need"`
+	Tiers     []Tier    `json:"tiers"`
+	Budgets   []Budget  `json:"budgets"`
+}
+
+// Tier says how many approvals a payment of up to an amount needs.
+type Tier struct {
+	Currency string `json:"currency"`
+	Most     int64  `json:"most" doc:"minor units"`
+	Need     int    `json:"need"`
+}
+
+// Budget bounds what is paid for a purpose in a period.
+type Budget struct {
+	Purpose  string `json:"purpose"`
+	Currency string `json:"currency"`
+	Amount   int64  `json:"amount" doc:"minor units"`
+	Every    string `json:"every" doc:"month or year, by UTC"`
+	Left     int64  `json:"left" doc:"of the period that is now; in a proposal of rules all of it"`
+}
+
+func (t *treasuryRules) shown() *Rules {
+	out := &Rules{Approvers: t.Approvers, Need: int(t.Need), Tiers: []Tier{}, Budgets: []Budget{}}
+	for _, x := range t.Tiers {
+		out.Tiers = append(out.Tiers, Tier{Currency: x.Currency, Most: x.Most, Need: int(x.Need)})
+	}
+	for _, b := range t.Budgets {
+		out.Budgets = append(out.Budgets, Budget{Purpose: b.Purpose, Currency: b.Currency, Amount: b.Amount, Every: nameOf(budgetNames, b.Every), Left: b.Amount})
+	}
+	return out
+}
+
+// describe says what a proposal is and what became of it.
+func (d *desk) describe(r api.Reader, s *fact.Space, x proposed) Proposal {
+	rules := d.rules(r, s)
+	out := Proposal{ID: x.at.ID, Time: x.time.Time(), By: x.by, State: "open", Approvals: []api.DID{}}
+	if x.About == proposeRules {
+		var t treasuryRules
+		_ = decode(x.Content, &t) // checked when it was accepted
+		out.About, out.Rules, out.Needed = "rules", t.shown(), int(max(rules.Need, 1))
+	} else {
+		var p spending
+		_ = decode(x.Content, &p) // checked when it was accepted
+		c, _ := s.Currency(p.Currency)
+		out.About, out.To, out.Currency, out.Scale, out.Amount, out.Purpose, out.Memo = "payment", p.To, p.Currency, int(c.Scale), p.Amount, p.Purpose, p.Memo
+		out.Needed = int(rules.need(&p))
+	}
+	for did := range approvals(r, s, x.at.ID) {
+		if rules.mayApprove(did) && !slices.Contains(out.Approvals, did) {
+			out.Approvals = append(out.Approvals, did)
+		}
+	}
+	if len(out.Approvals) >= out.Needed {
+		out.State = "approved"
+	}
+	for _, v := range r.Index(append(spaceKey(nil, indexDone, s.ID), x.at.ID[:]...), nil, false) {
+		out.State = "done"
+		copy(out.Done[:], v)
+	}
+	return out
+}
+
+// approvals goes through who has approved a proposal, and where.
+func approvals(r api.Reader, s *fact.Space, id api.Hash) func(func(api.DID, api.Position) bool) {
+	return func(yield func(api.DID, api.Position) bool) {
+		prefix := append(spaceKey(nil, indexYes, s.ID), id[:]...)
+		for k, v := range r.Index(prefix, nil, false) {
+			at := api.Position{Feed: api.Hash(k[len(prefix):][:32]), Seq: binary.BigEndian.Uint64(k[len(prefix)+32:])}
+			if !yield(api.DID(v), at) {
+				return
+			}
+		}
+	}
+}
+
+// ProposalsIn is the input of treasury.proposals.
+type ProposalsIn struct {
+	Space  api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
+	Open   bool     `json:"open,omitempty" doc:"Only what is not carried out yet"`
+	Limit  int      `json:"limit,omitempty" doc:"Entries of a page, 1 to 500; default 50"`
+	Cursor string   `json:"cursor,omitempty" doc:"Where the page before ended"`
+}
+
+// Validate implements api.Validator.
+func (in *ProposalsIn) Validate() error {
+	if b, err := hex.DecodeString(in.Cursor); err != nil || len(b) != 0 && len(b) != suffixSize {
+		return errCursor
+	}
+	return checkPage(in.Limit)
+}
+
+// ProposalsOut is the output of treasury.proposals.
+type ProposalsOut struct {
+	Proposals []Proposal `json:"proposals"`
+	Cursor    string     `json:"cursor,omitempty"` // empty on the last page
+}
+
+func (a *App) proposals(_ context.Context, _ *api.Call, in *ProposalsIn) (*ProposalsOut, error) {
+	const op = "treasury.proposals"
+	_, r, s, err := a.see(op, in.Space)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	d, err := treasuryDesk(op, r, s)
+	if err != nil {
+		return nil, err
+	}
+	after, err := hex.DecodeString(in.Cursor)
+	if err != nil || len(after) == 0 {
+		after = nil
+	}
+	out, scanned, last := &ProposalsOut{Proposals: []Proposal{}}, 0, []byte(nil)
+	for k, v := range r.Index(spaceKey(nil, indexProposals, s.ID), after, true) {
+		if len(out.Proposals) == page(in.Limit) || scanned == maxScan {
+			out.Cursor = hex.EncodeToString(last)
+			break
+		}
+		scanned++
+		last = k[len(k)-suffixSize:]
+		x, err := proposalOf(op, r, s, api.Hash(v))
+		if err != nil {
+			continue // held by a fork
+		}
+		if p := d.describe(r, s, x); !in.Open || p.State != "done" {
+			out.Proposals = append(out.Proposals, p)
+		}
+	}
+	return out, nil
+}
+
+// DoIn is the input of treasury.do.
+type DoIn struct {
+	Space    api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
+	Proposal api.Hash `json:"proposal" doc:"Id of the proposal"`
+}
+
+// Validate implements api.Validator.
+func (in *DoIn) Validate() error {
+	p := ApproveIn{Proposal: in.Proposal}
+	return p.Validate()
+}
+
+// DoOut is the output of treasury.do and treasury.pay. Amounts are minor units.
+type DoOut struct {
+	Receipt api.Receipt `json:"receipt"`
+	Balance int64       `json:"balance" doc:"of the treasury, in the currency of the payment"`
+}
+
+func (a *App) carryOut(ctx context.Context, call *api.Call, in *DoIn) (*DoOut, error) {
+	const op = "treasury.do"
+	return a.act(ctx, call, op, in.Space, func(r api.Reader, s *fact.Space, d *desk) (kind string, body *act, deps []api.Position, err error) {
+		x, err := proposalOf(op, r, s, in.Proposal)
+		if err != nil {
+			return "", nil, nil, err
+		}
+		if p := d.describe(r, s, x); p.State == "done" {
+			return "", nil, nil, api.Errorf(op, api.Conflict, "proposal %s was carried out by record %s", in.Proposal, p.Done)
+		}
+		deps = append(s.Views(), x.at)
+		for _, at := range approvals(r, s, in.Proposal) {
+			if sh, ok := certain(r, s, at.Feed); ok && sh.at.Seq >= at.Seq {
+				deps = append(deps, sh.cite...)
+			}
+		}
+		kind = kindSpend
+		if x.About == proposeRules {
+			kind = kindRules
+		}
+		return kind, &act{About: approval{Proposal: fact.Place{Seq: x.at.Seq, ID: x.at.ID}, Feed: x.at.Feed}, Content: x.Content}, deps, nil
+	})
+}
+
+func (a *App) payFromTreasury(ctx context.Context, call *api.Call, in *SpendIn) (*DoOut, error) {
+	const op = "treasury.pay"
+	return a.act(ctx, call, op, in.Space, func(_ api.Reader, s *fact.Space, _ *desk) (string, *act, []api.Position, error) {
+		body := in.body()
+		if err := payable(op, s, &body); err != nil {
+			return "", nil, nil, err
+		}
+		return kindSpend, &act{Content: codec.MustMarshal(&body)}, nil, nil
+	})
+}
+
+// act writes a record of the treasury's office, which takes into account what it was paid.
+func (a *App) act(ctx context.Context, call *api.Call, op string, space api.Hash, make func(api.Reader, *fact.Space, *desk) (string, *act, []api.Position, error)) (*DoOut, error) {
+	signer, err := call.SignerFor(op)
+	if err != nil {
+		return nil, err
+	}
+	a.grants.Lock() // one act at a time: they count against one budget
+	defer a.grants.Unlock()
+	host, r, s, err := a.see(op, space)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	d, err := treasuryDesk(op, r, s)
+	switch {
+	case err != nil:
+		return nil, err
+	case !s.Holds(signer, fact.Treasury):
+		return nil, api.Refusal(op, &api.Reason{
+			Domain: Domain, Rule: "not-in-office", Text: "only the treasury's office of " + s.Genesis.Name + " spends what it has",
+			Inputs: map[string]string{"treasury": string(d.office.DID)}, Remedy: "ask " + string(d.office.DID),
+		})
+	case d.waits:
+		return nil, api.Refusal(op, notContinued.Void)
+	}
+	kind, body, deps, err := make(r, s, &d)
+	if err != nil {
+		return nil, err
+	}
+	var paid spending
+	if kind == kindSpend {
+		if err := decode(body.Content, &paid); err != nil {
+			return nil, api.Errorf(op, api.Invalid, "%w", err)
+		}
+	}
+	p := d.purse(r, s, paid.Currency, paid.Amount)
+	d.deps = append(append(d.deps, p.deps...), deps...)
+	rc, err := host.Append(ctx, signer, d.draft(s, kind, body, call.Idempotency), call.Wait)
+	if err != nil {
+		return nil, api.Wrap(op, err)
+	}
+	now := host.Read()
+	defer now.Close()
+	return &DoOut{Receipt: rc, Balance: now.Counter(balanceKey(nil, s.ID, paid.Currency, fact.TreasuryAccount))}, nil
+}
+
+// purse plans what the treasury's next record takes in.
+func (d *desk) purse(r api.Reader, s *fact.Space, code string, amount int64) *plan {
+	p := &plan{feed: d.feed}
+	for _, code := range s.Genesis.Currencies {
+		c, _ := s.Currency(code)
+		p.states = append(p.states, state{code: code, scale: c.Scale, account: getAccount(first(r.Own(d.from, rowAccount(code))))})
+	}
+	p.fees(r, s, fact.TreasuryAccount)
+	p.acknowledge(r, s, fact.TreasuryAccount, code, amount, api.Position{})
+	return p
+}
+
+// TreasuryIn is the input of treasury.show.
+type TreasuryIn struct {
+	Space api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
+}
+
+// TreasuryOut is the output of treasury.show.
+type TreasuryOut struct {
+	Holder   api.DID   `json:"holder" doc:"who has the office"`
+	Account  api.DID   `json:"account"`
+	Balances []Balance `json:"balances"`
+	Rules    *Rules    `json:"rules"`
+	First    bool      `json:"first" doc:"no rules have been approved yet: these hold until then"`
+}
+
+func (a *App) showTreasury(_ context.Context, _ *api.Call, in *TreasuryIn) (*TreasuryOut, error) {
+	const op = "treasury.show"
+	host, r, s, err := a.see(op, in.Space)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	d, err := treasuryDesk(op, r, s)
+	if err != nil {
+		return nil, err
+	}
+	b, err := treasuryBalance(op, r, s)
+	if err != nil {
+		return nil, err
+	}
+	_, _, known := r.Own(d.from, rowRules)
+	rules := d.rules(r, s)
+	out := &TreasuryOut{Holder: d.office.DID, Account: fact.TreasuryAccount, Balances: b.Balances, Rules: rules.shown(), First: !known}
+	for i, b := range rules.Budgets {
+		if had := get[spent](first(r.Own(d.from, rowSpent(&b)))); had.Period >= b.period(host.Now()) {
+			out.Rules.Budgets[i].Left = b.Amount - had.Amount
+		}
+	}
+	return out, nil
+}
