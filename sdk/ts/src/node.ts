@@ -182,7 +182,7 @@ async function lock(path: string): Promise<() => void> {
         if (code(err) !== 'EEXIST') throw err
       }
       const pid = Number(await readFile(path, 'utf8').catch(() => ''))
-      if (!again || held.has(path) || (pid !== process.pid && runs(pid))) throw failure('conflict', `process ${pid} uses the key store, by ${path}`)
+      if (!again || held.has(path) || (pid !== process.pid && runs(pid))) throw failure('conflict', `process ${pid} uses the key store; if that is another program, remove ${path}`)
       await rm(path, { force: true })
     }
   } catch (err) {
