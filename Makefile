@@ -37,7 +37,11 @@ sdk/ts/node_modules/.package-lock.json: sdk/ts/package-lock.json
 	cd sdk/ts && npm ci --silent --ignore-scripts
 	@touch $@
 
-sdk-e2e: build sdk ## the TypeScript client against a node of this tree
+examples/%/node_modules/.package-lock.json: examples/%/package-lock.json
+	cd $(@D)/.. && npm ci --silent --ignore-scripts
+	@touch $@
+
+sdk-e2e: build sdk examples/quickstart/node_modules/.package-lock.json examples/bot/node_modules/.package-lock.json ## the TypeScript client, and the examples that use it, against a node of this tree
 	cd sdk/ts && ICN_E2E_BIN=../../bin npm run --silent e2e
 
 test: deps sdk-e2e ## all tests

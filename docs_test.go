@@ -17,14 +17,19 @@ func TestDocLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = filepath.WalkDir("docs", func(name string, d fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(name, ".md") {
-			pages = append(pages, name)
+	for _, dir := range []string{"docs", "examples"} {
+		err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+			switch {
+			case err == nil && d.Name() == "node_modules":
+				return fs.SkipDir
+			case err == nil && strings.HasSuffix(name, ".md"):
+				pages = append(pages, name)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	if len(pages) < 10 {
 		t.Fatalf("found %d pages only: %v", len(pages), pages)

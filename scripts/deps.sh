@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks for what `make test` needs beyond Go, and installs it from Debian packages when run as root.
 #   age  the keystore tests read our files with the stock tool, and the reverse
+#   curl, jq, openssl  docs/guides/curl.md and login.md, which the tests run as they stand
 #   gcc  the race detector links with it, and Spin's checkers are compiled with it
 #   postgresql  the server that the tests of its store run; it need not run otherwise
 #   node 20 and npm  the TypeScript client (sdk/ts), and the linter of docs/openapi.json; npm gets the rest
@@ -14,6 +15,9 @@ fi
 
 packages=()
 command -v age >/dev/null || packages+=(age)
+command -v curl >/dev/null || packages+=(curl)
+command -v jq >/dev/null || packages+=(jq)
+command -v openssl >/dev/null || packages+=(openssl)
 command -v "${CC:-gcc}" >/dev/null || packages+=(gcc libc6-dev)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || packages+=(postgresql)
 command -v spin >/dev/null || packages+=(spin)

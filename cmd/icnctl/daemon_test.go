@@ -107,6 +107,16 @@ func freePort(ts *testscript.TestScript) string {
 	return c.LocalAddr().String()
 }
 
+// freeAddress is one on which nobody listens by TCP now.
+func freeAddress() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return ""
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
 func (d *daemons) dir(ts *testscript.TestScript, args []string) string {
 	return filepath.Join(ts.Getenv("N"), args[0])
 }

@@ -4,11 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
+
+var shellBlock = regexp.MustCompile("(?ms)^```bash\n(.*?)^```$")
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"icnctl": func() { os.Exit(run()) }})
@@ -32,6 +36,7 @@ func TestEndToEnd(t *testing.T) {
 			dir, err := os.MkdirTemp("", "icn")
 			e.Setenv("N", dir)
 			e.Setenv("ICN_KEYSTORE_PASSPHRASE", passphrase)
+			e.Setenv("GATEWAY", freeAddress())
 			e.Defer(func() { os.RemoveAll(dir) })
 			return err
 		},
@@ -76,6 +81,28 @@ func commands(d *daemons) map[string]func(*testscript.TestScript, bool, []string
 				}
 			}
 			ts.Fatalf("no line begins with %q", args[1])
+		},
+		// guide PAGE... [-- COMMANDS]: runs the blocks of shell in pages of docs/guides, in order, as a reader would, and then further commands.
+		"guide": func(ts *testscript.TestScript, neg bool, args []string) {
+			var script strings.Builder
+			for i, page := range args {
+				if page == "--" {
+					script.WriteString(strings.Join(args[i+1:], " "))
+					break
+				}
+				text, err := os.ReadFile(filepath.Join("../../docs/guides", page))
+				ts.Check(err)
+				blocks := shellBlock.FindAllSubmatch(text, -1)
+				if len(blocks) == 0 {
+					ts.Fatalf("%s has no blocks of shell", page)
+				}
+				for _, b := range blocks {
+					script.Write(b[1])
+				}
+			}
+			if err := ts.Exec("bash", "-euo", "pipefail", "-c", script.String()); neg != (err != nil) {
+				ts.Fatalf("%s: %v", strings.Join(args, " "), err)
+			}
 		},
 	}
 	if d != nil {

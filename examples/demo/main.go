@@ -1,4 +1,5 @@
-// Command demo shows what ICN does, on one machine: three real daemons found a co-op, pay each other, are cut apart and agree again.
+// Command demo shows what ICN does, on one machine: three real daemons found a co-op, pay each other, are cut apart and agree again, and one serves somebody
+// who has none.
 //
 // It runs bin/icnd and bin/icnctl as a person would and knows nothing that a person could not. It is no test of details (those stand beside the
 // code) and no way to run a node: everything it makes is under .demo and made anew each time.

@@ -32,6 +32,8 @@ const (
 type node struct {
 	name   string // of the person
 	dir    string
+	serves bool   // members without a node, by HTTP
+	url    string // of its gateway, when it serves
 	member api.DID
 	proc   *exec.Cmd
 	exited chan struct{} // closed when proc has ended; proc.ProcessState is set then
@@ -157,6 +159,15 @@ func (n *node) configure() error {
 	if err := os.WriteFile(passphrase, fmt.Appendf(nil, "the demo of %s\n", n.name), 0o600); err != nil {
 		return err
 	}
+	gateway := ""
+	if n.serves {
+		address, err := freeAddress()
+		if err != nil {
+			return err
+		}
+		n.url = "http://" + address
+		gateway = fmt.Sprintf("\n[gateway]\nenable = true\nbind = %q\n\n[auth]\naudience = %q\n", address, n.url)
+	}
 	return os.WriteFile(filepath.Join(n.dir, "icn.toml"), fmt.Appendf(nil, `# Written by the demo.
 [identity]
 passphrase_file = %q
@@ -168,7 +179,7 @@ enable_mdns = false
 [observability]
 metrics_port = 0
 log_format = "text"
-`, passphrase, port), 0o600)
+%s`, passphrase, port, gateway), 0o600)
 }
 
 func freePort() (string, error) {
@@ -178,6 +189,16 @@ func freePort() (string, error) {
 	}
 	defer c.Close()
 	return c.LocalAddr().String(), nil
+}
+
+// freeAddress is one of this machine on which nobody listens by TCP.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
 }
 
 // stopLeftovers ends the daemons whose process ids an earlier demo wrote down, and returns how many there were.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -23,10 +24,12 @@ type demo struct {
 	screen *screen
 	ci     bool
 	nodes  nodes
+	space  api.Hash
+	dora   *guest
 }
 
 func (d *demo) play() error {
-	ann, ben, cleo := &node{name: "Ann", dir: filepath.Join(home, "a")}, &node{name: "Ben", dir: filepath.Join(home, "b")}, &node{name: "Cleo", dir: filepath.Join(home, "c")}
+	ann, ben, cleo := &node{name: "Ann", dir: filepath.Join(home, "a")}, &node{name: "Ben", dir: filepath.Join(home, "b"), serves: true}, &node{name: "Cleo", dir: filepath.Join(home, "c")}
 	d.nodes = nodes{ann, ben, cleo}
 	type step struct {
 		title string
@@ -49,6 +52,8 @@ func (d *demo) play() error {
 		{"Cleo's node comes back, and all nodes have the same state", func() error { return d.mend(cleo) }},
 		{"The books of every node sum to zero, with the same balances", func() error { return d.books(map[*node]int64{ann: -1150, ben: 1325, cleo: -175}) }},
 		{"Ben pays Ann and waits until it is final; Cleo's node knows it is", func() error { return d.final(ben, ann, cleo) }},
+		{"Dora has no node: she makes a key, and joins through the web gateway of Ben's", func() error { return d.signUp(ann, ben) }},
+		{"Dora pays Cleo through it: the node says what to sign, her key signs, all nodes know", func() error { return d.payElsewhere(cleo) }},
 	}
 	if d.ci {
 		steps = append(steps, step{"The nodes stop in good order", func() error { return d.each((*node).stop) }})
@@ -77,8 +82,10 @@ The nodes go on running. Look around, with %[1]s for Ann, %[2]s for Ben, %[3]s f
     bin/icnctl --data-dir %[3]s state digest
     bin/icnctl --data-dir %[1]s --help
 
+    %[4]s/docs        what programs can ask of Ben's node, as Dora's did
+
     make demo-stop        ends them
-`, d.nodes[0].dir, d.nodes[1].dir, d.nodes[2].dir)
+`, d.nodes[0].dir, d.nodes[1].dir, d.nodes[2].dir, d.nodes[1].url)
 }
 
 // each does something on all nodes at once.
@@ -154,8 +161,11 @@ func (d *demo) start(n *node) error {
 func (d *demo) found(ann *node) error {
 	// A test space, for ratings between people who do not exist have no place in another.
 	out, err := ann.ctl(d.ctx, "space", "create", "Riverside Food Co-op", "--currency", "hours", "--scale", "2", "--default-limit", "100", "--test")
+	if err != nil {
+		return err
+	}
 	d.screen.note("space %s", strings.TrimSpace(string(out)))
-	return err
+	return d.space.UnmarshalText(bytes.TrimSpace(out))
 }
 
 func (d *demo) join(ann *node, others ...*node) error {

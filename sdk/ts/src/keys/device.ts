@@ -21,12 +21,15 @@ function subtle(): SubtleCrypto {
   return s
 }
 
-/** Makes a device key. Throws an ICNError of kind `unsupported` where WebCrypto has no Ed25519. */
-export async function generateDevice(): Promise<DeviceKey> {
+/**
+ * Makes a device key. Throws an ICNError of kind `unsupported` where WebCrypto has no Ed25519.
+ * @param extractable for a store that can keep a key only if it can read it.
+ */
+export async function generateDevice(extractable = false): Promise<DeviceKey> {
   const s = subtle()
   let pair: CryptoKeyPair
   try {
-    pair = (await s.generateKey('Ed25519', false, ['sign', 'verify'])) as CryptoKeyPair
+    pair = (await s.generateKey('Ed25519', extractable, ['sign', 'verify'])) as CryptoKeyPair
   } catch (err) {
     throw unsupported(err)
   }

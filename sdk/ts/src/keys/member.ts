@@ -21,7 +21,7 @@ export interface Created {
 export async function createMember(store: KeyStore, phrase: Phrase = Phrase.generate()): Promise<Created> {
   const there = await store.member()
   if (there) throw new ICNError('conflict', `keys: the store has the keys of ${there.did} already`, { op: 'keys' })
-  const device = await generateDevice()
+  const device = await generateDevice(store.extractable)
   const root = phrase.seed(0)
   const next = phrase.seed(1)
   try {

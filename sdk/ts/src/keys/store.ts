@@ -29,6 +29,8 @@ export interface Signed {
 
 /** A small durable store. Implement it for a platform that has neither IndexedDB nor a browser; `put` returns when the value is durable. */
 export interface KeyStore {
+  /** The device key has to be readable for this store to keep it, as in a file. */
+  readonly extractable?: boolean
   member(): Promise<Member | undefined>
   setMember(m: Member | undefined): Promise<void>
   signed(feed: Hash): Promise<Signed | undefined>
