@@ -54,7 +54,7 @@ test('a store keeps its keys when it is opened again', async () => {
 })
 
 test('what is missing here is said', async () => {
-  await assert.rejects(new IndexedDBKeyStore('k', undefined).member(), (err: ICNError) => err.kind === 'unsupported' && /IndexedDB/.test(err.message))
+  await assert.rejects(new IndexedDBKeyStore('k', null as unknown as undefined).member(), (err: ICNError) => err.kind === 'unsupported' && /IndexedDB/.test(err.message))
   const generateKey = crypto.subtle.generateKey
   crypto.subtle.generateKey = (() => Promise.reject(new DOMException('Unrecognized name.', 'NotSupportedError'))) as typeof generateKey
   try {
