@@ -1,4 +1,5 @@
 /** A real browser: the system's Chromium, without a window and without what it would fetch by itself. */
+import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -32,13 +33,21 @@ export interface Origin {
   close(): void
 }
 
-/** An origin of the test's own on this machine, which is a secure context. `answer` gives what is at a path, undefined where there is nothing. */
+/**
+ * An origin of the test's own on this machine, which is a secure context. `answer` gives what is at a path, undefined where there is nothing. WebSockets
+ * are opened, and what comes over them is not read.
+ */
 export async function serve(answer: (path: string) => Answer | undefined | Promise<Answer | undefined>, host = '127.0.0.1'): Promise<Origin> {
   const server = createServer((req, res) => {
     void Promise.resolve(answer(new URL(req.url!, 'http://x').pathname)).then((a) => {
       if (a) res.writeHead(200, { 'content-type': a.type, 'cache-control': 'no-store' }).end(a.body)
       else res.writeHead(404).end()
     })
+  })
+  server.on('upgrade', (req, socket) => {
+    const accept = createHash('sha1').update(`${req.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
+    socket.on('error', () => socket.destroy())
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`)
   })
   await new Promise<void>((ok) => server.listen(0, '127.0.0.1', ok))
   return {

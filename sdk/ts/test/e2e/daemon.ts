@@ -1,5 +1,5 @@
 /** A node of its own for the tests: made in a new folder, founded with a space, and gone at the end. */
-import { execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -12,6 +12,10 @@ export interface Daemon {
   /** Runs icnctl and returns what it answers. */
   ctl(...args: string[]): Record<string, unknown>
   stop(): Promise<void>
+  /** Ends it at once, as a power cut does. */
+  kill(): Promise<void>
+  /** Starts it again where it was, after `kill`. */
+  again(): Promise<void>
 }
 
 /** Why no node can be started, or undefined. ICN_E2E_BIN is the folder with icnd and icnctl. */
@@ -23,38 +27,48 @@ export function missing(): string | undefined {
   return help.includes('--gateway-enable') ? undefined : `the icnd in ${bin} has no gateway`
 }
 
-export async function start(): Promise<Daemon> {
+/** @param origins whose pages may use it. */
+export async function start(origins: string[] = []): Promise<Daemon> {
   const bin = resolve(process.env.ICN_E2E_BIN!)
   const dir = mkdtempSync(join(tmpdir(), 'icn-e2e-'))
   const data = join(dir, 'data')
-  const env = { ...process.env, ICN_KEYSTORE_PASSPHRASE: 'for this test only', ICN_DATA_DIR: data }
+  const env = { ...process.env, ICN_KEYSTORE_PASSPHRASE: 'for this test only', ICN_DATA_DIR: data, ICN_GATEWAY_CORS_ORIGINS: origins.join(',') }
   execFileSync(join(bin, 'icnd'), ['init', '--data-dir', data], { env, stdio: 'ignore' })
-  const daemon = spawn(join(bin, 'icnd'), ['run', '--data-dir', data, '--listen', '', '--metrics-bind', 'off', '--gateway-enable', '--gateway-bind', '127.0.0.1:0'], {
-    env, stdio: ['ignore', 'ignore', 'pipe'],
-  })
-  const stop = async (): Promise<void> => {
-    if (daemon.exitCode === null) {
-      const over = new Promise((ok) => daemon.once('exit', ok))
-      daemon.kill('SIGTERM')
+  let daemon: ChildProcess | undefined
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    if (daemon && daemon.exitCode === null && daemon.signalCode === null) {
+      const over = new Promise((ok) => daemon!.once('exit', ok))
+      daemon.kill(signal)
       await over
     }
-    rmSync(dir, { recursive: true })
   }
-  try {
-    const url = await new Promise<string>((ok, bad) => {
+  /** Resolves with the address once the gateway answers. */
+  const run = (bind: string): Promise<string> => {
+    const d = spawn(join(bin, 'icnd'), ['run', '--data-dir', data, '--listen', '', '--metrics-bind', 'off', '--gateway-enable', '--gateway-bind', bind], {
+      env, stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    daemon = d
+    return new Promise((ok, bad) => {
       let log = ''
-      daemon.stderr.on('data', (chunk: Buffer) => {
+      d.stderr.on('data', (chunk: Buffer) => {
         if (log.length > 1 << 20) return // it is read on, so that the daemon does not wait, and kept no more
         log += chunk.toString()
         const addr = /"the gateway answers","addr":"([^"]+)"/.exec(log)?.[1]
-        if (addr) ok(`http://${addr}`)
+        if (addr) ok(addr)
       })
-      daemon.once('exit', () => bad(new Error(`icnd ended: ${log}`)))
+      d.once('exit', () => bad(new Error(`icnd ended: ${log}`)))
     })
+  }
+  const stop = async (): Promise<void> => {
+    await end('SIGTERM')
+    rmSync(dir, { recursive: true })
+  }
+  try {
+    const addr = await run('127.0.0.1:0')
     const ctl = (...args: string[]): Record<string, unknown> => JSON.parse(execFileSync(join(bin, 'icnctl'), [...args, '--json'], { env, encoding: 'utf8' })) as Record<string, unknown>
     const { space } = ctl('space', 'create', 'Mill Lane') as { space: string }
     const { did } = ctl('id', 'show') as { did: string }
-    return { url, did, space, ctl, stop }
+    return { url: `http://${addr}`, did, space, ctl, stop, kill: () => end('SIGKILL'), again: async () => void (await run(addr)) }
   } catch (err) {
     await stop()
     throw err
