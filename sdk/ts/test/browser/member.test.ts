@@ -51,7 +51,7 @@ after(async () => {
 /** Notes the randomness that phrases are made of, and the seeds of generated keys, which a page can not see otherwise. */
 function spy(): void {
   if (!isSecureContext) return // the empty page that each one is before it is loaded
-  const seen = { random: [] as number[][], seeds: [] as number[][] }
+  const seen = { random: [] as number[][], seeds: [] as number[][], kept: false }
   const draw = crypto.getRandomValues.bind(crypto)
   crypto.getRandomValues = (a) => {
     const b = draw(a) as unknown as Uint8Array
@@ -66,6 +66,11 @@ function spy(): void {
     seen.seeds.push([...pkcs8.slice(-32)])
     return { publicKey, privateKey: await crypto.subtle.importKey('pkcs8', pkcs8, algorithm, extractable, ['sign']) }
   }) as typeof crypto.subtle.generateKey
+  const persist = navigator.storage.persist.bind(navigator.storage)
+  navigator.storage.persist = () => {
+    seen.kept = true
+    return persist()
+  }
   Object.assign(globalThis, { icnSpied: seen })
 }
 
@@ -92,11 +97,12 @@ async function browse(t: TestContext): Promise<Browsing> {
 /** Makes the keys in the page, and returns all that must not leave it. */
 async function create(page: Page): Promise<{ did: string; device: string; secrets: Secret[] }> {
   const { did, device, words } = await page.evaluate(() => icnMember.create())
-  const spied = await page.evaluate(() => (globalThis as unknown as { icnSpied: { random: number[][]; seeds: number[][] } }).icnSpied)
+  const spied = await page.evaluate(() => (globalThis as unknown as { icnSpied: { random: number[][]; seeds: number[][]; kept: boolean } }).icnSpied)
   const phrase = Phrase.parse(words)
   const entropy = spied.random.map((b) => Uint8Array.from(b)).find((b) => toHex(b) === toHex(mnemonicToEntropy(words, wordlist)))
   const seed = spied.seeds.map((b) => Uint8Array.from(b)).find((b) => toHex(publicKey(b)) === device)
   assert(entropy && seed, 'the secrets are known here')
+  assert(spied.kept, 'the browser is asked not to throw the key away')
   return {
     did, device,
     secrets: [

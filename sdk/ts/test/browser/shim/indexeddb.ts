@@ -7,4 +7,8 @@ export class IDBFactory {
   open(name: string, version?: number): IDBOpenDBRequest {
     return indexedDB.open(this.#prefix + name, version)
   }
+
+  deleteDatabase(name: string): IDBOpenDBRequest {
+    return indexedDB.deleteDatabase(this.#prefix + name)
+  }
 }
