@@ -153,6 +153,7 @@ function search() {
     section.hidden = !section.querySelector(":scope > details:not([hidden])");
     $(section.getAttribute("aria-labelledby").replace("tag-", "to-")).hidden = section.hidden;
   }
+  $("about").hidden = words.length > 0; // what is looked for comes first
   $("count").textContent = found === 1 ? "1 operation" : found + " operations";
 }
 

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { delimiter, join } from 'node:path'
-import { type Browser, chromium } from 'playwright-core'
+import { type Browser, type BrowserContext, chromium, type LaunchOptions } from 'playwright-core'
 
 function executable(): string {
   if (process.env.CHROMIUM) return process.env.CHROMIUM
@@ -14,13 +14,18 @@ function executable(): string {
   throw new Error('there is no chromium: install it (on Debian: apt-get install chromium), or say in CHROMIUM where one is')
 }
 
+const options = (): LaunchOptions => ({
+  executablePath: executable(),
+  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+})
+
 export function launch(): Promise<Browser> {
-  return chromium.launch({
-    executablePath: executable(),
-    args: [
-      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
-    ],
-  })
+  return chromium.launch(options())
+}
+
+/** A browser that keeps what it has in a folder, as people's do. */
+export function launchAt(dir: string): Promise<BrowserContext> {
+  return chromium.launchPersistentContext(dir, options())
 }
 
 export interface Answer {

@@ -1,5 +1,8 @@
 /** A member with nothing but a browser, against a node that runs: `make sdk-browser`. */
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, test, type TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { entropyToMnemonic, mnemonicToEntropy } from '@scure/bip39'
@@ -11,7 +14,7 @@ import { toBase58 } from '../../src/record/bytes.js'
 import { publicKey } from '../../src/record/ed25519.js'
 import { fromHex, toHex } from '../../src/record/index.js'
 import { type Daemon, start } from '../e2e/daemon.js'
-import { launch, type Origin, serve } from './chromium.js'
+import { launch, launchAt, type Origin, serve } from './chromium.js'
 import type {} from './page/member.js'
 import { search, type Secret } from './secrets.js'
 import { Watch } from './watch.js'
@@ -22,6 +25,7 @@ const submit = '**/records/submit*'
 let browser: Browser
 let origin: Origin
 let node: Daemon
+const profile = mkdtempSync(join(tmpdir(), 'icn-browser-'))
 
 before(async () => {
   const out = await build({
@@ -46,6 +50,7 @@ after(async () => {
   await browser?.close()
   await node?.stop()
   origin?.close()
+  rmSync(profile, { recursive: true })
 })
 
 /** Notes the randomness that phrases are made of, and the seeds of generated keys, which a page can not see otherwise. */
@@ -81,8 +86,8 @@ interface Browsing {
   open: (retries?: number) => Promise<Page>
 }
 
-async function browse(t: TestContext): Promise<Browsing> {
-  const context = await browser.newContext()
+async function browse(t: TestContext, context?: BrowserContext): Promise<Browsing> {
+  context ??= await browser.newContext()
   t.after(() => context.close())
   await context.addInitScript(spy)
   const watch = await Watch.of(context)
@@ -271,7 +276,7 @@ for (const taken of [false, true]) {
   test(`a payment during which the node goes down, ${taken ? 'after' : 'before'} it has it, is made once, and the stream goes on`, async (t) => {
     const { page, open } = await browse(t)
     await page.close()
-    const tab = await open(12)
+    const tab = await open(30)
     const { did } = await admitted(tab)
     await listen(tab)
     await pay(tab, 5)
@@ -289,6 +294,17 @@ for (const taken of [false, true]) {
     assert.equal(told.filter((e) => e.includes(id)).length, 1, told.join('\n'))
   })
 }
+
+test('the key is still there when the browser is started again', async (t) => {
+  const before = await browse(t, await launchAt(profile))
+  const { did } = await admitted(before.page)
+  await pay(before.page, 5)
+  await before.context.close()
+  const { page } = await browse(t, await launchAt(profile))
+  assert.equal(await page.evaluate(() => icnMember.who()), did)
+  await pay(page, 6)
+  assert.deepEqual(await amounts(did), [5, 6])
+})
 
 test('a page of another origin gets nothing from the node', async (t) => {
   const { page, watch } = await browse(t)
