@@ -1,5 +1,6 @@
 /** A member with nothing but a browser, against a node that runs: `make sdk-browser`. */
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -25,7 +26,7 @@ const submit = '**/records/submit*'
 let browser: Browser
 let origin: Origin
 let node: Daemon
-const profile = mkdtempSync(join(tmpdir(), 'icn-browser-'))
+const dir = mkdtempSync(join(tmpdir(), 'icn-browser-'))
 
 before(async () => {
   const out = await build({
@@ -42,7 +43,7 @@ before(async () => {
     if (path === '/' || path === '/leak') return { type: 'text/html', body: html }
     return undefined
   }, 'localhost')
-  node = await start([origin.url])
+  node = await start({ ICN_GATEWAY_CORS_ORIGINS: origin.url })
   browser = await launch()
 })
 
@@ -50,7 +51,7 @@ after(async () => {
   await browser?.close()
   await node?.stop()
   origin?.close()
-  rmSync(profile, { recursive: true })
+  rmSync(dir, { recursive: true })
 })
 
 /** Notes the randomness that phrases are made of, and the seeds of generated keys, which a page can not see otherwise. */
@@ -86,14 +87,14 @@ interface Browsing {
   open: (retries?: number) => Promise<Page>
 }
 
-async function browse(t: TestContext, context?: BrowserContext): Promise<Browsing> {
+async function browse(t: TestContext, context?: BrowserContext, at = node): Promise<Browsing> {
   context ??= await browser.newContext()
   t.after(() => context.close())
   await context.addInitScript(spy)
   const watch = await Watch.of(context)
   const open = async (retries = 4): Promise<Page> => {
     const page = await context.newPage()
-    await page.goto(`${origin.url}/?node=${encodeURIComponent(node.url)}&retries=${retries}`)
+    await page.goto(`${origin.url}/?node=${encodeURIComponent(at.url)}&retries=${retries}`)
     return page
   }
   return { context, watch, page: await open(), open }
@@ -117,14 +118,14 @@ async function create(page: Page): Promise<{ did: string; device: string; secret
 }
 
 /** Admits a member without more ado. */
-async function admitted(page: Page): Promise<{ did: string }> {
+async function admitted(page: Page, at = node): Promise<{ did: string }> {
   const { did, device } = await create(page)
-  node.ctl('member', 'add', '--space', node.space, did, device)
+  at.ctl('member', 'add', '--space', at.space, did, device)
   return { did }
 }
 
-function pay(page: Page, amount: number, memo = ''): Promise<string> {
-  return page.evaluate(([space, to, amount, memo]) => icnMember.pay(space, to, amount, memo), [node.space, node.did, amount, memo] as const)
+function pay(page: Page, amount: number, memo = '', at = node): Promise<string> {
+  return page.evaluate(([space, to, amount, memo]) => icnMember.pay(space, to, amount, memo), [at.space, at.did, amount, memo] as const)
 }
 
 const balance = (page: Page): Promise<number> => page.evaluate((space) => icnMember.balance(space), node.space)
@@ -135,7 +136,7 @@ async function listed(page: Page, list: string, n: number): Promise<string[]> {
   return page.locator(`#${list} li`).allTextContents()
 }
 
-const listen = (page: Page): Promise<void> => page.evaluate((space) => icnMember.listen(space), node.space)
+const listen = (page: Page, at = node): Promise<void> => page.evaluate((space) => icnMember.listen(space), at.space)
 
 test('a member with nothing but a browser joins, is paid, pays back and sees it happen, and the key stays there', async (t) => {
   const { watch, page } = await browse(t)
@@ -244,6 +245,19 @@ test('tabs of one browser write one after the other', async (t) => {
   assert.equal(sent.length, 9, 'no place was signed for twice: nothing had to be sent again')
 })
 
+// Without TLS a browser has six connections to a node, and a stream takes one for as long as it is open.
+test('over https more tabs listen than a browser opens connections', async (t) => {
+  execFileSync('go', ['run', join(execFileSync('go', ['env', 'GOROOT'], { encoding: 'utf8' }).trim(), 'src/crypto/tls/generate_cert.go'), '--host', '127.0.0.1', '--ecdsa-curve', 'P256'], { cwd: dir, stdio: 'ignore' })
+  const safe = await start({ ICN_GATEWAY_CORS_ORIGINS: origin.url, ICN_GATEWAY_TLS_CERT: join(dir, 'cert.pem'), ICN_GATEWAY_TLS_KEY: join(dir, 'key.pem') })
+  t.after(() => safe.stop())
+  const { page, open } = await browse(t, await browser.newContext({ ignoreHTTPSErrors: true }), safe)
+  await admitted(page, safe)
+  const tabs = [page, ...(await Promise.all([1, 2, 3, 4, 5, 6, 7].map(() => open())))]
+  for (const tab of tabs) await listen(tab, safe)
+  const id = await pay(page, 5, '', safe)
+  for (const tab of tabs) assert((await listed(tab, 'events', 1))[0]!.includes(id))
+})
+
 /** The amounts that a member has paid, as the node has them. */
 async function amounts(did: string): Promise<number[]> {
   const { entries } = node.ctl('ledger', 'history', '--space', node.space, did) as { entries?: { amount: number }[] }
@@ -296,11 +310,11 @@ for (const taken of [false, true]) {
 }
 
 test('the key is still there when the browser is started again', async (t) => {
-  const before = await browse(t, await launchAt(profile))
+  const before = await browse(t, await launchAt(join(dir, 'profile')))
   const { did } = await admitted(before.page)
   await pay(before.page, 5)
   await before.context.close()
-  const { page } = await browse(t, await launchAt(profile))
+  const { page } = await browse(t, await launchAt(join(dir, 'profile')))
   assert.equal(await page.evaluate(() => icnMember.who()), did)
   await pay(page, 6)
   assert.deepEqual(await amounts(did), [5, 6])
