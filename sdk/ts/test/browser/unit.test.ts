@@ -41,7 +41,7 @@ before(async () => {
     const [, name, kind] = /^\/sdk\/ts\/build\/test\/([\w.-]+?)(\.js|)$/.exec(path) ?? []
     if (name && kind === '.js') return { type: 'text/javascript', body: bundles.get(name)! }
     if (name) return { type: 'text/html', body: `<!doctype html><meta charset="utf-8"><title>${name}</title><script type="module" src="${path}.js"></script>` }
-    if (/^\/(?:[\w-]+\/)*testdata\/(?:[\w-]+\/)*[\w-]+\.json$/.test(path) && existsSync(tree + path)) return { type: 'application/json', body: readFileSync(tree + path) }
+    if (/^\/[\w/-]+\.(?:json|md)$/.test(path) && existsSync(tree + path)) return { type: 'text/plain', body: readFileSync(tree + path) }
     return undefined
   })
 })
