@@ -32,7 +32,7 @@ before(async () => {
   const out = await build({
     entryPoints: [`${root}test/browser/page/member.ts`], bundle: true, format: 'esm', platform: 'browser', target: 'es2022', write: false,
     tsconfigRaw: {}, // without the paths of tsconfig.json: the package as it is published, not its sources
-    metafile: true,
+    metafile: true, absWorkingDir: root,
   })
   assert('dist/index.js' in out.metafile.inputs, 'the page uses the package as it was built')
   const script = out.outputFiles[0]!.text
