@@ -10,7 +10,7 @@ SDK_FILES = $(shell find sdk/ts codec/testdata kernel/record/testdata kernel/ide
 	-not -path '*/node_modules/*' -not -path '*/build/*' -not -path '*/dist/*' 2>/dev/null)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: help build demo demo-stop sdk sdk-e2e test mutations sim bench lint fmt generate release check deps clean
+.PHONY: help build demo demo-stop sdk sdk-e2e sdk-browser test mutations sim bench lint fmt generate release check deps clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
@@ -44,7 +44,10 @@ examples/%/node_modules/.package-lock.json: examples/%/package-lock.json
 sdk-e2e: build sdk examples/quickstart/node_modules/.package-lock.json examples/bot/node_modules/.package-lock.json ## the TypeScript client, and the examples that use it, against a node of this tree
 	cd sdk/ts && ICN_E2E_BIN=../../bin npm run --silent e2e
 
-test: deps sdk-e2e ## all tests
+sdk-browser: build sdk ## the TypeScript client, and a node's page of documentation, in Chromium
+	cd sdk/ts && ICN_E2E_BIN=../../bin npm run --silent browser
+
+test: deps sdk-e2e sdk-browser ## all tests
 	go vet ./...
 	go vet -C bench ./...
 	go test -count=1 .

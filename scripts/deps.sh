@@ -5,6 +5,7 @@
 #   gcc  the race detector links with it, and Spin's checkers are compiled with it
 #   postgresql  the server that the tests of its store run; it need not run otherwise
 #   node 20 and npm  the TypeScript client (sdk/ts), and the linter of docs/openapi.json; npm gets the rest
+#   chromium  the TypeScript client and the page of documentation are tried in a real browser
 #   spin searches the model of finality (docs/model)
 set -euo pipefail
 
@@ -23,6 +24,7 @@ compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/
 command -v spin >/dev/null || packages+=(spin)
 command -v node >/dev/null || packages+=(nodejs)
 command -v npm >/dev/null || packages+=(npm)
+[ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
 
 if [ ${#packages[@]} -gt 0 ]; then
 	if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then

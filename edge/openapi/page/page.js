@@ -35,14 +35,16 @@ function typeOf(s) {
   return types[0] + (s.format ? " (" + s.format + ")" : s.contentEncoding ? " (" + s.contentEncoding + ")" : "") + more;
 }
 
-// table lists fields: those that must be given first.
+// table lists fields: those that must be given first. The roles are said since the style for phones takes tables apart.
 function table(rows, caption) {
   rows.sort((a, b) => Number(b.must) - Number(a.must));
-  return el("table", {}, el("caption", { class: "quiet" }, caption),
-    el("thead", {}, el("tr", {}, ["Name", "Type", "What it is"].map((h) => el("th", { scope: "col" }, h)))),
-    el("tbody", {}, rows.map((r) => el("tr", {},
-      el("td", {}, el("code", {}, r.name), r.must ? el("span", { class: "must" }, " required") : null, r.where ? el("div", { class: "quiet" }, r.where) : null),
-      el("td", {}, typeOf(r.schema)), el("td", {}, prose(r.text))))));
+  const told = rows.some((r) => r.text);
+  const row = (role, cells) => el("tr", { role: "row" }, cells.map((c) => el(role === "cell" ? "td" : "th", { role, scope: role === "cell" ? null : "col" }, c)));
+  return el("table", { role: "table" }, el("caption", {}, caption),
+    el("thead", { role: "rowgroup" }, row("columnheader", ["Name", "Type", ...(told ? ["What it is"] : [])])),
+    el("tbody", { role: "rowgroup" }, rows.map((r) => row("cell", [
+      [el("code", {}, r.name), r.must ? el("span", { class: "must" }, " required") : null, r.where ? el("div", { class: "quiet" }, r.where) : null],
+      typeOf(r.schema), ...(told ? [prose(r.text)] : [])]))));
 }
 
 const fieldsOf = (s) => Object.entries(s.properties ?? {}).map(([name, f]) => ({ name, schema: f, text: f.description, must: s.required?.includes(name) ?? false }));
@@ -113,10 +115,10 @@ function body(path, method, op) {
   const sent = op.requestBody?.content["application/json"].schema;
   if (sent) out.append(table(fieldsOf(follow(sent)), "Body, application/json"));
   const [type, answer] = Object.entries(op.responses["200"].content)[0];
-  out.append(el("h4", {}, op["x-icn-kind"] === "stream" ? "Each item" : "Answer"), el("p", { class: "quiet" }, op.responses["200"].description + " " + type + ": ", typeOf(answer.schema)));
+  out.append(el("h3", {}, op["x-icn-kind"] === "stream" ? "Each item" : "Answer"), el("p", { class: "quiet" }, op.responses["200"].description + " " + type + ": ", typeOf(answer.schema)));
   const fields = fieldsOf(follow(answer.schema));
   if (fields.length) out.append(table(fields.map((f) => ({ ...f, must: false })), "Fields of the answer"), el("details", {}, el("summary", {}, "Shape of an answer"), el("pre", { tabindex: "0" }, JSON.stringify(example(answer.schema), null, 2))));
-  out.append(el("h4", {}, "Try it"), copyable(curl(path, method, op)));
+  out.append(el("h3", {}, "Try it"), copyable(curl(path, method, op)));
   const failures = Object.entries(op.responses).filter(([status]) => status !== "200");
   out.append(el("details", {}, el("summary", {}, "Errors"), el("ul", {}, failures.map(([status, r]) => el("li", {}, el("code", {}, status), " ", follow(r).description)))));
   return out;
@@ -147,7 +149,11 @@ function search() {
     box.hidden = !words.every((w) => box.words.includes(w));
     if (!box.hidden && box.parentElement.id !== "schemas") found++;
   }
-  for (const section of document.querySelectorAll("#operations > section")) section.hidden = !section.querySelector(":scope > details:not([hidden])");
+  for (const section of document.querySelectorAll("#operations > section")) {
+    section.hidden = !section.querySelector(":scope > details:not([hidden])");
+    $(section.getAttribute("aria-labelledby").replace("tag-", "to-")).hidden = section.hidden;
+  }
+  $("about").hidden = words.length > 0; // what is looked for comes first
   $("count").textContent = found === 1 ? "1 operation" : found + " operations";
 }
 
@@ -165,7 +171,7 @@ async function show() {
   }
   $("operations").replaceChildren(...[...groups].map(([name, ops]) => el("section", { "aria-labelledby": "tag-" + name },
     el("h2", { id: "tag-" + name }, name), ops.sort((a, b) => (a[0] < b[0] ? -1 : 1)).map((o) => o[1]))));
-  $("tags").replaceChildren(el("ul", {}, [...groups.keys()].map((name) => el("li", {}, el("a", { href: "#tag-" + name }, name)))));
+  $("tags").replaceChildren(el("ul", {}, [...groups.keys()].map((name) => el("li", { id: "to-" + name }, el("a", { href: "#tag-" + name }, name)))));
   $("schemas").replaceChildren(...Object.entries(doc.components.schemas).map(([name, s]) => schema(name, s)));
   $("search").addEventListener("input", search);
   addEventListener("hashchange", reveal);

@@ -184,7 +184,7 @@ test('a place that is taken is prepared anew, with the preparation that the answ
   const feed = [...node.feeds.keys()][0]!
   let once = true
   node.tamper = () => {
-    if (once) setImmediate(() => node.usurp(feed)) // between the preparation and the submission
+    if (once) queueMicrotask(() => node.usurp(feed)) // between the preparation and the submission
     once = false
   }
   const prepared = node.count('/records/prepare')

@@ -53,8 +53,21 @@ test('a store keeps its keys when it is opened again', async () => {
   assert.equal((await new IndexedDBKeyStore('k', factory).member())!.did, member.did)
 })
 
+test('a database that is deleted while it is open is gone, and the store is empty', async () => {
+  const factory = new IDBFactory()
+  const store = new IndexedDBKeyStore('k', factory)
+  const { member } = await createMember(store)
+  await new Promise<void>((ok, no) => {
+    const req = factory.deleteDatabase('k')
+    req.onsuccess = () => ok()
+    req.onblocked = () => no(new Error('the store keeps it'))
+  })
+  assert.equal(await store.member(), undefined)
+  assert.notEqual((await createMember(store)).member.did, member.did)
+})
+
 test('what is missing here is said', async () => {
-  await assert.rejects(new IndexedDBKeyStore('k', undefined).member(), (err: ICNError) => err.kind === 'unsupported' && /IndexedDB/.test(err.message))
+  await assert.rejects(new IndexedDBKeyStore('k', null as unknown as undefined).member(), (err: ICNError) => err.kind === 'unsupported' && /IndexedDB/.test(err.message))
   const generateKey = crypto.subtle.generateKey
   crypto.subtle.generateKey = (() => Promise.reject(new DOMException('Unrecognized name.', 'NotSupportedError'))) as typeof generateKey
   try {

@@ -1,7 +1,7 @@
 import { ICNError } from '../error.js'
 import { type Key, toHex } from '../record/bytes.js'
 
-/** A device key that nobody can read: WebCrypto signs with it, and gives it to nobody. */
+/** A device key that no script can read: WebCrypto signs with it, and gives it to none. Who has the disk has what the browser keeps there. */
 export interface DeviceKey {
   /** The public key. */
   readonly key: Key

@@ -65,7 +65,10 @@ export class MemoryKeyStore implements KeyStore {
   }
 }
 
-/** Keys in the browser's IndexedDB. One database holds one member. */
+/**
+ * Keys in the browser's IndexedDB. One database holds one member. The browser is asked not to throw it away when space is short, and may do so all the
+ * same, as may whoever clears the site's data: the member has the phrase for that.
+ */
 export class IndexedDBKeyStore implements KeyStore {
   #db: Promise<IDBDatabase> | undefined
 
@@ -81,6 +84,7 @@ export class IndexedDBKeyStore implements KeyStore {
 
   async setMember(m: Member | undefined): Promise<void> {
     await this.#run('keys', 'readwrite', (s) => (m === undefined ? s.delete('member') : s.put(m, 'member')))
+    if (m !== undefined) void globalThis.navigator?.storage?.persist?.().catch(() => false) // a browser may ask the person, who may take their time
   }
 
   async signed(feed: Hash): Promise<Signed | undefined> {
@@ -111,8 +115,19 @@ export class IndexedDBKeyStore implements KeyStore {
         req.result.createObjectStore('keys')
         req.result.createObjectStore('signed')
       }
-      req.onsuccess = () => resolve(req.result)
-      req.onerror = () => reject(failure(req.error))
+      req.onsuccess = () => {
+        const db = req.result
+        db.onclose = () => (this.#db = undefined) // by the browser: the site's data were cleared
+        db.onversionchange = () => {
+          this.#db = undefined
+          db.close() // else another tab that deletes the database would wait for this one
+        }
+        resolve(db)
+      }
+      req.onerror = () => {
+        this.#db = undefined // the next use tries again
+        reject(failure(req.error))
+      }
     }))
   }
 

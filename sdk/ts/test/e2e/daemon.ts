@@ -27,12 +27,12 @@ export function missing(): string | undefined {
   return help.includes('--gateway-enable') ? undefined : `the icnd in ${bin} has no gateway`
 }
 
-/** @param origins whose pages may use it. */
-export async function start(origins: string[] = []): Promise<Daemon> {
+/** @param settings of its configuration, as the environment has them: ICN_GATEWAY_CORS_ORIGINS. */
+export async function start(settings: Record<string, string> = {}): Promise<Daemon> {
   const bin = resolve(process.env.ICN_E2E_BIN!)
   const dir = mkdtempSync(join(tmpdir(), 'icn-e2e-'))
   const data = join(dir, 'data')
-  const env = { ...process.env, ICN_KEYSTORE_PASSPHRASE: 'for this test only', ICN_DATA_DIR: data, ICN_GATEWAY_CORS_ORIGINS: origins.join(',') }
+  const env = { ...process.env, ICN_KEYSTORE_PASSPHRASE: 'for this test only', ICN_DATA_DIR: data, ...settings }
   execFileSync(join(bin, 'icnd'), ['init', '--data-dir', data], { env, stdio: 'ignore' })
   let daemon: ChildProcess | undefined
   const end = async (signal: NodeJS.Signals): Promise<void> => {
@@ -68,7 +68,8 @@ export async function start(origins: string[] = []): Promise<Daemon> {
     const ctl = (...args: string[]): Record<string, unknown> => JSON.parse(execFileSync(join(bin, 'icnctl'), [...args, '--json'], { env, encoding: 'utf8' })) as Record<string, unknown>
     const { space } = ctl('space', 'create', 'Mill Lane') as { space: string }
     const { did } = ctl('id', 'show') as { did: string }
-    return { url: `http://${addr}`, did, space, ctl, stop, kill: () => end('SIGKILL'), again: async () => void (await run(addr)) }
+    const scheme = settings.ICN_GATEWAY_TLS_CERT ? 'https' : 'http'
+    return { url: `${scheme}://${addr}`, did, space, ctl, stop, kill: () => end('SIGKILL'), again: async () => void (await run(addr)) }
   } catch (err) {
     await stop()
     throw err

@@ -90,9 +90,9 @@ export class FakeNode {
 
   async #serve(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const url = new URL(req.url!, this.url)
-    const chunks: Buffer[] = []
-    for await (const c of req) chunks.push(c as Buffer)
-    const text = Buffer.concat(chunks).toString()
+    let text = ''
+    req.setEncoding('utf8')
+    for await (const c of req) text += c as string
     const path = url.pathname.replace('/api/v1', '')
     const a: Asked = { method: req.method!, path, query: url.searchParams, headers: req.headers, body: text ? (parseJSON(text) as Record<string, unknown>) : {} }
     this.asked.push(a)
