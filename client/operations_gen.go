@@ -2114,3 +2114,180 @@ type SecurityFork struct {
 	Feed api.Hash `json:"feed"`
 	Seq  uint64   `json:"seq"`
 }
+
+// routeOf says how an operation is asked for from elsewhere; ok is false for one that this build does not know.
+func routeOf(name string) (r route, ok bool) {
+	switch name {
+	case "auth.approve":
+		return route{method: "POST", path: "/auth/approve"}, true
+	case "auth.challenge":
+		return route{method: "POST", path: "/auth/challenge", public: true}, true
+	case "auth.claim":
+		return route{method: "POST", path: "/auth/claim", public: true}, true
+	case "auth.pair":
+		return route{method: "POST", path: "/auth/pair", public: true}, true
+	case "auth.pairing":
+		return route{method: "POST", path: "/auth/pairing"}, true
+	case "auth.refresh":
+		return route{method: "POST", path: "/auth/refresh", public: true}, true
+	case "auth.revoke":
+		return route{method: "POST", path: "/auth/revoke"}, true
+	case "auth.sessions":
+		return route{method: "GET", path: "/auth/sessions"}, true
+	case "auth.verify":
+		return route{method: "POST", path: "/auth/verify", public: true}, true
+	case "event.stream":
+		return route{method: "GET", path: "/events"}, true
+	case "event.types":
+		return route{method: "GET", path: "/events/types"}, true
+	case "feed.advise":
+		return route{method: "GET", path: "/feed/advise"}, true
+	case "feed.close":
+		return route{method: "POST", path: "/feed/close", write: true, signs: api.SignsOne}, true
+	case "feed.cut":
+		return route{method: "POST", path: "/feed/cut", write: true, signs: api.SignsOne}, true
+	case "feed.list":
+		return route{method: "GET", path: "/feed/list"}, true
+	case "id.show":
+		return route{method: "GET", path: "/id"}, true
+	case "key.follow":
+		return route{method: "POST", path: "/keys/follow", write: true}, true
+	case "key.log":
+		return route{method: "GET", path: "/keys/log"}, true
+	case "key.recoveries":
+		return route{method: "GET", path: "/keys/recoveries"}, true
+	case "key.veto":
+		return route{method: "POST", path: "/keys/veto", write: true, signs: api.SignsOne}, true
+	case "ledger.allot":
+		return route{method: "POST", path: "/ledger/allot", write: true, signs: api.SignsOne}, true
+	case "ledger.allotments":
+		return route{method: "GET", path: "/ledger/allotments/{did}"}, true
+	case "ledger.balance":
+		return route{method: "GET", path: "/ledger/balance/{did}"}, true
+	case "ledger.freeze":
+		return route{method: "POST", path: "/ledger/freeze", write: true, signs: api.SignsSeveral}, true
+	case "ledger.grant":
+		return route{method: "POST", path: "/ledger/grant", write: true, signs: api.SignsSeveral}, true
+	case "ledger.history":
+		return route{method: "GET", path: "/ledger/history"}, true
+	case "ledger.retry":
+		return route{method: "POST", path: "/ledger/retry", write: true, signs: api.SignsOne}, true
+	case "ledger.return":
+		return route{method: "POST", path: "/ledger/return", write: true, signs: api.SignsOne}, true
+	case "ledger.transfer":
+		return route{method: "POST", path: "/ledger/transfer", write: true, signs: api.SignsOne}, true
+	case "ledger.verify":
+		return route{method: "GET", path: "/ledger/verify"}, true
+	case "ledger.void":
+		return route{method: "GET", path: "/ledger/void"}, true
+	case "member.add":
+		return route{method: "POST", path: "/member/add", write: true, signs: api.SignsOne}, true
+	case "member.device":
+		return route{method: "POST", path: "/member/device", write: true, signs: api.SignsSeveral}, true
+	case "member.list":
+		return route{method: "GET", path: "/member/list"}, true
+	case "member.remove":
+		return route{method: "POST", path: "/member/remove", write: true, signs: api.SignsSeveral}, true
+	case "node.config":
+		return route{method: "GET", path: "/node/config"}, true
+	case "node.doctor":
+		return route{method: "GET", path: "/node/doctor"}, true
+	case "node.status":
+		return route{method: "GET", path: "/node/status"}, true
+	case "office.hand":
+		return route{method: "POST", path: "/office/hand", write: true, signs: api.SignsSeveral}, true
+	case "office.replace":
+		return route{method: "POST", path: "/office/replace", write: true}, true
+	case "peer.ban":
+		return route{method: "POST", path: "/peers/ban", write: true}, true
+	case "peer.cut":
+		return route{method: "POST", path: "/peers/cut", write: true}, true
+	case "peer.dial":
+		return route{method: "POST", path: "/peers/dial", write: true}, true
+	case "peer.list":
+		return route{method: "GET", path: "/peers"}, true
+	case "peer.mend":
+		return route{method: "POST", path: "/peers/mend", write: true}, true
+	case "peer.ping":
+		return route{method: "GET", path: "/peers/ping"}, true
+	case "peer.refusals":
+		return route{method: "GET", path: "/peers/refusals"}, true
+	case "peer.unban":
+		return route{method: "POST", path: "/peers/unban", write: true}, true
+	case "record.explain":
+		return route{method: "GET", path: "/records/{id}"}, true
+	case "record.kinds":
+		return route{method: "GET", path: "/records/kinds", public: true}, true
+	case "record.prepare":
+		return route{method: "POST", path: "/records/prepare"}, true
+	case "record.submit":
+		return route{method: "POST", path: "/records/submit", write: true}, true
+	case "refusal.explain":
+		return route{method: "GET", path: "/refusals/{id}"}, true
+	case "refusal.list":
+		return route{method: "GET", path: "/refusals"}, true
+	case "security.appeal":
+		return route{method: "POST", path: "/security/appeal", write: true, signs: api.SignsOne}, true
+	case "security.list":
+		return route{method: "GET", path: "/security"}, true
+	case "security.pardon":
+		return route{method: "POST", path: "/security/pardon", write: true, signs: api.SignsOne}, true
+	case "security.reports":
+		return route{method: "GET", path: "/security/reports"}, true
+	case "security.show":
+		return route{method: "GET", path: "/security/subject/{subject}"}, true
+	case "snapshot.create":
+		return route{method: "POST", path: "/snapshots"}, true
+	case "space.checkpoint.create":
+		return route{method: "POST", path: "/space/checkpoint/create", write: true}, true
+	case "space.checkpoint.list":
+		return route{method: "GET", path: "/space/checkpoint/list"}, true
+	case "space.checkpoint.show":
+		return route{method: "GET", path: "/space/checkpoint/show"}, true
+	case "space.checkpoint.verify":
+		return route{method: "POST", path: "/space/checkpoint/verify"}, true
+	case "space.create":
+		return route{method: "POST", path: "/space/create", write: true}, true
+	case "space.invite":
+		return route{method: "POST", path: "/space/invite", write: true}, true
+	case "space.join":
+		return route{method: "POST", path: "/space/join", write: true, signs: api.SignsOne}, true
+	case "space.list":
+		return route{method: "GET", path: "/space/list"}, true
+	case "space.show":
+		return route{method: "GET", path: "/space/show"}, true
+	case "space.witness":
+		return route{method: "POST", path: "/space/witness", write: true, signs: api.SignsOne}, true
+	case "state.digest":
+		return route{method: "GET", path: "/state/digest"}, true
+	case "state.rebuild":
+		return route{method: "POST", path: "/state/rebuild", write: true}, true
+	case "state.verify":
+		return route{method: "POST", path: "/state/verify"}, true
+	case "topic.list":
+		return route{method: "GET", path: "/topics"}, true
+	case "topic.tail":
+		return route{method: "GET", path: "/topics/tail"}, true
+	case "trust.add":
+		return route{method: "POST", path: "/trust", write: true, signs: api.SignsOne}, true
+	case "trust.graph":
+		return route{method: "GET", path: "/trust/graph"}, true
+	case "trust.import":
+		return route{method: "POST", path: "/trust/import", write: true}, true
+	case "trust.list":
+		return route{method: "GET", path: "/trust"}, true
+	case "trust.score":
+		return route{method: "GET", path: "/trust/score/{from}/{to}"}, true
+	case "webhook.add":
+		return route{method: "POST", path: "/webhooks"}, true
+	case "webhook.deliveries":
+		return route{method: "GET", path: "/webhooks/{id}/deliveries"}, true
+	case "webhook.list":
+		return route{method: "GET", path: "/webhooks"}, true
+	case "webhook.remove":
+		return route{method: "DELETE", path: "/webhooks/{id}"}, true
+	case "webhook.test":
+		return route{method: "POST", path: "/webhooks/{id}/test"}, true
+	}
+	return route{}, false
+}
