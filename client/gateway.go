@@ -151,6 +151,9 @@ func (g *gateway) ask(ctx context.Context, name string, in json.RawMessage, o ca
 			g.login.refused(token)
 			continue
 		case !transient(err) || !repeatable || failures+1 >= attempts || after > longWait:
+			if token != "" {
+				err = g.login.explain(err)
+			}
 			return nil, err
 		}
 		if err := g.rest(ctx, failures, after); err != nil {

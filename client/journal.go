@@ -44,12 +44,12 @@ type Signed struct {
 	ID    api.Hash `json:"id,omitzero"` // none: another record of the device stands at the place
 
 	// Of a record whose fate is not known yet:
-	Envelope    []byte          `json:"envelope,omitempty"`    // what was signed, to be sent again as it is
-	Name        string          `json:"name,omitempty"`        // that the node gave to the request
-	Operation   string          `json:"operation,omitempty"`   // that was asked for
-	Input       json.RawMessage `json:"input,omitempty"`       // and with what
-	Idempotency string          `json:"idempotency,omitempty"` // and under which name
-	At          time.Time       `json:"at,omitzero"`           // and when
+	Envelope    []byte    `json:"envelope,omitempty"`    // what was signed, to be sent again as it is
+	Name        string    `json:"name,omitempty"`        // that the node gave to the request
+	Operation   string    `json:"operation,omitempty"`   // that was asked for
+	Input       []byte    `json:"input,omitempty"`       // and with what, byte for byte
+	Idempotency string    `json:"idempotency,omitempty"` // and under which name
+	At          time.Time `json:"at,omitzero"`           // and when
 }
 
 // pending lists the feeds whose last record waits for an answer, the one that was signed first before the others.

@@ -58,6 +58,7 @@ type login struct {
 	turn   chan struct{} // held by who reads or changes what follows
 	tokens AuthVerifyOut
 	until  time.Time
+	guest  error // why the login is a guest's only; nil for a member's
 }
 
 func newLogin(g *gateway, o *options) *login {
@@ -101,6 +102,20 @@ func (l *login) refused(token string) {
 	<-l.turn
 }
 
+// explain is err, or where a guest asks for what only members may, that the caller is none.
+func (l *login) explain(err error) error {
+	why := api.ReasonOf(err)
+	if why == nil || why.Rule != "scope" {
+		return err
+	}
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
+	if l.guest != nil {
+		return l.guest
+	}
+	return err
+}
+
 // joined is called when a record stands: a guest may be a member by now, and logs in anew.
 func (l *login) joined() {
 	l.turn <- struct{}{}
@@ -119,9 +134,11 @@ func (l *login) renew(ctx context.Context) error {
 		}
 		l.tokens = AuthVerifyOut{} // the session is over: the device logs in anew
 	}
+	l.guest = nil
 	err := l.begin(ctx, l.want.Scopes)
 	if why := api.ReasonOf(err); why != nil && why.Rule == "not-a-member" && len(l.want.Scopes) == 0 && l.want.Within.IsZero() {
 		if l.begin(ctx, scopesOfGuests()) == nil {
+			l.guest = err
 			return nil
 		}
 	}

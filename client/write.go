@@ -139,7 +139,11 @@ func (x *writing) run(ctx context.Context) (json.RawMessage, error) {
 	for {
 		if p == nil {
 			var err error
-			if p, err = x.prepare(ctx); err != nil {
+			p, err = x.prepare(ctx)
+			switch {
+			case err != nil && x.receipt != nil && !x.req.Several && api.KindOf(err) == api.Conflict:
+				p = &prepared{} // the operation would write another record by now, as one that says when: the receipt is all that there is to answer
+			case err != nil:
 				return nil, x.unanswered(err)
 			}
 		}
