@@ -2164,6 +2164,8 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "GET", path: "/ledger/allotments/{did}"}, true
 	case "ledger.balance":
 		return route{method: "GET", path: "/ledger/balance/{did}"}, true
+	case "ledger.charge":
+		return route{method: "POST", path: "/ledger/charge", write: true, signs: api.SignsSeveral}, true
 	case "ledger.freeze":
 		return route{method: "POST", path: "/ledger/freeze", write: true, signs: api.SignsSeveral}, true
 	case "ledger.grant":
@@ -2174,6 +2176,10 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "POST", path: "/ledger/retry", write: true, signs: api.SignsOne}, true
 	case "ledger.return":
 		return route{method: "POST", path: "/ledger/return", write: true, signs: api.SignsOne}, true
+	case "ledger.schedule":
+		return route{method: "POST", path: "/ledger/schedules", write: true, signs: api.SignsOne}, true
+	case "ledger.schedules":
+		return route{method: "GET", path: "/ledger/schedules"}, true
 	case "ledger.transfer":
 		return route{method: "POST", path: "/ledger/transfer", write: true, signs: api.SignsOne}, true
 	case "ledger.verify":
