@@ -133,7 +133,7 @@ func (l *listening) closed(e *api.Event) error {
 		return err
 	}
 	was := l.final[e.Record.Feed]
-	if d.From != was.Seq+1 || e.Record.Seq < d.From {
+	if d.From != was.Seq+1 && d.From != 1 || e.Record.Seq < d.From { // 1 says that what was final before is not
 		return fmt.Errorf("feed %s of %s is told final from %d to %d, after %d was", e.Record.Feed.Short(), d.Topic, d.From, e.Record.Seq, was.Seq)
 	}
 	l.final[e.Record.Feed] = *e.Record
