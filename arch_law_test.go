@@ -22,7 +22,8 @@ type law struct {
 	pure    []string // packages, or files with a trailing .go, that do no I/O
 	ordered []string // files in which no map is ranged over
 	words   map[string]bool
-	homes   []*zone // third-party module prefix -> packages that may import it
+	homes   []*zone  // third-party module prefix -> packages that may import it
+	offline []string // packages that open no connection themselves
 }
 
 // A zone is one line of a list: a pattern and what it may use.
@@ -63,6 +64,8 @@ func parseLaw(text string) (*law, error) {
 			l.homes = append(l.homes, &zone{names[0], may})
 		case "pure":
 			l.pure = append(l.pure, names...)
+		case "offline":
+			l.offline = append(l.offline, names...)
 		case "ordered":
 			l.ordered = append(l.ordered, names...)
 		case "word":
@@ -70,7 +73,7 @@ func parseLaw(text string) (*law, error) {
 				l.words[w] = true
 			}
 		default:
-			return nil, fmt.Errorf("line %d: keyword %q: want zone, test, pure, ordered, word or home", i+1, kind)
+			return nil, fmt.Errorf("line %d: keyword %q: want zone, test, pure, ordered, offline, word or home", i+1, kind)
 		}
 	}
 	return l, nil

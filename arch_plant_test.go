@@ -28,6 +28,7 @@ test app/*                : kernel/kerneltest
 pure codec kernel/api kernel/internal/gate app/fact app/*/state.go
 ordered app/*/state.go
 word trust coop vote
+offline node
 home example.org/kv       : kernel/internal/store
 home example.org/prop     : tests kernel/kerneltest
 `
@@ -289,6 +290,8 @@ func TestPlantedViolations(t *testing.T) {
 			"",
 			[]string{"A8 node/x.go:2: node imports example.org/kv/v2/fs: its home is [kernel/internal/store]"},
 		},
+		{"who is offline opens a connection", map[string]string{"node/x.go": imports("node", "net/http")}, "", []string{"A9 node/x.go:2: node imports net/http"}},
+		{"a test of who is offline may", map[string]string{"node/x_test.go": imports("node", "net")}, "", nil},
 		{"third party for tests only", map[string]string{"codec/x.go": imports("codec", "example.org/prop")}, "", []string{"A8 codec/x.go:2: codec imports example.org/prop"}},
 		{
 			"third party without a home",

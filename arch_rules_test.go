@@ -25,6 +25,7 @@ func (l *law) check(t *tree) []string {
 	l.purity(t, report)
 	l.blindness(t, report)
 	l.thirdParty(t, report)
+	l.connections(t, report)
 	return out
 }
 
@@ -359,4 +360,29 @@ func homeOf(hs []*zone, importPath string) *zone {
 		}
 	}
 	return best
+}
+
+// connections is A9: who is offline imports nothing of net but in tests.
+func (l *law) connections(t *tree, report reporter) {
+	used := map[string]bool{}
+	for _, p := range t.sorted() {
+		for _, pattern := range l.offline {
+			if !match(pattern, p.path) {
+				continue
+			}
+			used[pattern] = true
+			for _, f := range p.files {
+				for _, i := range f.imports {
+					if !f.test && match("net/...", i.path) {
+						report("A9", t.where(f, i.pos), "%s imports %s: it opens no connection itself", p.path, i.path)
+					}
+				}
+			}
+		}
+	}
+	for _, pattern := range l.offline {
+		if !used[pattern] {
+			report("A9", "testdata/arch.txt", "%q covers no package: delete or rename it", pattern)
+		}
+	}
 }

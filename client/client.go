@@ -1,10 +1,14 @@
-// Package client is the Go client of a running node: every operation of the node as a typed method, over the node's unix socket.
+// Package client is the Go client of a running node: every operation of the node as a typed method, over the node's unix socket, or from elsewhere
+// over its HTTP gateway.
 //
-// It is not a node: it holds no key and keeps no state. Begin with Dial; call the methods of operations_gen.go, which `go generate
-// ./client` makes from the node's operation table, or Call and Stream for operations by name. Errors are *api.Error values as the node had them:
-// ask api.KindOf and api.ReasonOf.
+// Dial connects to either. Call the methods that `go generate ./client` makes from the node's operation table, or Call and Stream for operations by name.
+// Errors are *api.Error values as the node had them: ask api.KindOf and api.ReasonOf.
 //
-// A Client is safe for concurrent use; calls share one connection and are answered in any order.
+// Over the socket the node signs for its own member. From elsewhere a member's own device signs: give Dial its key and its journal (Member). Then the
+// client logs in by itself, and whatever a node asks to have signed it reads first: it signs nothing that was not asked for, and nothing twice for one
+// place, whatever crashes in between (docs/adr/0039).
+//
+// A Client is safe for concurrent use.
 package client
 
 //go:generate go run ../node/gen ..
@@ -14,66 +18,76 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/intercooperative/icn/client/jsonrpc"
 	"github.com/intercooperative/icn/kernel/api"
 )
 
-// pendingItems is how many items of a stream may wait for a caller that is slow to take them; then the connection is not read any further,
-// other calls on it wait too, and in the end the node slows down.
-const pendingItems = 64
-
-// patience is how long a cancelled call waits for the node's last word.
-const patience = 500 * time.Millisecond
-
 // Client is a connection to a node.
-type Client struct {
-	nc      net.Conn
-	writeMu sync.Mutex // one message at a time
+type Client struct{ t transport }
 
-	mu      sync.Mutex
-	next    uint64
-	pending map[string]*pending
-	err     error         // why the connection is of no use any more
-	broken  chan struct{} // closed when err is set
+// transport carries calls to a node.
+type transport interface {
+	call(ctx context.Context, name string, in json.RawMessage, o callOptions) (json.RawMessage, error)
+	stream(ctx context.Context, name string, in json.RawMessage, each func(item json.RawMessage) error) error
+	close(ctx context.Context) error
 }
 
-// pending is a call that waits for its answer. Items and the answer travel by one channel, so that their order is kept.
-type pending struct {
-	replies chan jsonrpc.Reply
-	gone    chan struct{} // closed when the caller has left: the reader need not wait for it
-}
-
-// Dial connects to the node at address, "unix:" and the path of its socket. Nothing that answers there is Unavailable.
-func Dial(ctx context.Context, address string) (*Client, error) {
+// Dial connects to the node at address: "unix:" and the path of its socket, or the http(s) address of its gateway, such as https://coop.example. Nothing
+// that answers on a socket is Unavailable at once; a gateway is first asked by the first call. Over plain http only this very machine is spoken to, unless
+// PlainHTTP says otherwise.
+func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) {
 	const op = "client.dial"
-	path, ok := strings.CutPrefix(address, "unix:")
-	if !ok || path == "" {
-		return nil, api.Errorf(op, api.Invalid, "address %q: want unix:PATH", address)
+	var o options
+	for _, f := range opts {
+		f(&o)
 	}
-	var d net.Dialer
-	nc, err := d.DialContext(ctx, "unix", path)
+	if path, ok := strings.CutPrefix(address, "unix:"); ok && path != "" {
+		if len(opts) > 0 {
+			return nil, api.Errorf(op, api.Invalid, "address %q: options are for a gateway; over its socket a node signs itself", address)
+		}
+		var d net.Dialer
+		nc, err := d.DialContext(ctx, "unix", path)
+		if err != nil {
+			return nil, api.Errorf(op, api.Unavailable, "no daemon answers: %w", err)
+		}
+		return New(nc), nil
+	}
+	if !IsGateway(address) {
+		return nil, api.Errorf(op, api.Invalid, "address %q: want unix:PATH, https://HOST or http://HOST", address)
+	}
+	g, err := newGateway(address, &o)
 	if err != nil {
-		return nil, api.Errorf(op, api.Unavailable, "no daemon answers: %w", err)
+		return nil, api.Wrap(op, err)
 	}
-	return New(nc), nil
+	return &Client{g}, nil
+}
+
+// IsGateway reports whether an address is one of a gateway.
+func IsGateway(address string) bool {
+	return strings.HasPrefix(address, "https://") || strings.HasPrefix(address, "http://")
 }
 
 // New returns a client that speaks over nc, which it owns.
-func New(nc net.Conn) *Client {
-	c := &Client{nc: nc, pending: map[string]*pending{}, broken: make(chan struct{})}
-	go c.read()
-	return c
+func New(nc net.Conn) *Client { return &Client{newSocket(nc)} }
+
+// Close ends the connection; calls in flight fail. At a gateway it ends the session, for which it waits five seconds at most; the error says that the
+// session may go on until it ends by itself.
+func (c *Client) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return c.t.close(ctx)
 }
 
-// Close ends the connection; calls in flight fail.
-func (c *Client) Close() error {
-	c.fail(api.Errorf("client", api.Unavailable, "the client is closed"))
-	return nil
+// Session returns the login in force at a gateway, which it begins if there is none. Over a socket nobody logs in, which is Unsupported.
+func (c *Client) Session(ctx context.Context) (*Session, error) {
+	g, ok := c.t.(*gateway)
+	if !ok || g.login == nil {
+		return nil, api.Errorf("login", api.Unsupported, "nobody logs in here: give Dial the address of a gateway, and a member's key")
+	}
+	return g.login.session(ctx)
 }
 
 // A CallOption changes one call.
@@ -94,56 +108,45 @@ func Wait(w api.Wait) CallOption { return func(o *callOptions) { o.wait = w } }
 // *json.RawMessage. When ctx ends first the node is asked to end the call, and what it answers within a moment is returned; what it has committed by then
 // stands.
 func (c *Client) Call(ctx context.Context, name string, in, out any, opts ...CallOption) error {
-	id, p, err := c.send(name, in, opts)
+	raw, err := inputOf(name, in)
 	if err != nil {
 		return err
 	}
-	defer c.drop(id, p)
-	r, err := c.await(ctx, id, p)
-	if ctx.Err() != nil && err != nil {
-		r, err = c.lastWord(p, err)
+	var o callOptions
+	for _, f := range opts {
+		f(&o)
 	}
-	switch {
-	case err != nil:
-		return api.Wrap(name, err)
-	case r.Error != nil:
-		return r.Error.Err()
-	case out == nil:
-		return nil
+	answer, err := c.t.call(ctx, name, raw, o)
+	if err != nil || out == nil {
+		return err
 	}
-	if err := json.Unmarshal(r.Result, out); err != nil {
+	if err := json.Unmarshal(answer, out); err != nil {
 		return api.Errorf(name, api.Internal, "the answer does not fit: %w", err)
 	}
 	return nil
 }
 
 // Stream runs the named stream and gives each item to each, in order, until the stream ends, ctx ends (then the error is ctx's) or each
-// returns an error, which Stream returns. Each should not be slow: other calls of this client wait while too many items do.
+// returns an error, which Stream returns. Each should not be slow: over a socket other calls of this client wait while too many items do.
+//
+// Over a gateway, a stream whose items have a cursor goes on behind the last one when the connection is lost.
 func (c *Client) Stream(ctx context.Context, name string, in any, each func(item json.RawMessage) error) error {
-	id, p, err := c.send(name, in, nil)
+	raw, err := inputOf(name, in)
 	if err != nil {
 		return err
 	}
-	defer c.drop(id, p)
-	for {
-		r, err := c.await(ctx, id, p)
-		switch {
-		case err != nil:
-			return api.Wrap(name, err)
-		case r.Error != nil:
-			return r.Error.Err()
-		case r.Method == "":
-			return nil
-		}
-		var item jsonrpc.Item
-		if err := json.Unmarshal(r.Params, &item); err != nil {
-			return api.Errorf(name, api.Internal, "the item does not fit: %w", err)
-		}
-		if err := each(item.Item); err != nil {
-			c.cancel(id)
-			return err
-		}
+	return c.t.stream(ctx, name, raw, each)
+}
+
+func inputOf(name string, in any) (json.RawMessage, error) {
+	if in == nil {
+		return json.RawMessage("{}"), nil
 	}
+	raw, err := json.Marshal(in)
+	if err != nil {
+		return nil, api.Errorf(name, api.Invalid, "%w", err)
+	}
+	return raw, nil
 }
 
 // stream is Stream with decoded items, for the generated methods.
@@ -166,42 +169,8 @@ func call[Out any](ctx context.Context, c *Client, name string, in any, opts []C
 	return out, nil
 }
 
-// send writes a request and registers who waits for its answer.
-func (c *Client) send(name string, in any, opts []CallOption) (string, *pending, error) {
-	params, err := params(in, opts)
-	if err != nil {
-		return "", nil, api.Errorf(name, api.Invalid, "%w", err)
-	}
-	p := &pending{replies: make(chan jsonrpc.Reply, pendingItems), gone: make(chan struct{})}
-	c.mu.Lock()
-	if c.err != nil {
-		defer c.mu.Unlock()
-		return "", nil, api.Wrap(name, c.err)
-	}
-	c.next++
-	id := strconv.FormatUint(c.next, 10)
-	c.pending[id] = p
-	c.mu.Unlock()
-	if err := c.write(jsonrpc.Request{Version: jsonrpc.Version, ID: json.RawMessage(id), Method: name, Params: params}); err != nil {
-		c.drop(id, p)
-		return "", nil, api.Wrap(name, err)
-	}
-	return id, p, nil
-}
-
 // params makes the input and the reserved members one object.
-func params(in any, opts []CallOption) (json.RawMessage, error) {
-	var o callOptions
-	for _, f := range opts {
-		f(&o)
-	}
-	raw := json.RawMessage("{}")
-	if in != nil {
-		var err error
-		if raw, err = json.Marshal(in); err != nil {
-			return nil, err
-		}
-	}
+func params(raw json.RawMessage, o callOptions) (json.RawMessage, error) {
 	if o == (callOptions{}) {
 		return raw, nil
 	}
@@ -223,120 +192,4 @@ func params(in any, opts []CallOption) (json.RawMessage, error) {
 		members[name] = text
 	}
 	return json.Marshal(members)
-}
-
-// await returns the next message for a call. When ctx ends first it asks the node to end the call.
-func (c *Client) await(ctx context.Context, id string, p *pending) (jsonrpc.Reply, error) {
-	select {
-	case r := <-p.replies:
-		return r, nil
-	case <-ctx.Done():
-		c.cancel(id)
-		return jsonrpc.Reply{}, ctx.Err()
-	case <-c.broken:
-	}
-	// An answer that came before the end of the connection still counts.
-	select {
-	case r := <-p.replies:
-		return r, nil
-	default:
-		return jsonrpc.Reply{}, c.err
-	}
-}
-
-// lastWord waits a moment for what the node has to say about a call that was cancelled: it may have been done after all, or the node may know what it was
-// waiting for. An answer that says no more than that the call was cancelled leaves err as it is.
-func (c *Client) lastWord(p *pending, err error) (jsonrpc.Reply, error) {
-	t := time.NewTimer(patience)
-	defer t.Stop()
-	select {
-	case r := <-p.replies:
-		if r.Error == nil || api.KindOf(r.Error.Err()) != api.Unavailable {
-			return r, nil
-		}
-	case <-t.C:
-	case <-c.broken:
-	}
-	return jsonrpc.Reply{}, err
-}
-
-// cancel asks the node to end a call. The answer, if any, finds nobody and is dropped.
-func (c *Client) cancel(id string) {
-	// A write that fails has broken the connection, which ended the call as well.
-	_ = c.write(jsonrpc.Request{Version: jsonrpc.Version, Method: jsonrpc.MethodCancel, Params: fmt.Appendf(nil, `{"id":%s}`, id)})
-}
-
-func (c *Client) drop(id string, p *pending) {
-	close(p.gone)
-	c.mu.Lock()
-	delete(c.pending, id)
-	c.mu.Unlock()
-}
-
-func (c *Client) write(v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	if len(b) > jsonrpc.MaxMessage {
-		return api.Errorf("client", api.TooLarge, "the request has %d bytes, a message may have %d", len(b), jsonrpc.MaxMessage)
-	}
-	c.writeMu.Lock()
-	defer c.writeMu.Unlock()
-	if _, err := c.nc.Write(append(b, '\n')); err != nil {
-		c.fail(api.Errorf("client", api.Unavailable, "the daemon is gone: %w", err))
-		return c.err
-	}
-	return nil
-}
-
-// read takes messages from the node to those who wait for them.
-func (c *Client) read() {
-	r := jsonrpc.NewReader(c.nc, jsonrpc.MaxMessage)
-	for {
-		msg, err := r.Next()
-		var reply jsonrpc.Reply
-		if err == nil {
-			reply, err = jsonrpc.ParseReply(msg)
-		}
-		if err != nil {
-			c.fail(api.Errorf("client", api.Unavailable, "the connection to the daemon ended: %w", err))
-			return
-		}
-		id := string(reply.ID)
-		if reply.Method == jsonrpc.MethodStream {
-			var item jsonrpc.Item
-			if json.Unmarshal(reply.Params, &item) == nil {
-				id = string(item.ID)
-			}
-		} else if reply.ID == nil && reply.Error != nil {
-			// The node could not make out what it was sent, or will not serve us at all.
-			c.fail(reply.Error.Err())
-			return
-		}
-		c.mu.Lock()
-		p := c.pending[id]
-		c.mu.Unlock()
-		if p == nil {
-			continue
-		}
-		select {
-		case p.replies <- reply:
-		case <-p.gone:
-		case <-c.broken:
-			return
-		}
-	}
-}
-
-// fail ends the connection with its first error.
-func (c *Client) fail(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err != nil {
-		return
-	}
-	c.err = err
-	close(c.broken)
-	c.nc.Close() // nothing is lost by a failed close of a connection that nobody uses any more
 }

@@ -142,6 +142,37 @@ func TestTakenPlaceIsAConflict(t *testing.T) {
 	}
 }
 
+// A record that comes before those before it is not one whose place is taken: who has signed it keeps it, and sends it again.
+func TestRecordAheadOfItsFeedIsNoConflict(t *testing.T) {
+	g := newGreeter(t)
+	one := g.prepare(g.ann, g.pay(g.bob, 1))
+	r, err := record.Parse(one.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := *r
+	later.Seq, later.Prev, later.Auth = 2, r.ID, nil
+	unsigned, err := record.Unsigned(&later)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := seal(t, g.ann, unsigned)
+	ahead := func() error {
+		_, err := g.submit(g.ann, kernel.SubmitIn{Records: []string{second}})
+		return err
+	}
+	if err := ahead(); api.KindOf(err) != api.Unavailable || api.ReasonOf(err) == nil || api.ReasonOf(err).Rule != "records-missing" {
+		t.Fatalf("%v", err)
+	}
+	g.submitted(g.ann, one)
+	if err := ahead(); err != nil {
+		t.Fatal(err)
+	}
+	if b := g.balance(g.ann); b != -2 {
+		t.Errorf("balance %d", b)
+	}
+}
+
 // A gateway cannot act for a member who has not signed.
 func TestGatewayCannotActForMember(t *testing.T) {
 	g := newGreeter(t)

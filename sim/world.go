@@ -77,6 +77,7 @@ type World struct {
 	guest     *guest                      // who is about to join, nil for nobody
 	moves     map[*kerneltest.Node]moving // who changes devices
 	moved     map[*kerneltest.Node]bool   // who has changed devices
+	ivy       *elsewhere                  // the member without a node
 }
 
 // guest is a node whose member has an invitation and is not a member yet.
@@ -147,6 +148,9 @@ func (w *World) found() error {
 		if err := w.Join(n); err != nil {
 			return err
 		}
+	}
+	if err := w.admitElsewhere(); err != nil {
+		return err
 	}
 	if !w.opt.Outsider {
 		return nil
@@ -238,8 +242,8 @@ func (w *World) Run(steps int) error {
 		actions = append(actions, kerneltest.Lies(w.Topic, "transfer")...)
 		actions = append(actions, w.lies()...)
 	}
-	books, protocol := w.books(), w.protocol()
-	if err := w.Cluster.Run(steps, actions, books, protocol); err != nil {
+	books, protocol, heard := w.books(), w.protocol(), w.audience()
+	if err := w.Cluster.Run(steps, actions, books, protocol, w.ivy, heard); err != nil {
 		return err
 	}
 	if err := w.EndFaults(); err != nil {
@@ -260,5 +264,8 @@ func (w *World) Run(steps int) error {
 	if err := w.endCheckpoints(); err != nil {
 		return err
 	}
-	return w.CheckEnd(books, protocol)
+	if err := w.ivy.settle(); err != nil {
+		return err
+	}
+	return w.CheckEnd(books, protocol, w.ivy, heard)
 }

@@ -25,7 +25,10 @@ import (
 const apiPath = "github.com/intercooperative/icn/kernel/api"
 
 // taken are the names that package client declares by hand.
-var taken = []string{"Client", "CallOption", "Dial", "New", "Idempotency", "Wait"}
+var taken = []string{
+	"Client", "CallOption", "Dial", "IsGateway", "New", "Idempotency", "Wait", "Option", "Member", "Asked", "Confirm", "Label", "Within", "Scopes", "Node", "Audience", "RootCAs",
+	"PlainHTTP", "Session", "Writer", "Request", "Book", "Signed", "Journal", "FileJournal", "CreateJournal", "OpenJournal",
+}
 
 var (
 	textType = reflect.TypeFor[encoding.TextMarshaler]()
@@ -70,6 +73,7 @@ func Source(table []api.Operation) ([]byte, error) {
 	for i := 0; i < len(g.structs); i++ {
 		g.writeStruct(&body, g.structs[i])
 	}
+	g.routes(&body, ops)
 	if g.err != nil {
 		return nil, g.err
 	}
@@ -142,6 +146,31 @@ func (g *generator) operation(w *bytes.Buffer, op api.Operation) {
 	default:
 		fmt.Fprintf(w, "func (c *Client) %s(%s) (*%s, error) {\nreturn call[%s](ctx, c, %q, %s, %s)\n}\n\n", name, args, out, out, op.Name, in, opts)
 	}
+}
+
+// routes writes what a gateway has to be told and asked beside an operation's name.
+func (g *generator) routes(w *bytes.Buffer, ops []api.Operation) {
+	w.WriteString("// routeOf says how an operation is asked for from elsewhere; ok is false for one that this build does not know.\n" +
+		"func routeOf(name string) (r route, ok bool) {\nswitch name {\n")
+	for _, op := range ops {
+		fmt.Fprintf(w, "case %q:\nreturn route{method: %q, path: %q", op.Name, op.Method, op.Path)
+		if op.Write {
+			w.WriteString(", write: true")
+		}
+		if op.Scope == api.ScopePublic {
+			w.WriteString(", public: true")
+		}
+		switch op.Signs {
+		case api.SignsOne:
+			w.WriteString(", signs: api.SignsOne")
+			g.imports[apiPath] = true
+		case api.SignsSeveral:
+			w.WriteString(", signs: api.SignsSeveral")
+			g.imports[apiPath] = true
+		}
+		w.WriteString("}, true\n")
+	}
+	w.WriteString("}\nreturn route{}, false\n}\n")
 }
 
 func hasFields(t reflect.Type) bool {

@@ -41,7 +41,7 @@ func (c *ctl) doctorCmd() *cobra.Command {
 
 // doctorOffline answers for a daemon that is not there; any other error stands.
 func (c *ctl) doctorOffline(why error) (json.RawMessage, *client.NodeDoctorOut, error) {
-	if c.conn != nil || c.rpc != "" || api.KindOf(why) != api.Unavailable {
+	if c.conn != nil || c.rpc != "" || c.far.address != "" || api.KindOf(why) != api.Unavailable {
 		return nil, nil, why
 	}
 	cfg, err := config.Load(config.Sources{DataDir: c.dataDir, Env: c.environ})

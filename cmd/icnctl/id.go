@@ -21,7 +21,7 @@ const maxInput = 1 << 20
 
 func (c *ctl) idCmd() *cobra.Command {
 	g := group("id", "Who the node signs for, and with which keys",
-		c.idShowCmd(),
+		c.idShowCmd(), c.idNewCmd(),
 		group("device", "The devices that sign for a DID", c.deviceListCmd(), c.deviceRequestCmd(), c.deviceAddCmd(), c.deviceRemoveCmd(), c.deviceJoinCmd()),
 		c.idRotateCmd(), c.idRestoreCmd(), c.idFollowCmd(), c.idLogCmd(),
 		group("recover", "Get a DID back with the help of guardians", c.recoverRequestCmd(), c.recoverApproveCmd(), c.recoverApplyCmd(), c.recoverCardsCmd(),

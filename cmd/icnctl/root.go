@@ -31,12 +31,13 @@ type ctl struct {
 	copies         int
 	timeout        time.Duration
 	passphraseFile string
+	far            elsewhere
 	conn           *client.Client
 }
 
 func (c *ctl) root() *cobra.Command {
 	root := group("icnctl", "Ask a running ICN node")
-	root.Long = "Asks a running ICN node over its local socket. Results go to standard output, notes and errors to standard error."
+	root.Long = "Asks a running ICN node over its local socket, or with --node another one over its gateway. Results go to standard output, notes and errors to standard error."
 	f := root.PersistentFlags()
 	f.StringVar(&c.dataDir, "data-dir", "", "the node's data directory (default $ICN_DATA_DIR, else ~/.local/share/icn)")
 	f.StringVar(&c.rpc, "rpc", "", "unix:PATH of the node's socket (default icnd.sock in the data directory)")
@@ -45,8 +46,9 @@ func (c *ctl) root() *cobra.Command {
 	f.StringVar(&c.wait, "wait", "", "how far a write must have got: local (on this node's disk, the default), replicated (on other members' nodes) or final (stated by the witnesses)")
 	f.IntVar(&c.copies, "copies", 0, "for --wait replicated: how many other members' nodes must hold it, 1 to 64 (default 1)")
 	f.DurationVar(&c.timeout, "timeout", 0, "give up after so long, such as 30s; 0 never")
+	c.elsewhereFlags(root)
 	root.AddCommand(
-		c.initCmd(), c.statusCmd(), c.versionCmd(), c.idCmd(), c.configCmd(), c.explainCmd(),
+		c.initCmd(), c.loginCmd(), c.statusCmd(), c.versionCmd(), c.idCmd(), c.configCmd(), c.explainCmd(),
 		c.spaceCmd(), c.memberCmd(), c.officeCmd(), c.feedCmd(), c.ledgerCmd(), c.trustCmd(), c.securityCmd(), c.peerCmd(), c.topicCmd(), c.eventCmd(), c.webhookCmd(), c.stateCmd(), c.doctorCmd(), c.snapshotCmd(), c.refusalCmd(),
 	)
 	return root
@@ -79,6 +81,14 @@ func (c *ctl) connect(ctx context.Context) (*client.Client, error) {
 	if c.conn != nil {
 		return c.conn, nil
 	}
+	if c.far.address != "" {
+		if c.rpc != "" {
+			return nil, api.Errorf("--node", api.Invalid, "--rpc is given, too: the one is a node's gateway, the other its socket")
+		}
+		conn, err := c.dialElsewhere(ctx)
+		c.conn = conn
+		return conn, err
+	}
 	address := c.rpc
 	if address == "" {
 		// The file of the data directory says where the socket is; flags and environment of the daemon's own run are not ours to know.
@@ -95,7 +105,10 @@ func (c *ctl) connect(ctx context.Context) (*client.Client, error) {
 
 func (c *ctl) close() {
 	if c.conn != nil {
-		c.conn.Close()
+		_ = c.conn.Close() // a session that cannot be ended ends by itself
+	}
+	if c.far.signer != nil {
+		_ = c.far.signer.Close() // it wipes the keys, and cannot fail
 	}
 }
 

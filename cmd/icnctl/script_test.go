@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -35,6 +36,8 @@ func TestEndToEnd(t *testing.T) {
 			// A socket's path may have about a hundred bytes; the directory of a script is often longer.
 			dir, err := os.MkdirTemp("", "icn")
 			e.Setenv("N", dir)
+			e.Setenv("GATEWAY", freeTCP(t))
+			e.Setenv("PROXY", freeTCP(t))
 			e.Setenv("ICN_KEYSTORE_PASSPHRASE", passphrase)
 			e.Setenv("GATEWAY", freeAddress())
 			e.Defer(func() { os.RemoveAll(dir) })
@@ -106,7 +109,18 @@ func commands(d *daemons) map[string]func(*testscript.TestScript, bool, []string
 		},
 	}
 	if d != nil {
-		cmds["node"], cmds["term"], cmds["crash"], cmds["until"] = d.start, d.term, d.crash, until
+		cmds["node"], cmds["term"], cmds["crash"], cmds["until"], cmds["losing"] = d.start, d.term, d.crash, until, d.losing
 	}
 	return cmds
+}
+
+// freeTCP returns an address that nobody uses at the moment.
+func freeTCP(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }

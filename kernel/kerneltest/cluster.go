@@ -62,6 +62,10 @@ type Plant struct {
 	GateDrops string
 	// RetryFlips makes a node judge the void records of others anew by what it knows, and accept them.
 	RetryFlips string
+	// TakesPlaces makes all gateways take a record of a member elsewhere whatever stands at its place.
+	TakesPlaces bool
+	// ForgetsChange makes a node lose the newest change in its journal of events whenever it starts again.
+	ForgetsChange string
 }
 
 // quantum is how finely virtual time passes: nodes see what has come since the last one.

@@ -91,6 +91,11 @@ func (n *Node) Start() error {
 	if n.liar != nil {
 		n.liar.begin()
 	}
+	if n.c.opt.Plant.ForgetsChange == n.Name && n.lives > 1 {
+		if err := n.forget(); err != nil {
+			return err
+		}
+	}
 	var disk store.Store = n.disk
 	if n.c.opt.Plant.AckBeforeSync {
 		disk = hasty{n.disk}

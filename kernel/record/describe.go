@@ -186,7 +186,7 @@ func substitute(text string, fields []api.Field) (s string, said bool) {
 		name, text, _ = strings.Cut(rest, "}")
 		name, ask := strings.CutPrefix(name, "?")
 		if f := find(fields, name); f != nil {
-			said = said || !empty(f)
+			said = said || !IsEmpty(f)
 			if !ask {
 				out.WriteString(show(f))
 			}
@@ -194,13 +194,14 @@ func substitute(text string, fields []api.Field) (s string, said bool) {
 	}
 }
 
-func empty(f *api.Field) bool {
+// IsEmpty reports whether a field says nothing: an empty text, a zero key, id or number, false, an empty list, or a tuple of such.
+func IsEmpty(f *api.Field) bool {
 	switch {
 	case f.List:
 		return len(f.Fields) == 0
 	case f.Type == api.FieldTuple:
 		for i := range f.Fields {
-			if !empty(&f.Fields[i]) {
+			if !IsEmpty(&f.Fields[i]) {
 				return false
 			}
 		}

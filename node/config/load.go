@@ -67,12 +67,12 @@ func Load(src Sources) (*Config, error) {
 	if err := ko.Unmarshal("", &cfg); err != nil {
 		return nil, api.Errorf("config", api.Invalid, "%w", err)
 	}
-	cfg.TokenSecret = Secret(getenv(src.Env, EnvTokenSecret))
+	cfg.TokenSecret = Secret(Getenv(src.Env, EnvTokenSecret))
 	return &cfg, cfg.Validate()
 }
 
-// getenv returns the value of a variable, "" for none.
-func getenv(environ []string, name string) string {
+// Getenv returns the value of a variable, "" for none.
+func Getenv(environ []string, name string) string {
 	for _, e := range environ {
 		if v, ok := strings.CutPrefix(e, name+"="); ok {
 			return v
@@ -84,7 +84,7 @@ func getenv(environ []string, name string) string {
 // dataDir returns the directory that the environment names: ICN_DATA_DIR, else icn in the user's data directory as the XDG base directory
 // specification has it, ~/.local/share; "" when it names none.
 func dataDir(environ []string) string {
-	get := func(name string) string { return getenv(environ, name) }
+	get := func(name string) string { return Getenv(environ, name) }
 	if d := get(EnvDataDir); d != "" {
 		return d
 	}

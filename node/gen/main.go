@@ -1,5 +1,5 @@
 // Command gen writes what is made from the operation table of a node of this build: client/operations_gen.go, docs/openapi.json, the table of
-// operations in docs/api.md, and docs/kinds.json, which is what the operation record.kinds answers. `go generate ./client` runs it, in client.
+// operations in docs/api.md, and docs/kinds.json and client/kinds.json, which are what the operation record.kinds answers. `go generate ./client` runs it, in client.
 package main
 
 import (
@@ -68,6 +68,10 @@ func generate(root string) (map[string][]byte, error) {
 			return nil, err
 		}
 		files["docs/kinds.json"] = append(b, '\n')
+		if b, err = json.Marshal(kinds); err != nil {
+			return nil, err
+		}
+		files["client/kinds.json"] = append(b, '\n')
 	}
 	return files, nil
 }

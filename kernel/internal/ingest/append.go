@@ -184,7 +184,10 @@ func (e *Engine) next(env *record.Envelope, f *fold.Feed) error {
 	if f == nil && env.Seq == 1 {
 		return nil
 	}
-	if f == nil || env.Seq != f.Tip.Seq+1 || env.Prev != f.Tip.ID {
+	switch {
+	case f == nil || env.Seq > f.Tip.Seq+1:
+		return errBehind(env, f)
+	case env.Seq <= f.Tip.Seq || env.Prev != f.Tip.ID:
 		return errTaken(env, f)
 	}
 	env.Author = f.Author

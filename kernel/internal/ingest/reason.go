@@ -38,12 +38,22 @@ func errSlow(author api.DID, after time.Duration) error {
 
 // errTaken says that a signed record cannot be the next of its feed.
 func errTaken(env *record.Envelope, f *fold.Feed) error {
+	return refusal("record.submit", api.Conflict, "place-taken", "the record is not the next of its feed any more: another one of the same device has come first",
+		"prepare it again, and sign what that answers; what was signed for the old place is not used", tipOf(env, f))
+}
+
+// errBehind says that a signed record is not the next of its feed yet, as far as this node has it: its place is free, and nothing else is to be signed for it.
+func errBehind(env *record.Envelope, f *fold.Feed) error {
+	return refusal("record.submit", api.Unavailable, "records-missing", "this node does not have the records of the device before this one yet",
+		"send it again in a moment, or to the node that has them", tipOf(env, f))
+}
+
+func tipOf(env *record.Envelope, f *fold.Feed) map[string]string {
 	in := map[string]string{"feed": env.Feed.String(), "seq": strconv.FormatUint(env.Seq, 10), "next": "1"}
 	if f != nil {
 		in["next"], in["tip"] = strconv.FormatUint(f.Tip.Seq+1, 10), f.Tip.ID.String()
 	}
-	return refusal("record.submit", api.Conflict, "place-taken", "the record is not the next of its feed any more: another one of the same device has come first",
-		"prepare it again, and sign what that answers; what was signed for the old place is not used", in)
+	return in
 }
 
 func errAuthor(feed api.Hash, author api.DID) error {
