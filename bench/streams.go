@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,7 +110,7 @@ func (a *audience) listen(streams int, socket bool, types string, buffer int) (l
 		})
 	}
 	wg.Wait()
-	return ls, errors.Join(errs...)
+	return ls, cmp.Or(errs...)
 }
 
 func (a *audience) open(token string, socket bool, types string, buffer int) (*listener, error) {
