@@ -160,13 +160,14 @@ func runAll(ctx context.Context, b *bench, only string) (rows []result, err erro
 	return rows, err
 }
 
-// wanted reports whether a benchmark is meant by one of the names; latency-1000-durable is a row of latency-1000.
+// wanted reports whether a benchmark is meant by one of the names; latency-1000-durable is a row of latency-1000, and idle-subscribers none of idle.
 func wanted(name, only string) bool {
 	if only == "" {
 		return true
 	}
 	for _, o := range strings.Split(only, ",") {
-		if o != "" && (name == o || strings.HasPrefix(o, name+"-") || strings.HasPrefix(name, o+"-")) {
+		exact := slices.ContainsFunc(benchmarks(), func(b benchmark) bool { return b.name == o })
+		if o != "" && (name == o || !exact && (strings.HasPrefix(o, name+"-") || strings.HasPrefix(name, o+"-"))) {
 			return true
 		}
 	}
