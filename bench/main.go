@@ -3,7 +3,8 @@
 //	go run .                  all benchmarks
 //	go run . -only ingest-64  those whose name is this or starts with it (several: separated by commas)
 //
-// Each benchmark measures both sides in this process, on the same machine, one after the other, and takes medians of several runs. A ratio above 1
+// Each benchmark measures both sides on the same machine, one after the other, and takes medians of several runs: in this process, but for HTTP, whose
+// servers are processes of their own. A ratio above 1
 // means that ICN is faster or smaller than its peer.
 package main
 
@@ -51,6 +52,8 @@ type bench struct {
 	dir  string        // for what they write; removed at the end
 	root string        // of the repository
 	idle time.Duration // how long idle processes are watched
+
+	profile string // file for a processor profile; "": none
 }
 
 func (b *bench) temp() (string, error) { return os.MkdirTemp(b.dir, "run-") }
@@ -68,19 +71,29 @@ func benchmarks() []benchmark {
 		{"trust", 90 * time.Second, trustAll},
 		{"connect", 30 * time.Second, connect},
 		{"catch-up", 60 * time.Second, catchUp},
+		{"http-read", time.Minute, httpRead},
+		{"http-write", 3 * time.Minute, httpWrite},
+		{"ws-fanout", 2 * time.Minute, fanout},
+		{"idle-subscribers", 4 * time.Minute, idleSubscribers},
 		{"idle", 4 * time.Minute, idle},
 		{"million", 15 * time.Minute, million},
 	}
 }
 
-func main() { os.Exit(run()) }
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == serveWord {
+		config.UseProcessors() // as icnd
+		os.Exit(serveMain(os.Args[2:]))
+	}
+	os.Exit(run())
+}
 
 func run() int {
 	only := flag.String("only", "", "names, or beginnings of names, of the benchmarks to run, separated by commas")
 	wait := flag.Duration("idle", time.Minute, "how long idle processes are watched")
 	dir := flag.String("dir", "", "directory for what the benchmarks write (default the system's for temporary files); should lie on the disk in question")
 	out := flag.String("o", "results.json", "file for the results")
-	profile := flag.String("cpuprofile", "", "file for a processor profile")
+	profile := flag.String("cpuprofile", "", "file for a processor profile; servers of HTTP write theirs to FILE.server")
 	flag.Parse()
 	config.UseProcessors() // as icnd, and so do the peers
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -103,7 +116,7 @@ func run() int {
 	defer os.RemoveAll(tmp)
 	fmt.Printf("%s, %d cores, %s/%s, %s\n\n", runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, time.Now().Format(time.DateOnly))
 
-	rows, err := runAll(ctx, &bench{dir: tmp, root: "..", idle: *wait}, *only)
+	rows, err := runAll(ctx, &bench{dir: tmp, root: "..", idle: *wait, profile: *profile}, *only)
 	fmt.Println()
 	print(rows)
 	if len(rows) > 0 {
@@ -147,13 +160,14 @@ func runAll(ctx context.Context, b *bench, only string) (rows []result, err erro
 	return rows, err
 }
 
-// wanted reports whether a benchmark is meant by one of the names; latency-1000-durable is a row of latency-1000.
+// wanted reports whether a benchmark is meant by one of the names; latency-1000-durable is a row of latency-1000, and idle-subscribers none of idle.
 func wanted(name, only string) bool {
 	if only == "" {
 		return true
 	}
 	for _, o := range strings.Split(only, ",") {
-		if o != "" && (name == o || strings.HasPrefix(o, name+"-") || strings.HasPrefix(name, o+"-")) {
+		exact := slices.ContainsFunc(benchmarks(), func(b benchmark) bool { return b.name == o })
+		if o != "" && (name == o || !exact && (strings.HasPrefix(o, name+"-") || strings.HasPrefix(name, o+"-"))) {
 			return true
 		}
 	}

@@ -3,6 +3,7 @@ package kernel
 import (
 	"reflect"
 	"strings"
+	"sync"
 
 	"github.com/intercooperative/icn/kernel/api"
 )
@@ -148,7 +149,7 @@ func (k *Kernel) closed(actor api.DID, space api.Hash, proofs []byte) *api.Reaso
 		Domain: "kernel", Rule: "space-closed", Text: "the space is not open to you here: this node does not follow it, or shows it to nobody",
 		Inputs: map[string]string{"space": space.String(), "actor": string(actor)}, Remedy: "ask a node that follows the space and knows you as one of it",
 	}
-	if k.opt.AccessDomain == "" || actor == "" || !k.follows.has(space) || !(logView{k}).Founded(space) {
+	if k.opt.AccessDomain == "" || actor == "" || !k.follows.has(space) || !k.founded(space) {
 		return why
 	}
 	d := k.oracles.Evaluate(api.Request{Domain: k.opt.AccessDomain, Actor: actor, Action: "follow", Topic: api.Topic{Space: space}, Proofs: proofs})
@@ -159,4 +160,46 @@ func (k *Kernel) closed(actor api.DID, space api.Hash, proofs []byte) *api.Reaso
 		return why
 	}
 	return about(d.Reason, space)
+}
+
+// founded reports whether the founding of a space that is followed is here and has effect. That is asked with every call, and may change with every record.
+func (k *Kernel) founded(space api.Hash) bool {
+	end := k.recent.end() // of before: what comes meanwhile is looked at the next time
+	if k.foundings.has(space, end) {
+		return true
+	}
+	ok := (logView{k}).Founded(space)
+	if ok {
+		k.foundings.note(space, end)
+	}
+	return ok
+}
+
+// foundings remembers of spaces that are followed where the log ended when they were found to be founded.
+type foundings struct {
+	mu sync.RWMutex
+	at map[api.Hash]uint64
+}
+
+func (f *foundings) has(space api.Hash, end uint64) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	at, ok := f.at[space]
+	return ok && at == end
+}
+
+func (f *foundings) note(space api.Hash, end uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.at == nil {
+		f.at = map[api.Hash]uint64{}
+	}
+	f.at[space] = end
+}
+
+// forget is for when the state is made anew.
+func (f *foundings) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.at = nil
 }

@@ -125,6 +125,7 @@ type Kernel struct {
 	kindList   []api.KindSpec // what the apps say of their records, by topic and kind
 	kinds      record.Kinds   // the same, to find one
 	follows    follows
+	foundings  foundings
 	events     *hub
 	watchers   watchers
 	recent     recent
@@ -144,6 +145,7 @@ type road interface {
 	Submit(ctx context.Context, raws [][]byte, origin ingest.Origin) []ingest.Result
 	Append(ctx context.Context, signer api.Signer, draft api.Draft) (api.Receipt, error)
 	Take(ctx context.Context, signer api.Signer, env *record.Envelope, idempotency string) (api.Receipt, error)
+	Verify(env *record.Envelope) bool
 	Do(ctx context.Context, fn func(*ingest.Engine) error) error
 }
 

@@ -324,6 +324,7 @@ func (k *Kernel) opRebuild(ctx context.Context, _ *api.Call, _ *None) (*VerifyOu
 		}
 		k.events.rebuilding(true)
 		defer k.events.rebuilding(false)
+		defer k.foundings.forget()
 		n, err := e.State.Rebuild(context.WithoutCancel(ctx)) // half a rebuild helps nobody
 		out.Records = n
 		return err

@@ -31,8 +31,8 @@ func (in *PrepareIn) Validate() error {
 		return api.Errorf("record.prepare", api.Invalid, "operation: missing; want the name of one that writes")
 	case len(in.Auth) > record.MaxAuth:
 		return api.Errorf("record.prepare", api.Invalid, "auth of %d bytes: at most %d", len(in.Auth), record.MaxAuth)
-	case len(in.Idempotency) > 64:
-		return api.Errorf("record.prepare", api.Invalid, "idempotency of %d bytes: at most 64", len(in.Idempotency))
+	case len(in.Idempotency) > api.MaxIdempotency:
+		return api.Errorf("record.prepare", api.Invalid, "idempotency of %d bytes: at most %d", len(in.Idempotency), api.MaxIdempotency)
 	}
 	return nil
 }

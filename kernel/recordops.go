@@ -52,8 +52,8 @@ func (in *SubmitIn) Validate() error {
 		return api.Errorf("record.submit", api.Invalid, "records: %d, want 1 to 256", n)
 	case n > 1 && (in.Idempotency != "" || in.Operation != ""):
 		return api.Errorf("record.submit", api.Invalid, "records: %d, want 1 where an operation or an idempotency name goes with it", n)
-	case len(in.Idempotency) > 64:
-		return api.Errorf("record.submit", api.Invalid, "idempotency of %d bytes: at most 64", len(in.Idempotency))
+	case len(in.Idempotency) > api.MaxIdempotency:
+		return api.Errorf("record.submit", api.Invalid, "idempotency of %d bytes: at most %d", len(in.Idempotency), api.MaxIdempotency)
 	case len(in.Auth) > record.MaxAuth:
 		return api.Errorf("record.submit", api.Invalid, "auth of %d bytes: at most %d", len(in.Auth), record.MaxAuth)
 	}

@@ -63,7 +63,7 @@ func (k *Kernel) takeOne(ctx context.Context, call *api.Call, raw []byte, name s
 		})
 	case env.Device != call.Device:
 		return api.Receipt{}, env.ID, otherDevice(op, env.Device, call.Device)
-	case !record.Verify(env.Device, env.Signed, env.Signature):
+	case !k.road.Verify(env):
 		return api.Receipt{}, env.ID, api.Errorf(op, api.Invalid, "records: the device's signature does not fit the record: sign the very bytes that were prepared")
 	case env.Seq == 1 && env.Author != call.Actor:
 		return api.Receipt{}, env.ID, api.Refusal(op, &api.Reason{

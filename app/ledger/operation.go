@@ -106,11 +106,12 @@ func (in *TransferIn) body() transfer {
 	return transfer{To: in.To, Currency: in.Currency, Amount: in.Amount, Memo: in.Memo}
 }
 
+// checkDID looks at the spelling: what has no usable key is no member's, and found to be none.
 func checkDID(field string, did api.DID) error {
 	if did == "" {
 		return fmt.Errorf("%s: missing; want did:icn: and a key", field)
 	}
-	if _, err := record.ParseDID(string(did)); err != nil {
+	if _, err := record.SpellDID(string(did)); err != nil {
 		return fmt.Errorf("%s: %w", field, err)
 	}
 	return nil

@@ -57,6 +57,7 @@ type App struct {
 	scopes scopes
 	keys   func() (*keys, error)
 	limits limits
+	known  known // tokens
 
 	mu       sync.Mutex
 	host     api.Host

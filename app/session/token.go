@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/hex"
 	"io"
 	"slices"
@@ -77,11 +78,30 @@ func (a *App) Authenticate(_ context.Context, bearer string) (*api.Call, error) 
 	return nil, denied(op, api.Unauthenticated, "bad-token", "the access token does not hold (any more)")
 }
 
-// check returns who calls, or nil. What signs decides which key verifies, never the token alone: an algorithm goes with one issuer and one type of key.
+// check returns who calls, or nil. That the token was issued is found out once; whether it holds, each time.
 func (a *App) check(k *keys, host api.Host, bearer string) *api.Call {
 	if len(bearer) > maxBearer {
 		return nil
 	}
+	sum := sha256.Sum256([]byte(bearer))
+	t := a.known.get(sum)
+	if t == nil {
+		if t = a.verified(k, bearer); t == nil {
+			return nil
+		}
+		if len(bearer) <= maxKnown {
+			a.known.put(sum, t)
+		}
+	}
+	if t.external {
+		return a.external(host, &t.std, &t.own)
+	}
+	return a.internal(host, &t.std, &t.own)
+}
+
+// verified returns what a token says when its issuer has signed it, or nil. What signs decides which key verifies, never the token alone: an algorithm goes
+// with one issuer and one type of key.
+func (a *App) verified(k *keys, bearer string) *token {
 	algorithms := []jose.SignatureAlgorithm{jose.EdDSA}
 	if a.opt.External != nil {
 		algorithms = append(algorithms, jose.RS256)
@@ -90,20 +110,20 @@ func (a *App) check(k *keys, host api.Host, bearer string) *api.Call {
 	if err != nil || len(t.Headers) != 1 {
 		return nil
 	}
-	var std jwt.Claims
-	var own claims
+	out := &token{}
 	if t.Headers[0].Algorithm == string(jose.RS256) {
+		out.external = true
 		for _, key := range a.opt.External.Keys {
-			if t.Claims(key, &std, &own) == nil {
-				return a.external(host, &std, &own)
+			if t.Claims(key, &out.std, &out.own) == nil {
+				return out
 			}
 		}
 		return nil
 	}
-	if t.Headers[0].ExtraHeaders[jose.HeaderType] != tokenType || t.Claims(k.token.Public().(ed25519.PublicKey), &std, &own) != nil {
+	if t.Headers[0].ExtraHeaders[jose.HeaderType] != tokenType || t.Claims(k.token.Public().(ed25519.PublicKey), &out.std, &out.own) != nil {
 		return nil
 	}
-	return a.internal(host, &std, &own)
+	return out
 }
 
 // timely reports whether a token is for this node's audience, by the issuer, and of now.

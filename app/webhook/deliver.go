@@ -91,7 +91,7 @@ func (a *App) turn(ctx context.Context, h *hook) {
 	h.news = false // what comes from now on sets it again
 	a.mu.Unlock()
 	if !a.may(host, h.Owner, h.Space) {
-		a.disable(h, "its owner may not follow the space any more")
+		a.disable(h, noLonger)
 		return
 	}
 	var evs []*api.Event
@@ -115,6 +115,10 @@ func (a *App) turn(ctx context.Context, h *hook) {
 		return
 	}
 	for _, e := range evs {
+		if !a.may(host, h.Owner, h.Space) { // since the last one
+			a.disable(h, noLonger)
+			return
+		}
 		if ctx.Err() != nil || !a.deliver(ctx, h, e) {
 			a.update(h, func() { h.news = true })
 			return
@@ -127,6 +131,9 @@ func (a *App) turn(ctx context.Context, h *hook) {
 		a.write(h)
 	}
 }
+
+// noLonger is why a hook ends whose owner was removed.
+const noLonger = "its owner may not follow the space any more"
 
 // passEvery is how often a hook's cursor is written down that passes over events which the hook does not want.
 const passEvery = time.Minute
@@ -173,7 +180,7 @@ func (a *App) deliver(ctx context.Context, h *hook, e *api.Event) bool {
 		if h.Fails++; h.Fails == 1 {
 			h.Since = now
 		}
-		h.Next = now.Add(backoff(h.Fails, rand.Float64()))
+		h.Next = now.Add(max(backoff(h.Fails, rand.Float64()), try.after))
 		switch {
 		case try.Status == http.StatusGone:
 			why = "its receiver says that it is gone (410)"
@@ -248,10 +255,24 @@ func (a *App) post(ctx context.Context, h *hook, e *api.Event) (t Try) {
 	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer)) // the status is the answer
 	t.Status = resp.StatusCode
+	t.after = retryAfter(resp.Header.Get("Retry-After"), start)
 	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
 		t.Error = "redirects are not followed: give the hook the address that it leads to"
 	}
 	return t
+}
+
+// retryAfter reads when the receiver wants to be asked again, in seconds or as a date (RFC 9110, 10.2.3): longestWait at most, so that nobody who answers once
+// is left alone for good, and 0 when it says nothing that can be read.
+func retryAfter(text string, now time.Time) time.Duration {
+	if n, err := strconv.ParseUint(text, 10, 63); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(n, uint64(longestWait/time.Second))) * time.Second
+	}
+	at, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	return min(max(at.Sub(now), 0), longestWait)
 }
 
 // plain is an error without the URL, which may hold a token, and without what the receiver's network looks like from here.

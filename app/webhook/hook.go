@@ -54,6 +54,8 @@ type Try struct {
 	Status int       `json:"status,omitempty" doc:"HTTP status of the answer"`
 	Error  string    `json:"error,omitempty" doc:"why there was no answer, or not a good one"`
 	Millis int64     `json:"ms" doc:"how long it took"`
+
+	after time.Duration // that the receiver wants to be left alone
 }
 
 // keys of the local store.

@@ -136,6 +136,7 @@ func (a *access) Evaluate(q api.Request) api.Decision {
 type receiver struct {
 	mu     sync.Mutex
 	answer func(n int) (int, error) // to the nth request, from 1
+	header http.Header
 	n      int
 	at     []time.Time
 	got    []string // types of the events that were taken
@@ -161,7 +162,7 @@ func (r *receiver) RoundTrip(q *http.Request) (*http.Response, error) {
 	if good(status) {
 		r.got, r.ids = append(r.got, e.Type+" "+e.Cursor), append(r.ids, q.Header.Get("Webhook-Id"))
 	}
-	return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader("ok")), Header: http.Header{}, Request: q}, nil
+	return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader("ok")), Header: r.header.Clone(), Request: q}, nil
 }
 
 func (r *receiver) taken() []string {
@@ -320,6 +321,68 @@ func TestOwnerGoneReceiverGoneCursorGone(t *testing.T) {
 			t.Errorf("%v", n.notices)
 		}
 	})
+}
+
+// Who is removed while events wait is told none of those: it is asked before each, and the owner is told why nothing more comes.
+func TestOwnerRemovedAmongDeliveries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode()
+		r := &receiver{answer: func(int) (int, error) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.barred[ann.Actor] = true
+			return 204, nil
+		}}
+		a := start(t, n, Options{Transport: r})
+		stop := serve(a, n)
+		defer stop()
+		add(t, a, "https://example.org/hook")
+		n.happen(a, "ledger.transferred", "ledger.granted", "ledger.transferred")
+		synctest.Wait()
+		if got := r.taken(); len(got) != 1 || len(n.notices) != 1 || n.notices[0] != "webhook.disabled did:icn:ann "+noLonger {
+			t.Errorf("%v, %v", got, n.notices)
+		}
+		time.Sleep(2 * longestWait)
+		if n := len(r.taken()); n != 1 {
+			t.Errorf("%d deliveries", n)
+		}
+	})
+}
+
+// A receiver says when to come again, within bounds; less than the node would wait by itself does not hurry it.
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for text, want := range map[string]time.Duration{
+		"": 0, "soon": 0, "-1": 0, "1.5": 0, "0": 0, "90": 90 * time.Second, "100000": longestWait, "99999999999999999999999": longestWait,
+		"Fri, 02 Jan 2026 03:05:05 GMT": time.Minute, "Fri, 02 Jan 2026 03:00:00 GMT": 0, "Fri, 02 Jan 2099 03:00:00 GMT": longestWait,
+	} {
+		if got := retryAfter(text, now); got != want {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+	for text, want := range map[string][2]time.Duration{"600": {600 * time.Second, 601 * time.Second}, "0": {firstRetry * 3 / 4, firstRetry*5/4 + time.Second}} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode()
+			r := &receiver{header: http.Header{"Retry-After": {text}}, answer: func(i int) (int, error) {
+				if i == 1 {
+					return 503, nil
+				}
+				return 204, nil
+			}}
+			a := start(t, n, Options{Transport: r})
+			stop := serve(a, n)
+			defer stop()
+			add(t, a, "https://example.org/hook")
+			n.happen(a, "ledger.transferred")
+			time.Sleep(longestWait)
+			if len(r.at) != 2 {
+				t.Fatalf("%d attempts", len(r.at))
+			}
+			if d := r.at[1].Sub(r.at[0]); d < want[0] || d > want[1] {
+				t.Errorf("Retry-After %s: after %s", text, d)
+			}
+		})
+	}
 }
 
 // A real receiver: the signature is that of standardwebhooks.com, failures are tried again, and a redirect is not followed.

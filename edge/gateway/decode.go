@@ -18,7 +18,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/intercooperative/icn/edge/rpc"
 	"github.com/intercooperative/icn/kernel/api"
 )
 
@@ -112,8 +111,8 @@ func writeOptions(r *http.Request, query url.Values, call *api.Call) error {
 		key = key[1 : len(key)-1]
 	}
 	odd := func(r rune) bool { return r < '!' || r > '~' }
-	if len(keys) > 1 || key == "" || len(key) > rpc.MaxIdempotency || strings.ContainsFunc(key, odd) {
-		return invalid("header Idempotency-Key: want one key of 1 to %d visible ASCII characters", rpc.MaxIdempotency)
+	if len(keys) > 1 || key == "" || len(key) > api.MaxIdempotency || strings.ContainsFunc(key, odd) {
+		return invalid("header Idempotency-Key: want one key of 1 to %d visible ASCII characters", api.MaxIdempotency)
 	}
 	call.Idempotency = key
 	return nil

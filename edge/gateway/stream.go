@@ -76,7 +76,7 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, rt *route) 
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	defer context.AfterFunc(s.stopped, func() { cancel(context.Cause(s.stopped)) })()
-	f := &feed{s: s, rt: rt, cancel: cancel, items: make(chan item, queueSize), done: make(chan error, 1)}
+	f := &feed{s: s, rt: rt, cancel: cancel, items: make(chan *item, queueSize), done: make(chan error, 1)}
 	go f.run(ctx, call, raw)
 
 	// What is refused at once is an ordinary answer.
@@ -84,7 +84,7 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, rt *route) 
 	defer first.Stop()
 	select {
 	case it := <-f.items:
-		f.held = &it
+		f.held = it
 	case err := <-f.done:
 		if err != nil && len(f.items) == 0 {
 			s.fail(w, r, err)
@@ -157,7 +157,7 @@ type feed struct {
 	s      *Server
 	rt     *route
 	cancel context.CancelCauseFunc
-	items  chan item
+	items  chan *item // its room is paid for by each that idles
 	held   *item      // taken from items before the client was there
 	done   chan error // how the operation ended; room for one
 }
@@ -181,7 +181,7 @@ func (f *feed) emit(ctx context.Context, v any) error {
 	if err != nil {
 		return err
 	}
-	it := item{cursor: f.cursor(data), data: data}
+	it := &item{cursor: f.cursor(data), data: data}
 	select {
 	case f.items <- it:
 		return nil
@@ -236,13 +236,13 @@ func (f *feed) pump(ctx context.Context, r *http.Request, to sink) {
 	defer beat.Stop()
 	defer life.Stop()
 	why, operation := error(nil), false // why it ends, and whether the operation itself did
-	send := func(it item) {
-		if to.send(it) != nil {
+	send := func(it *item) {
+		if to.send(*it) != nil {
 			why = errGone
 		}
 	}
 	if f.held != nil {
-		send(*f.held)
+		send(f.held)
 	}
 	for why == nil && !operation {
 		select {

@@ -379,3 +379,28 @@ func TestStop(t *testing.T) {
 		t.Error("still listening")
 	}
 }
+
+// A client that sends a message is told at once that nobody wants it, and has no stream any more.
+func TestSocketTakesNoMessages(t *testing.T) {
+	s, url := serve(t, &fake{}, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	c, _, err := websocket.Dial(ctx, url+"/api/v1/tail?after=c3", &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Bearer ann"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.CloseNow()
+	if err := c.Write(ctx, websocket.MessageText, []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.Read(ctx); websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
+		t.Errorf("%v", err)
+	}
+	gone := make(chan struct{})
+	go func() { s.streams.running.Wait(); close(gone) }()
+	select {
+	case <-gone:
+	case <-ctx.Done():
+		t.Error("the stream goes on")
+	}
+}

@@ -27,8 +27,11 @@ type socket struct {
 	s    *Server
 	w    http.ResponseWriter
 	c    *websocket.Conn
-	left context.Context //nolint:containedctx // ends with the connection
+	left context.Context //nolint:containedctx // ends with the connection, and when the client says something
 }
+
+// errSpoke is why left ends when a client sends a message, for which a stream has no use.
+var errSpoke = errors.New("the client has sent a message")
 
 func upgrades(r *http.Request) bool {
 	has := func(name, token string) bool {
@@ -62,7 +65,16 @@ func (s *Server) openSocket(w http.ResponseWriter, r *http.Request) (sink, strin
 	if err != nil {
 		return nil, "", err // it has answered
 	}
-	return &socket{s, w, c, c.CloseRead(context.Background())}, "websocket", nil
+	// Pings and closing are answered while somebody reads. The package's own CloseRead waits for itself, 15 seconds, when it is sent a message.
+	left, leave := context.WithCancelCause(context.Background())
+	go func() {
+		_, _, err := c.Reader(left)
+		if err == nil {
+			err = errSpoke
+		}
+		leave(err)
+	}()
+	return &socket{s, w, c, left}, "websocket", nil
 }
 
 func (k *socket) within() (context.Context, context.CancelFunc) {
@@ -86,6 +98,8 @@ func (k *socket) gone() <-chan struct{} { return k.left.Done() }
 func (k *socket) end(err error) {
 	code, reason := websocket.StatusNormalClosure, ""
 	switch {
+	case errors.Is(context.Cause(k.left), errSpoke):
+		code, reason = websocket.StatusPolicyViolation, "a stream takes no messages"
 	case errors.Is(err, errGone):
 		_ = k.c.CloseNow() // there is nobody
 		return

@@ -23,9 +23,6 @@ import (
 // Base is where the paths of operations begin.
 const Base = "/api/v1"
 
-// maxIdempotency is the longest idempotency key, in bytes; api.Draft says so.
-const maxIdempotency = 64
-
 // Info is what a document says of itself.
 type Info struct {
 	Title       string
@@ -435,7 +432,7 @@ func (b *builder) components(ops []api.Operation) components {
 		c.Parameters["IdempotencyKey"] = &parameter{
 			Name: "Idempotency-Key", In: "header",
 			Description: "Name of the request: sent again with the same name it is not done again, and is answered as the first time.",
-			Schema:      &schema{Type: "string", MinLength: 1, MaxLength: maxIdempotency},
+			Schema:      &schema{Type: "string", MinLength: 1, MaxLength: api.MaxIdempotency},
 		}
 		c.Parameters["Wait"] = &parameter{
 			Name: "wait", In: "query", Schema: b.ref(waitType, "wait", false),

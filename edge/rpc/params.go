@@ -8,9 +8,6 @@ import (
 	"github.com/intercooperative/icn/kernel/api"
 )
 
-// MaxIdempotency is the longest idempotency key, in bytes; api.Draft says so.
-const MaxIdempotency = 64
-
 // unwrap takes the reserved members out of params into call and returns the operation's input.
 func unwrap(params json.RawMessage, op *api.Operation, call *api.Call) (json.RawMessage, error) {
 	params = bytes.TrimSpace(params)
@@ -47,8 +44,8 @@ func unwrap(params json.RawMessage, op *api.Operation, call *api.Call) (json.Raw
 		return nil, err
 	}
 	if given {
-		if key == "" || len(key) > MaxIdempotency {
-			return nil, api.Errorf(op.Name, api.Invalid, "%s: %d characters, want 1 to %d", jsonrpc.MemberIdempotency, len(key), MaxIdempotency)
+		if key == "" || len(key) > api.MaxIdempotency {
+			return nil, api.Errorf(op.Name, api.Invalid, "%s: %d characters, want 1 to %d", jsonrpc.MemberIdempotency, len(key), api.MaxIdempotency)
 		}
 		call.Idempotency = key
 	}

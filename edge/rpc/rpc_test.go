@@ -437,18 +437,19 @@ func TestDiscover(t *testing.T) {
 	p := start(t).dial()
 	p.send(`{"jsonrpc":"2.0","id":1,"method":"rpc.discover"}`)
 	var r struct {
-		Result struct {
-			Operations []Description `json:"operations"`
-		} `json:"result"`
+		Result Discovery `json:"result"`
 	}
 	if err := json.Unmarshal([]byte(p.recv()), &r); err != nil {
 		t.Fatal(err)
 	}
 	add := r.Result.Operations[0]
 	in, _ := json.Marshal(add.In)
-	const want = `{"properties":{"a":{"description":"first number","type":"integer"},"b":{"type":"integer"},"wait":{"type":"boolean"}},"type":"object"}`
+	const want = `{"type":"object","properties":{"a":{"type":"integer","format":"int64","description":"First number"},"b":{"type":"integer","format":"int64"},"wait":{"type":"boolean"}},"additionalProperties":false}`
 	if add.Name != "test.add" || !add.Write || add.Scope != "test:write" || string(in) != want {
 		t.Errorf("%+v\n%s", add, in)
+	}
+	if string(add.Out) != `{"$ref":"#/components/schemas/RpcAddOut"}` || len(r.Result.Components.Schemas["RpcAddOut"]) == 0 {
+		t.Errorf("%s is not among %v", add.Out, r.Result.Components)
 	}
 	if last := r.Result.Operations[5]; last.Kind != "stream" {
 		t.Errorf("%+v", last)

@@ -102,7 +102,7 @@ func (r *Runner) dispatch(ctx context.Context, q jsonrpc.Request, caller Caller,
 		if _, err := caller(nil); err != nil {
 			return nil, err
 		}
-		return discover(r.d.Operations()), nil
+		return discover(r.d.Operations())
 	}
 	op := r.ops[q.Method]
 	call, err := caller(&op)

@@ -214,13 +214,16 @@ type Reader interface {
 	Close()
 }
 
+// MaxIdempotency is the longest name of a request, in bytes.
+const MaxIdempotency = 64
+
 // Draft is a record before the kernel gives it a place: what to write, not where.
 type Draft struct {
 	Topic Topic // a zero Space founds a new space
 	Deps  []Position
 	Kind  string
 	Body  []byte
-	// Idempotency names the request, at most 64 characters, "" for none: the same name and content by the same author answers with the first
+	// Idempotency names the request, at most MaxIdempotency bytes, "" for none: the same name and content by the same author answers with the first
 	// receipt, another content is a Conflict. It survives restarts.
 	Idempotency string
 }

@@ -52,8 +52,8 @@ func (e *Engine) append(d Draft) (api.Receipt, error) {
 	}
 	var name, content api.Hash
 	if d.Idempotency != "" {
-		if len(d.Idempotency) > 64 {
-			return api.Receipt{}, api.Errorf("record.append", api.Invalid, "idempotency key of %d bytes: at most 64", len(d.Idempotency))
+		if len(d.Idempotency) > api.MaxIdempotency {
+			return api.Receipt{}, api.Errorf("record.append", api.Invalid, "idempotency key of %d bytes: at most %d", len(d.Idempotency), api.MaxIdempotency)
 		}
 		name = fold.IdempotencyName(d.Idempotency)
 		content = contentHash(&d.Draft)

@@ -30,6 +30,9 @@ func NewInline(e *Engine) *Inline {
 // Offered returns how many records wait for Step.
 func (r *Inline) Offered() int { return len(r.offered) }
 
+// Verify is that of Service.
+func (r *Inline) Verify(env *record.Envelope) bool { return r.s.Verify(env) }
+
 // Step takes what was offered along the road. With sync set, all of it is on disk when it returns; without, the newest commits may wait for the
 // next Sync. An error is the store's, and the last: the node has to stop.
 func (r *Inline) Step(sync bool) error {

@@ -400,6 +400,11 @@ func (s *Service) Offer(raws [][]byte, origin Origin, done func(i int, r Result)
 	}
 }
 
+// Verify reports whether a record's device has signed it. The keys of devices that have written lately are remembered.
+func (s *Service) Verify(env *record.Envelope) bool {
+	return s.verifier.Verify([]*record.Envelope{env})[0]
+}
+
 // Append makes a draft durable on this node. It waits for the author's rate, and refuses at once what the rules would void.
 func (s *Service) Append(ctx context.Context, signer api.Signer, draft api.Draft) (api.Receipt, error) {
 	return s.append(ctx, Draft{Draft: draft, Signer: signer})

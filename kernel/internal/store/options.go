@@ -82,8 +82,8 @@ func (o *Options) engine(fs vfs.FS, fail func(error)) *pebble.Options {
 	po := &pebble.Options{
 		FS:                 fs,
 		Logger:             logger{log, fail},
-		FormatMajorVersion: pebble.FormatTableFormatV6, // raised by hand only: older builds cannot go back
-		CacheSize:          o.CacheBytes,
+		FormatMajorVersion: pebble.FormatTableFormatV6,     // raised by hand only: older builds cannot go back
+		CacheSize:          o.CacheBytes + o.MemTableBytes, // pebble takes what memory tables hold off its cache
 		MemTableSize:       uint64(o.MemTableBytes),
 		MaxOpenFiles:       o.MaxOpenFiles,
 		DisableWAL:         o.noLog,
