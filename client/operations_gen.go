@@ -400,6 +400,41 @@ func (c *Client) TopicTail(ctx context.Context, in TopicTailIn, each func(*Topic
 	return stream(ctx, c, "topic.tail", in, each)
 }
 
+// TreasuryApprove is the operation treasury.approve: Approve what another member has proposed.
+func (c *Client) TreasuryApprove(ctx context.Context, in TreasuryApproveIn, opts ...CallOption) (*TreasuryApproveOut, error) {
+	return call[TreasuryApproveOut](ctx, c, "treasury.approve", in, opts)
+}
+
+// TreasuryDo is the operation treasury.do: Carry out what was proposed and approved, as the treasury's office.
+func (c *Client) TreasuryDo(ctx context.Context, in TreasuryDoIn, opts ...CallOption) (*TreasuryDoOut, error) {
+	return call[TreasuryDoOut](ctx, c, "treasury.do", in, opts)
+}
+
+// TreasuryPay is the operation treasury.pay: Pay a small amount that needs no approval, as the treasury's office.
+func (c *Client) TreasuryPay(ctx context.Context, in TreasuryPayIn, opts ...CallOption) (*TreasuryPayOut, error) {
+	return call[TreasuryPayOut](ctx, c, "treasury.pay", in, opts)
+}
+
+// TreasuryProposals is the operation treasury.proposals: List what was proposed, the newest first, who has approved it, and what became of it.
+func (c *Client) TreasuryProposals(ctx context.Context, in TreasuryProposalsIn) (*TreasuryProposalsOut, error) {
+	return call[TreasuryProposalsOut](ctx, c, "treasury.proposals", in, nil)
+}
+
+// TreasuryPropose is the operation treasury.propose: Propose a payment from the treasury.
+func (c *Client) TreasuryPropose(ctx context.Context, in TreasuryProposeIn, opts ...CallOption) (*TreasuryProposeOut, error) {
+	return call[TreasuryProposeOut](ctx, c, "treasury.propose", in, opts)
+}
+
+// TreasuryRevise is the operation treasury.revise: Propose other rules for the treasury: who approves, from which amount on, and how much is for what.
+func (c *Client) TreasuryRevise(ctx context.Context, in TreasuryReviseIn, opts ...CallOption) (*TreasuryReviseOut, error) {
+	return call[TreasuryReviseOut](ctx, c, "treasury.revise", in, opts)
+}
+
+// TreasuryShow is the operation treasury.show: Show what the treasury has, its rules, and what is left of its budgets.
+func (c *Client) TreasuryShow(ctx context.Context, in TreasuryShowIn) (*TreasuryShowOut, error) {
+	return call[TreasuryShowOut](ctx, c, "treasury.show", in, nil)
+}
+
 // TrustAdd is the operation trust.add: Say how far you trust somebody, -1 to 1; 0 takes it back.
 func (c *Client) TrustAdd(ctx context.Context, in TrustAddIn, opts ...CallOption) (*TrustAddOut, error) {
 	return call[TrustAddOut](ctx, c, "trust.add", in, opts)
@@ -1505,6 +1540,107 @@ type TopicTailItem struct {
 	Reason   *api.Reason `json:"reason,omitempty"`
 }
 
+// TreasuryApproveIn is the input of treasury.approve.
+type TreasuryApproveIn struct {
+	Space    api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	Proposal api.Hash `json:"proposal"`       // Id of the proposal, as treasury proposals lists them
+}
+
+// TreasuryApproveOut is what treasury.approve answers.
+type TreasuryApproveOut struct {
+	Receipt  api.Receipt    `json:"receipt"`
+	Proposal LedgerProposal `json:"proposal"`
+}
+
+// TreasuryDoIn is the input of treasury.do.
+type TreasuryDoIn struct {
+	Space    api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	Proposal api.Hash `json:"proposal"`       // Id of the proposal
+}
+
+// TreasuryDoOut is what treasury.do answers.
+type TreasuryDoOut struct {
+	Receipt api.Receipt `json:"receipt"`
+	Balance int64       `json:"balance"` // of the treasury, in the currency of the payment
+}
+
+// TreasuryPayIn is the input of treasury.pay.
+type TreasuryPayIn struct {
+	Space    api.Hash `json:"space,omitzero"`    // Id of the space; default: the only one this node follows
+	To       api.DID  `json:"to"`                // DID of the member to pay
+	Currency string   `json:"currency"`          // Code of the currency
+	Amount   int64    `json:"amount"`            // Minor units, more than 0
+	Purpose  string   `json:"purpose,omitempty"` // Of the budget that it is from, where the rules have budgets
+	Memo     string   `json:"memo,omitempty"`    // What it is for, at most 256 bytes, one line
+}
+
+// TreasuryPayOut is what treasury.pay answers.
+type TreasuryPayOut struct {
+	Receipt api.Receipt `json:"receipt"`
+	Balance int64       `json:"balance"` // of the treasury, in the currency of the payment
+}
+
+// TreasuryProposalsIn is the input of treasury.proposals.
+type TreasuryProposalsIn struct {
+	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	Open   bool     `json:"open,omitempty"`   // Only what is not carried out yet
+	Limit  int      `json:"limit,omitempty"`  // Entries of a page, 1 to 500; default 50
+	Cursor string   `json:"cursor,omitempty"` // Where the page before ended
+}
+
+// TreasuryProposalsOut is what treasury.proposals answers.
+type TreasuryProposalsOut struct {
+	Proposals []LedgerProposal `json:"proposals"`
+	Cursor    string           `json:"cursor,omitempty"`
+}
+
+// TreasuryProposeIn is the input of treasury.propose.
+type TreasuryProposeIn struct {
+	Space    api.Hash `json:"space,omitzero"`    // Id of the space; default: the only one this node follows
+	To       api.DID  `json:"to"`                // DID of the member to pay
+	Currency string   `json:"currency"`          // Code of the currency
+	Amount   int64    `json:"amount"`            // Minor units, more than 0
+	Purpose  string   `json:"purpose,omitempty"` // Of the budget that it is from, where the rules have budgets
+	Memo     string   `json:"memo,omitempty"`    // What it is for, at most 256 bytes, one line
+}
+
+// TreasuryProposeOut is what treasury.propose answers.
+type TreasuryProposeOut struct {
+	Receipt  api.Receipt `json:"receipt"`
+	Proposal api.Hash    `json:"proposal"` // by which it is approved and carried out
+	Needed   int         `json:"needed"`   // approvals of others
+}
+
+// TreasuryReviseIn is the input of treasury.revise.
+type TreasuryReviseIn struct {
+	Space     api.Hash  `json:"space,omitzero"`    // Id of the space; default: the only one this node follows
+	Approvers []api.DID `json:"approvers"`         // DIDs of the members who can approve
+	Need      int       `json:"need"`              // How many of them have to, for payments above all tiers and for other rules
+	Tiers     []string  `json:"tiers,omitempty"`   // Fewer approvals for less: currency:amount:approvals, such as hours:1000:0 for payments of up to 1000 minor units that the office makes alone
+	Budgets   []string  `json:"budgets,omitempty"` // What may be spent: purpose:currency:amount:month or year, such as seeds:hours:5000:month; without any, all that is approved
+}
+
+// TreasuryReviseOut is what treasury.revise answers.
+type TreasuryReviseOut struct {
+	Receipt  api.Receipt `json:"receipt"`
+	Proposal api.Hash    `json:"proposal"` // by which it is approved and carried out
+	Needed   int         `json:"needed"`   // approvals of others
+}
+
+// TreasuryShowIn is the input of treasury.show.
+type TreasuryShowIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+}
+
+// TreasuryShowOut is what treasury.show answers.
+type TreasuryShowOut struct {
+	Holder   api.DID         `json:"holder"` // who has the office
+	Account  api.DID         `json:"account"`
+	Balances []LedgerBalance `json:"balances"`
+	Rules    *LedgerRules    `json:"rules"`
+	First    bool            `json:"first"` // no rules have been approved yet: these hold until then
+}
+
 // TrustAddIn is the input of trust.add.
 type TrustAddIn struct {
 	Space   api.Hash `json:"space,omitzero"`    // default: the only space this node follows
@@ -1772,7 +1908,7 @@ type LedgerCharge struct {
 type LedgerEntry struct {
 	Time         time.Time `json:"time"`
 	ID           api.Hash  `json:"id"`
-	Kind         string    `json:"kind"` // transfer, or charge: dues, a levy or demurrage
+	Kind         string    `json:"kind"` // transfer; charge: dues, a levy or demurrage; spend: from the treasury
 	From         api.DID   `json:"from"` // a DID, or office:treasury
 	To           api.DID   `json:"to"`
 	Currency     string    `json:"currency"`
@@ -2019,6 +2155,33 @@ type KernelTopicOut struct {
 	Records uint64 `json:"records"`
 }
 
+// LedgerProposal is part of an answer or an input.
+type LedgerProposal struct {
+	ID        api.Hash     `json:"id"`
+	Time      time.Time    `json:"time"`
+	By        api.DID      `json:"by"`
+	About     string       `json:"about"` // payment or rules
+	To        api.DID      `json:"to,omitempty"`
+	Currency  string       `json:"currency,omitempty"`
+	Scale     int          `json:"scale,omitempty"`
+	Amount    int64        `json:"amount,omitempty"`
+	Purpose   string       `json:"purpose,omitempty"`
+	Memo      string       `json:"memo,omitempty"`
+	Rules     *LedgerRules `json:"rules,omitempty"`
+	Approvals []api.DID    `json:"approvals"` // of those who may
+	Needed    int          `json:"needed"`
+	State     string       `json:"state"`         // open, approved or done
+	Done      api.Hash     `json:"done,omitzero"` // the record that carried it out
+}
+
+// LedgerRules is part of an answer or an input.
+type LedgerRules struct {
+	Approvers []api.DID      `json:"approvers"` // empty: every member
+	Need      int            `json:"need"`
+	Tiers     []LedgerTier   `json:"tiers"`
+	Budgets   []LedgerBudget `json:"budgets"`
+}
+
 // TrustRow is part of an answer or an input.
 type TrustRow struct {
 	Source string `json:"source"`           // who rates
@@ -2113,6 +2276,22 @@ type SecurityTally struct {
 type SecurityFork struct {
 	Feed api.Hash `json:"feed"`
 	Seq  uint64   `json:"seq"`
+}
+
+// LedgerTier is part of an answer or an input.
+type LedgerTier struct {
+	Currency string `json:"currency"`
+	Most     int64  `json:"most"` // minor units
+	Need     int    `json:"need"`
+}
+
+// LedgerBudget is part of an answer or an input.
+type LedgerBudget struct {
+	Purpose  string `json:"purpose"`
+	Currency string `json:"currency"`
+	Amount   int64  `json:"amount"` // minor units
+	Every    string `json:"every"`  // month or year, by UTC
+	Left     int64  `json:"left"`   // of the period that is now; in a proposal of rules all of it
 }
 
 // routeOf says how an operation is asked for from elsewhere; ok is false for one that this build does not know.
@@ -2274,6 +2453,20 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "GET", path: "/topics"}, true
 	case "topic.tail":
 		return route{method: "GET", path: "/topics/tail"}, true
+	case "treasury.approve":
+		return route{method: "POST", path: "/treasury/approve", write: true, signs: api.SignsOne}, true
+	case "treasury.do":
+		return route{method: "POST", path: "/treasury/do", write: true, signs: api.SignsOne}, true
+	case "treasury.pay":
+		return route{method: "POST", path: "/treasury/pay", write: true, signs: api.SignsOne}, true
+	case "treasury.proposals":
+		return route{method: "GET", path: "/treasury/proposals"}, true
+	case "treasury.propose":
+		return route{method: "POST", path: "/treasury/proposals", write: true, signs: api.SignsOne}, true
+	case "treasury.revise":
+		return route{method: "POST", path: "/treasury/rules", write: true, signs: api.SignsOne}, true
+	case "treasury.show":
+		return route{method: "GET", path: "/treasury"}, true
 	case "trust.add":
 		return route{method: "POST", path: "/trust", write: true, signs: api.SignsOne}, true
 	case "trust.graph":
