@@ -9,7 +9,7 @@ const docs = new URL('../../../docs/', import.meta.url)
 const gen = new URL('../src/gen/', import.meta.url)
 
 /** The hand-written types that stand for schemas of the same name. */
-const byHand = { DID: 'DID', Hash: 'Hash', Key: 'Key', Reason: 'Reason' }
+const byHand = { DID: 'DID', Hash: 'Hash', Key: 'Key', Reason: 'Reason', Timestamp: 'Timestamp' }
 
 export function generate(doc) {
   const schemas = doc.components.schemas
@@ -21,12 +21,11 @@ export function generate(doc) {
     "import type { DID, Hash, Key } from '../record/bytes.js'",
     "import type { CallOptions, WriteOptions } from '../client.js'",
     "import type { Pages } from '../page.js'",
-    '',
-    '/** An integer of 64 bits without sign: a number while that is exact, else a bigint. */',
-    'export type UInt64 = number | bigint',
+    "import type { Timestamp, UInt64 } from '../time.js'",
     '',
   ]
   for (const [name, s] of Object.entries(schemas).sort(([a], [b]) => (a < b ? -1 : 1))) {
+    if (s['x-icn-clock'] && (s['x-icn-clock'] !== 'hybrid' || name !== 'Timestamp' || s.format !== 'uint64')) throw new Error(`${name}: x-icn-clock ${s['x-icn-clock']}`)
     if (name in byHand) continue
     out.push(...declaration(name, s), '')
   }

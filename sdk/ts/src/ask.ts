@@ -2,7 +2,8 @@
 import { type Description, type Field, isEmpty, type Kinds, type KindSpec, specOf } from './describe.js'
 import { ICNError } from './error.js'
 import { equal } from './record/bytes.js'
-import { decodeUnsigned, millis, type SignedRecord } from './record/record.js'
+import { decodeUnsigned, type SignedRecord } from './record/record.js'
+import { millis } from './time.js'
 import type { Member, Signed } from './keys/store.js'
 
 /** What was asked for. */

@@ -1,7 +1,8 @@
 /** What a record says, by its bytes alone, in the words of the apps' tables of kinds: the same as a node says, so a node cannot say something else. */
 import { toHex } from './record/bytes.js'
 import { decode, type Value } from './record/cbor.js'
-import { millis, type SignedRecord } from './record/record.js'
+import type { SignedRecord } from './record/record.js'
+import { millis } from './time.js'
 
 /** How the body of one kind of record reads. */
 export interface KindSpec {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test, { type TestContext } from 'node:test'
-import { createMember, ICNClient, type ICNClientOptions, ICNError, type ErrorKind, MemoryKeyStore } from '../src/index.js'
+import { createMember, dateOf, ICNClient, type ICNClientOptions, ICNError, type ErrorKind, MemoryKeyStore, type Timestamp } from '../src/index.js'
 import { decodeEnvelope } from '../src/record/index.js'
 import { parseJSON, stringifyJSON } from '../src/json.js'
 import { indexKinds } from '../src/describe.js'
@@ -404,4 +404,16 @@ test('a caller can give up, and time ends', async (t) => {
   await p
   await refused(client.node.status({}, { signal: AbortSignal.abort() }), 'aborted')
   t.diagnostic('nothing hangs')
+})
+
+test('the time of a receipt is the one that was signed, to the last bit', async (t) => {
+  const { node, client } = await setup(t)
+  const { receipt } = await client.ledger.transfer(payment)
+  const signed = decodeEnvelope([...node.stored.values()][0]!).time
+  const time: Timestamp = receipt.time
+  assert.equal(time, signed)
+  assert.equal(typeof time, 'bigint', 'a number would have lost the counter')
+  assert.equal(dateOf(time).getTime(), Number(signed >> 16n))
+  assert.equal(dateOf(0).getTime(), 0)
+  assert.equal(dateOf((1n << 64n) - 1n).getTime(), 2 ** 48 - 1)
 })

@@ -3,9 +3,7 @@ import type { Reason } from '../error.js'
 import type { DID, Hash, Key } from '../record/bytes.js'
 import type { CallOptions, WriteOptions } from '../client.js'
 import type { Pages } from '../page.js'
-
-/** An integer of 64 bits without sign: a number while that is exact, else a bigint. */
-export type UInt64 = number | bigint
+import type { Timestamp, UInt64 } from '../time.js'
 
 export interface Description {
   /** Who is to sign. */
@@ -1428,9 +1426,6 @@ export interface SessionVerifyIn {
   /** Id of a space: what the token is good for holds in it only; default: every space. */
   within?: Hash
 }
-
-/** A hybrid logical clock: 48 bits of Unix milliseconds, 16 bits of counter. It is over 2^53; divided by 65536 and rounded down it is the milliseconds. */
-export type Timestamp = UInt64
 
 export interface Topic {
   name: string

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { createMember, ICNClient, type ICNClientOptions, ICNError, MemoryKeyStore, table } from '../../src/index.js'
-import { type Daemon, missing, start } from './daemon.js'
+import { type Daemon, member as memberOf, missing, type Somebody, start } from './daemon.js'
 
 const skip = missing() ?? false
 let node: Daemon
@@ -12,17 +12,7 @@ before(async () => {
 })
 after(() => node?.stop())
 
-/** Somebody with nothing but a key, whom the registrar has admitted. */
-async function member(options: Partial<ICNClientOptions> = {}): Promise<{ client: ICNClient; did: string; keys: MemoryKeyStore; pay: (amount: number, memo: string) => Promise<string> }> {
-  const keys = new MemoryKeyStore()
-  const { member, phrase } = await createMember(keys)
-  phrase.wipe()
-  node.ctl('member', 'add', '--space', node.space, member.did, member.device.key)
-  const client = new ICNClient({ baseUrl: node.url, keys, pause: 1, ...options })
-  const pay = async (amount: number, memo: string): Promise<string> =>
-    (await client.ledger.transfer({ space: node.space, to: node.did, currency: 'hours', amount, memo })).receipt.position.id
-  return { client, did: member.did, keys, pay }
-}
+const member = (options: Partial<ICNClientOptions> = {}): Promise<Somebody> => memberOf(node, options)
 
 /** A fetch whose nth answer to a path is lost, after the node has given it. */
 function losing(path: string, n: number): typeof fetch {
