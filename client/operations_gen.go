@@ -1073,6 +1073,7 @@ type RecordExplainOut struct {
 	Holders  []api.DID      `json:"holders"` // members, the author not among them, whose nodes say that they hold it on disk
 	Reason   *api.Reason    `json:"reason,omitempty"`
 	Deps     []api.Position `json:"deps"`
+	Signed   []uint8        `json:"signed,omitempty"` // the bytes that its author's device has signed, base64; their SHA-256 is the id
 }
 
 // RecordKindsOut is what record.kinds answers.

@@ -6,7 +6,7 @@ import { type Operations, table } from './gen/operations.js'
 import { HTTP, type HTTPOptions, type HTTPRequest } from './http.js'
 import type { KeyStore, Signed } from './keys/store.js'
 import { pages } from './page.js'
-import { type DID, randomName } from './record/bytes.js'
+import { type DID, fromBase64, randomName } from './record/bytes.js'
 import { follow } from './stream.js'
 import { type Confirm, Writer } from './write.js'
 
@@ -65,6 +65,7 @@ export class ICNClient {
     if (options.keys) {
       this.#writer = new Writer(options.keys, indexKinds([...kinds, ...(options.kinds ?? [])]), (op, path, body, { wait, signal }) =>
         this.#authorized({ op, method: 'POST', path, body, query: { wait }, repeatable: true, signal, timeout: wait ? 90_000 : undefined }),
+        async (id) => fromBase64((await this.record.explain({ id })).signed ?? ''),
       )
     }
     for (const name of Object.keys(table)) this.#mount(name)

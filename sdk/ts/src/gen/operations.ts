@@ -404,6 +404,8 @@ export interface KernelExplainOut {
   level: Wait
   position: Position
   reason?: Reason
+  /** The bytes that its author's device has signed, base64; their SHA-256 is the id. */
+  signed?: string
   time: string
   topic: string
   /** It is not stored yet: the reason says what it waits for. */
@@ -734,6 +736,8 @@ export interface KeysVetoOut {
 export interface KindSpec {
   fields: FieldSpec[] | null
   kind: string
+  /** The operations that have their caller sign such a record. */
+  operations?: Maker[]
   /** The body is no CBOR array: its bytes are the one field. */
   raw?: boolean
   /** A sentence with the names of fields in braces; [...] is left out when every field that it names is empty. */
@@ -931,6 +935,12 @@ export interface LedgerVoid {
 export interface LedgerVoidsOut {
   cursor?: string
   entries: LedgerVoid[] | null
+}
+
+export interface Maker {
+  operation: string
+  /** Of the fields that are not the input of their name. */
+  sources?: Source[]
 }
 
 export interface MembershipAddIn {
@@ -1425,6 +1435,16 @@ export interface SessionVerifyIn {
   signature: string
   /** Id of a space: what the token is good for holds in it only; default: every space. */
   within?: Hash
+}
+
+export interface Source {
+  /** Name of the field, target.device in a tuple; none where the origin is topic. */
+  field?: string
+  from: string
+  /** The input that it comes from. */
+  input?: string
+  /** Of what the node fills in: what it is. */
+  why?: string
 }
 
 export interface Topic {
