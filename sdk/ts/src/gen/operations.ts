@@ -38,6 +38,11 @@ export interface Event {
   type: string
 }
 
+export interface FactClosing {
+  /** Whose feed has ended. */
+  device: Key
+}
+
 export interface Field {
   /** Of an amount: the currency's code. */
   currency?: string
@@ -109,6 +114,17 @@ export interface FinalityCheckOut {
   epoch: UInt64
   record: Position
   same: boolean
+}
+
+export interface FinalityChecked {
+  /** Of a check: the witness has found what the checkpoint says. */
+  agrees?: boolean
+  /** Of the state. */
+  digest: Hash
+  /** Of the checkpoint. */
+  number: UInt64
+  /** Of a checkpoint: how many are below. */
+  records?: UInt64
 }
 
 export interface FinalityCheckpointCreateIn {
@@ -252,6 +268,20 @@ export interface FinalityCutOut {
   final: boolean
 }
 
+export interface FinalityEnded {
+  /** Whose feed ends. */
+  device: Key
+  feed: Hash
+  /** Of a draft: the device that goes on; that of the feed: nobody; none: the feed itself. */
+  next?: Key
+  /** Of the cut of this feed. */
+  number: UInt64
+  /** Of a cut: the last place that stands. */
+  seq?: UInt64
+  /** Name of the topic. */
+  topic: string
+}
+
 export interface FinalityFeedOut {
   author: DID
   /** Its owner has ended it. */
@@ -275,6 +305,25 @@ export interface FinalityListOut {
   feeds: FinalityFeedOut[] | null
   /** There are more feeds than are listed. */
   more?: boolean
+}
+
+export interface FinalityNamed {
+  epoch: UInt64
+  /** How many may lie without harm. */
+  faulty: number
+  /** How many make something final. */
+  threshold: number
+  /** Devices. */
+  witnesses: Key[] | null
+}
+
+export interface FinalityRegistrar {
+  /** The device that has fallen silent. */
+  before?: Key
+  /** The registrar from now on. */
+  did: DID
+  /** How many there have been, this one included. */
+  number: UInt64
 }
 
 export interface FinalityReplaceIn {
@@ -301,6 +350,13 @@ export interface FinalityReplaceOut {
   taken: boolean
   /** Witnesses who have voted for this one in the ballot, as far as is known here. */
   votes: number
+}
+
+export interface FinalityTurned {
+  /** That follows, or has begun for this witness. */
+  epoch: UInt64
+  /** Device. */
+  witness: Key
 }
 
 export interface FinalityWitnessIn {
@@ -412,12 +468,35 @@ export interface KernelExplainOut {
   waiting: boolean
 }
 
+export interface KernelFeedData {
+  /** Name of the topic. */
+  topic: string
+}
+
+export interface KernelFinalData {
+  /** All from this place of the feed up to the record is final; 1 also says that what was final before on another branch is not. */
+  from: UInt64
+  /** Name of the topic. */
+  topic: string
+}
+
 export interface KernelIdentityOut {
   device: Key
   did: DID
   /** The key event log that the node started with. */
   log: KernelKeyLog
   node: DID
+}
+
+export interface KernelIncidentData {
+  /** Of the feed concerned. */
+  author?: DID
+  count: UInt64
+  detail?: string
+  feed?: Hash
+  kind: string
+  /** Whose session brought it. */
+  node?: DID
 }
 
 export interface KernelKeyDevice {
@@ -452,12 +531,22 @@ export interface KernelKindsOut {
   kinds: KindSpec[] | null
 }
 
+export interface KernelMarkData {
+  /** All that has happened so far has been told; what follows is new. */
+  live: boolean
+}
+
 export interface KernelNodeIn {
   /** Node DID; for cut and mend empty means all. */
   node?: DID
   reason?: string
   /** How long a cut lasts, 0 until mended, at most 30 days. */
   seconds?: number
+}
+
+export interface KernelPeerData {
+  node: DID
+  why?: string
 }
 
 export interface KernelPeerList {
@@ -521,6 +610,12 @@ export interface KernelPrepareOut {
   position?: Position
   /** Of a record of this request that stands already. */
   receipt?: Receipt
+}
+
+export interface KernelRecordData {
+  kind: string
+  /** Name of the topic. */
+  topic: string
 }
 
 export interface KernelRefusalList {
@@ -677,6 +772,14 @@ export interface KernelVerifyOut {
   took_ms: number
 }
 
+export interface KernelVoidData {
+  kind: string
+  /** why; none: this build does not know the kind. */
+  reason?: Reason
+  /** Name of the topic. */
+  topic: string
+}
+
 export interface KeysFollowIn {
   /** Address of a node of the space, icn://<node did>@host:port; default: the peers that this node has. */
   address?: string
@@ -695,6 +798,13 @@ export interface KeysFollowOut {
   /** This node's device is another one of the member's, which spends what is set aside for it. */
   second?: boolean
   space: Hash
+}
+
+export interface KeysLog {
+  /** Whose keys. */
+  did: DID
+  /** Of the log: the recovery, or the newest rotation or recovery. */
+  event?: Hash
 }
 
 export interface KeysLogOut {
@@ -745,6 +855,11 @@ export interface KindSpec {
   topic: string
 }
 
+export interface LedgerAcknowledged {
+  /** What the account now takes into account: it may spend what it was paid up to there. */
+  records: Position[] | null
+}
+
 export interface LedgerAllotIn {
   /** Minor units, more than 0; added to what is set aside already. */
   amount: number
@@ -781,6 +896,14 @@ export interface LedgerAllotmentsOut {
   did: DID
   /** The device whose feed the account is; none for who was removed. */
   primary?: Key
+}
+
+export interface LedgerAllotted {
+  /** Minor units. */
+  amount: number
+  currency: string
+  /** That may spend it. */
+  device: Key
 }
 
 export interface LedgerBalance {
@@ -853,6 +976,19 @@ export interface LedgerGrantOut {
   receipt: Receipt
 }
 
+export interface LedgerGranted {
+  account: DID
+  currency: string
+  /** Nothing may be spent. */
+  frozen: boolean
+  /** Credit limit, minor units. */
+  limit: number
+  /** Of the grant, for this account and currency. */
+  number: UInt64
+  /** Credit not final that may be spent, minor units. */
+  p: number
+}
+
 export interface LedgerHistoryOut {
   cursor?: string
   entries: LedgerEntry[] | null
@@ -892,6 +1028,12 @@ export interface LedgerReturnOut {
   receipt: Receipt
 }
 
+export interface LedgerReturned {
+  currency: string
+  /** That gives back what is left of its allotments. */
+  device: Key
+}
+
 export interface LedgerTransferIn {
   /** Minor units, more than 0. */
   amount: number
@@ -909,6 +1051,15 @@ export interface LedgerTransferOut {
   available: number
   balance: number
   receipt: Receipt
+}
+
+export interface LedgerTransferred {
+  /** Minor units. */
+  amount: number
+  currency: string
+  from: DID
+  memo?: string
+  to: DID
 }
 
 export interface LedgerVerifyOut {
@@ -988,6 +1139,12 @@ export interface MembershipCurrency {
   scale: number
 }
 
+export interface MembershipDevice {
+  /** That acts for the member. */
+  device: Key
+  did: DID
+}
+
 export interface MembershipDeviceCut {
   feed: Hash
   number: UInt64
@@ -1010,6 +1167,17 @@ export interface MembershipDeviceOut {
   receipt: Receipt
 }
 
+export interface MembershipFounded {
+  /** Codes. */
+  currencies: string[] | null
+  founders: DID[] | null
+  /** Cooperative, community, federation or personal. */
+  kind: string
+  name: string
+  /** Nothing in the space is meant. */
+  test: boolean
+}
+
 export interface MembershipHandIn {
   /** Public key of the device that will write for the office, 64 hexadecimal digits. */
   device: Key
@@ -1029,6 +1197,15 @@ export interface MembershipHandOut {
   receipt: Receipt
 }
 
+export interface MembershipHanded {
+  device: Key
+  /** Who holds it now. */
+  did: DID
+  /** How many have held it, this one included. */
+  number: UInt64
+  office: string
+}
+
 export interface MembershipInviteIn {
   /** Hours until it expires, 1 to 8760; default 72. */
   expires_hours?: number
@@ -1041,6 +1218,14 @@ export interface MembershipInviteIn {
 export interface MembershipInviteOut {
   expires: string
   invitation: string
+}
+
+export interface MembershipInvited {
+  /** Unix milliseconds. */
+  expires: number
+  /** Public key of the invitation. */
+  key: Key
+  uses: number
 }
 
 export interface MembershipJoinIn {
@@ -1089,6 +1274,11 @@ export interface MembershipRemoveOut {
   /** Feeds of the member that are being cut: nothing counts that comes later. */
   cuts: MembershipDeviceCut[] | null
   receipt: Receipt
+}
+
+export interface MembershipRemoved {
+  did: DID
+  reason: string
 }
 
 export interface MembershipShowOut {
@@ -1228,10 +1418,26 @@ export interface SecurityPardonOut {
   receipt?: Receipt
 }
 
+export interface SecurityReported {
+  /** Who signed two records for one place. */
+  author: DID
+  feed: Hash
+  /** The place. */
+  seq: UInt64
+  /** Name of the topic. */
+  topic: string
+}
+
 export interface SecurityReportsOut {
   cases: SecurityCase[] | null
   /** For the next page, which may be the empty rest; none at the end. */
   cursor?: string
+}
+
+export interface SecuritySaid {
+  /** Node or person. */
+  subject: DID
+  text?: string
 }
 
 export interface SecurityShowOut {
@@ -1467,6 +1673,14 @@ export interface TrustAddOut {
   receipt: Receipt
 }
 
+export interface TrustAttested {
+  context: string
+  from: DID
+  /** Basis points, -10000 to 10000; 0 takes back what was said before. */
+  score: number
+  to: DID
+}
+
 export interface TrustEdge {
   context: string
   from: DID
@@ -1599,6 +1813,12 @@ export interface WebhookListOut {
 
 export interface WebhookRemoveOut {
   id: string
+}
+
+export interface WebhookSwitched {
+  /** Its id. */
+  hook: string
+  why: string
 }
 
 export interface WebhookTry {
@@ -1872,6 +2092,164 @@ export interface WebhookTestInput {
   id: string
 }
 
+/** The types of events that a node of this version tells. */
+export const eventTypes = [
+  'event.mark',
+  'feed.contested',
+  'feed.cut',
+  'feed.forked',
+  'finality.checked',
+  'finality.checkpoint',
+  'finality.cut',
+  'finality.drafted',
+  'finality.handed',
+  'finality.named',
+  'finality.replaced',
+  'finality.sealed',
+  'finality.started',
+  'keys.followed',
+  'keys.published',
+  'keys.recovering',
+  'keys.stopped',
+  'keys.vetoed',
+  'ledger.acknowledged',
+  'ledger.allotted',
+  'ledger.closed',
+  'ledger.frozen',
+  'ledger.granted',
+  'ledger.lifted',
+  'ledger.returned',
+  'ledger.transferred',
+  'membership.asked',
+  'membership.founded',
+  'membership.handed',
+  'membership.invited',
+  'membership.joined',
+  'membership.moved',
+  'membership.removed',
+  'node.incident',
+  'peer.down',
+  'peer.up',
+  'record.final',
+  'record.undone',
+  'record.void',
+  'security.appealed',
+  'security.closed',
+  'security.pardoned',
+  'security.reported',
+  'trust.attested',
+  'trust.closed',
+  'webhook.disabled',
+] as const
+
+export type EventType = (typeof eventTypes)[number]
+
+/** What the data of an event is, by its type. */
+export interface EventData {
+  /** How far the stream has got: a cursor and nothing else. Scope event:read. */
+  'event.mark': KernelMarkData
+  /** Two branches of a feed are final: some of those who said so lie. Scope event:read. */
+  'feed.contested': KernelFeedData
+  /** A feed ends at the record, for everybody. Scope event:read. */
+  'feed.cut': KernelFeedData
+  /** A device has signed two records for one place. Scope event:read. */
+  'feed.forked': KernelFeedData
+  /** A witness has folded a checkpoint's records anew. Scope space:read. */
+  'finality.checked': FinalityChecked
+  /** The registrar has said to what state the final records come. Scope space:read. */
+  'finality.checkpoint': FinalityChecked
+  /** The registrar has ended a feed; for everybody once that is final, see feed.cut. Scope space:read. */
+  'finality.cut': FinalityEnded
+  /** The registrar wants to end a feed and asks the witnesses. Scope space:read. */
+  'finality.drafted': FinalityEnded
+  /** The registrar has handed its work over. Scope space:read. */
+  'finality.handed': FinalityRegistrar
+  /** The registrar has named the next witnesses. Scope space:read. */
+  'finality.named': FinalityNamed
+  /** The witnesses have put somebody in the place of a silent registrar. Scope space:read. */
+  'finality.replaced': FinalityRegistrar
+  /** A witness says nothing more in its epoch. Scope space:read. */
+  'finality.sealed': FinalityTurned
+  /** A witness speaks in a new epoch. Scope space:read. */
+  'finality.started': FinalityTurned
+  /** The space follows a member to other keys. Scope member:read. */
+  'keys.followed': KeysLog
+  /** A member has published a key event log. Scope member:read. */
+  'keys.published': KeysLog
+  /** A recovery of somebody's keys has begun to wait: who did not ask for it objects now. Scope member:read. */
+  'keys.recovering': KeysLog
+  /** A recovery was objected to and has ended. Scope member:read. */
+  'keys.stopped': KeysLog
+  /** The key in charge objects to a recovery. Scope member:read. */
+  'keys.vetoed': KeysLog
+  /** An account takes payments and limits into account. Scope ledger:read. */
+  'ledger.acknowledged': LedgerAcknowledged
+  /** A member has set an amount aside for another device to spend. Scope ledger:read. */
+  'ledger.allotted': LedgerAllotted
+  /** A device's feed in ledger has ended by its owner's word. Scope ledger:read. */
+  'ledger.closed': FactClosing
+  /** The clerk has frozen an account. Scope ledger:read. */
+  'ledger.frozen': LedgerGranted
+  /** The clerk has set an account's limits. Scope ledger:read. */
+  'ledger.granted': LedgerGranted
+  /** The clerk has lifted the freeze of an account. Scope ledger:read. */
+  'ledger.lifted': LedgerGranted
+  /** A device has given back what was left of its allotments. Scope ledger:read. */
+  'ledger.returned': LedgerReturned
+  /** Somebody has paid somebody. Scope ledger:read. */
+  'ledger.transferred': LedgerTransferred
+  /** Somebody with an invitation has asked to be admitted. Scope member:read. */
+  'membership.asked': MembershipDevice
+  /** A space was founded. Scope space:read. */
+  'membership.founded': MembershipFounded
+  /** An office has another holder. Scope space:read. */
+  'membership.handed': MembershipHanded
+  /** The registrar has made an invitation. Scope member:read. */
+  'membership.invited': MembershipInvited
+  /** The registrar has admitted a member. Scope member:read. */
+  'membership.joined': MembershipDevice
+  /** Another device acts for a member from now on. Scope member:read. */
+  'membership.moved': MembershipDevice
+  /** The registrar has removed a member. Scope member:read. */
+  'membership.removed': MembershipRemoved
+  /** Something went wrong, as the node saw it; not kept, so it may be missed. Scope node:read. */
+  'node.incident': KernelIncidentData
+  /** A peer is gone; not kept, so it may be missed. Scope peer:read. */
+  'peer.down': KernelPeerData
+  /** A peer has connected; not kept, so it may be missed. Scope peer:read. */
+  'peer.up': KernelPeerData
+  /** Nothing will change a record, and those before it in its feed, any more. Scope event:read. */
+  'record.final': KernelFinalData
+  /** A record has lost its effect: take back what its events said. Scope event:read. */
+  'record.undone': KernelRecordData
+  /** A record came that has no effect by the rules. Scope event:read. */
+  'record.void': KernelVoidData
+  /** Somebody asks to look again at what a node or a person is blamed for. Scope security:read. */
+  'security.appealed': SecuritySaid
+  /** A device's feed in security has ended by its owner's word. Scope security:read. */
+  'security.closed': FactClosing
+  /** An office has taken back what a node or a person is blamed for. Scope security:read. */
+  'security.pardoned': SecuritySaid
+  /** Somebody has proved that a device signed two records for one place. Scope security:read. */
+  'security.reported': SecurityReported
+  /** Somebody has said how far they trust somebody. Scope trust:read. */
+  'trust.attested': TrustAttested
+  /** A device's feed in trust has ended by its owner's word. Scope trust:read. */
+  'trust.closed': FactClosing
+  /** A hook was switched off: its receiver has failed for long or is gone, or its owner may not follow the space any more. Scope webhook:read. */
+  'webhook.disabled': WebhookSwitched
+}
+
+/** An event of one type, or of any of several: `switch (e.type)` tells which. */
+export type EventOf<T extends EventType = EventType> = { [K in T]: Omit<Event, 'type' | 'data'> & { type: K; data: EventData[K] } }[T]
+
+/** A type of events, or all that begin alike, such as ledger.*. */
+export type EventPattern = EventType | `${string}*`
+
+/** The types that a pattern means, and those that are told whatever one asks for. */
+export type EventsLike<P extends EventPattern> = 'event.mark' | Matching<P>
+type Matching<P extends EventPattern> = P extends `${infer Begin}*` ? Extract<EventType, `${Begin}${string}`> : Extract<EventType, P>
+
 /** The operations of a node, one namespace for each first word. */
 export interface Operations {
   auth: {
@@ -1896,7 +2274,7 @@ export interface Operations {
   }
   event: {
     /** Tell what happens, as it happens, and from a cursor on what has happened since. Scope event:read. */
-    stream(input?: EventStreamInput, options?: CallOptions): AsyncIterable<Event>
+    stream<const P extends EventPattern = EventType>(input?: Omit<EventStreamInput, 'types'> & { types?: readonly P[] }, options?: CallOptions): AsyncIterable<EventOf<EventsLike<P>>>
     /** List the types of events and what they say. Scope event:read. */
     types(input?: Record<string, never>, options?: CallOptions): Promise<KernelEventTypesOut>
   }
