@@ -100,7 +100,7 @@ func TestEverySigningOperationSaysWhatItMakes(t *testing.T) {
 					if s.Why == "" || s.Input != "" {
 						t.Errorf("%s: %s is filled in, and nothing says what it is", where, s.Field)
 					}
-				case api.FromAuthor, api.FromDevice, api.FromBefore, api.FromClock, api.FromSerial:
+				case api.FromAuthor, api.FromDevice, api.FromAuth, api.FromBefore, api.FromClock, api.FromSerial:
 				default:
 					t.Errorf("%s: %s comes from %q", where, s.Field, s.From)
 				}

@@ -26,6 +26,7 @@ const (
 	FromAuthor Origin = "author" // the DID that signs; with an Input, that where it is given
 	FromDevice Origin = "device" // the device that signs
 	FromTopic  Origin = "topic"  // no field: the input names the record's topic
+	FromAuth   Origin = "auth"   // the key event log that certifies the device that signs, or nothing where the record carries it beside the body
 	FromBefore Origin = "before" // seq and id of the record before in the same feed
 	FromClock  Origin = "clock"  // the time of the record
 	FromSet    Origin = "set"    // the values of an input that is a list, in ascending order

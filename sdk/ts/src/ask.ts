@@ -1,7 +1,7 @@
 /** Whether what a node has prepared is what was asked for, field by field. */
 import { describe, type Description, type Field, isEmpty, type Kinds, type Source, specOf } from './describe.js'
 import { ICNError } from './error.js'
-import { equal, fromBase64, type Hash, toHex } from './record/bytes.js'
+import { equal, fromBase64, type Hash, toBase64, toHex } from './record/bytes.js'
 import { decodeUnsigned, type SignedRecord } from './record/record.js'
 import { millis } from './time.js'
 import type { Member, Signed } from './keys/store.js'
@@ -99,6 +99,8 @@ export async function checkFields(req: Request, kinds: Kinds, d: Description, r:
         return compare(name, f, want || member.did)
       case 'device':
         return compare(name, f, want || member.device.key)
+      case 'auth':
+        return isEmpty(f) ? undefined : compare(name, f, toBase64(member.auth))
       case 'before':
         return compare(name, f, { seq: r.seq - 1n, id: r.prev ?? '' })
       case 'clock':

@@ -30,9 +30,9 @@ export interface Source {
   /**
    * input: an input. not: the opposite of one. set: its values in ascending order. author, device: who signs; with an input, that where it is given.
    * topic: the input names the record's topic. before: the record before in the same feed. clock: the record's time. record: the same field of the
-   * record whose id is the input. serial: a count without gaps, any other number has no effect. node: the node fills it in.
+   * record whose id is the input. auth: the key event log of who signs. serial: a count without gaps, any other number has no effect. node: the node fills it in.
    */
-  from: 'input' | 'not' | 'set' | 'author' | 'device' | 'topic' | 'before' | 'clock' | 'record' | 'serial' | 'node'
+  from: 'input' | 'not' | 'set' | 'author' | 'device' | 'auth' | 'topic' | 'before' | 'clock' | 'record' | 'serial' | 'node'
   input?: string
   /** Of what the node fills in: what it is. */
   why?: string

@@ -812,6 +812,24 @@ export interface KeysLogOut {
   log: string | null
 }
 
+export interface KeysOwnIn {
+  /** DID whose log it is. */
+  did: DID
+  /** Ed25519 by the root key of the DID over the canonical CBOR of ["icn-key-log-ask", did, time], base64. */
+  signature: string
+  /** Unix milliseconds, not over ten minutes from now. */
+  time: number
+}
+
+export interface KeysPublishIn {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface KeysPublishOut {
+  receipt: Receipt
+}
+
 export interface KeysRecoveriesOut {
   recoveries: KeysRecovery[] | null
 }
@@ -2297,6 +2315,10 @@ export interface Operations {
     follow(input?: KeysFollowIn, options?: WriteOptions): Promise<KeysFollowOut>
     /** Give the newest key event log of a DID that this node has. Scope member:read. */
     log(input: KeyLogInput, options?: CallOptions): Promise<KeysLogOut>
+    /** Give the key event log of a DID to who holds its root key, to restore the member on a new device. Scope public. */
+    own(input: KeysOwnIn, options?: CallOptions): Promise<KeysLogOut>
+    /** Show a space the key event log that certifies this device, so that the registrar follows it. Scope member:write. */
+    publish(input?: KeysPublishIn, options?: WriteOptions): Promise<KeysPublishOut>
     /** List recoveries by guardians, and how long they wait. Scope member:read. */
     recoveries(input?: KeyRecoveriesInput, options?: CallOptions): Promise<KeysRecoveriesOut>
     /** Bring an objection to a recovery, signed by the key in charge. Scope member:write. */
@@ -2484,6 +2506,8 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'id.show': ['GET', '/id', ''],
   'key.follow': ['POST', '/keys/follow', 'w'],
   'key.log': ['GET', '/keys/log', ''],
+  'key.own': ['POST', '/keys/own', ''],
+  'key.publish': ['POST', '/keys/publish', 'w1'],
   'key.recoveries': ['GET', '/keys/recoveries', ''],
   'key.veto': ['POST', '/keys/veto', 'w1'],
   'ledger.allot': ['POST', '/ledger/allot', 'w1'],
