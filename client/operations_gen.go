@@ -100,6 +100,16 @@ func (c *Client) KeyLog(ctx context.Context, in KeyLogIn) (*KeyLogOut, error) {
 	return call[KeyLogOut](ctx, c, "key.log", in, nil)
 }
 
+// KeyOwn is the operation key.own: Give the key event log of a DID to who holds its root key, to restore the member on a new device.
+func (c *Client) KeyOwn(ctx context.Context, in KeyOwnIn) (*KeyOwnOut, error) {
+	return call[KeyOwnOut](ctx, c, "key.own", in, nil)
+}
+
+// KeyPublish is the operation key.publish: Show a space the key event log that certifies this device, so that the registrar follows it.
+func (c *Client) KeyPublish(ctx context.Context, in KeyPublishIn, opts ...CallOption) (*KeyPublishOut, error) {
+	return call[KeyPublishOut](ctx, c, "key.publish", in, opts)
+}
+
 // KeyRecoveries is the operation key.recoveries: List recoveries by guardians, and how long they wait.
 func (c *Client) KeyRecoveries(ctx context.Context, in KeyRecoveriesIn) (*KeyRecoveriesOut, error) {
 	return call[KeyRecoveriesOut](ctx, c, "key.recoveries", in, nil)
@@ -736,6 +746,28 @@ type KeyLogOut struct {
 	Log []uint8 `json:"log"` // the encoded log (docs/protocol.md, 2.5), base64
 }
 
+// KeyOwnIn is the input of key.own.
+type KeyOwnIn struct {
+	DID       api.DID `json:"did"`       // DID whose log it is
+	Time      int64   `json:"time"`      // Unix milliseconds, not over ten minutes from now
+	Signature []uint8 `json:"signature"` // Ed25519 by the root key of the DID over the canonical CBOR of ["icn-key-log-ask", did, time], base64
+}
+
+// KeyOwnOut is what key.own answers.
+type KeyOwnOut struct {
+	Log []uint8 `json:"log"` // the encoded log (docs/protocol.md, 2.5), base64
+}
+
+// KeyPublishIn is the input of key.publish.
+type KeyPublishIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+}
+
+// KeyPublishOut is what key.publish answers.
+type KeyPublishOut struct {
+	Receipt api.Receipt `json:"receipt"`
+}
+
 // KeyRecoveriesIn is the input of key.recoveries.
 type KeyRecoveriesIn struct {
 	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
@@ -1175,6 +1207,7 @@ type RecordExplainOut struct {
 	Holders  []api.DID      `json:"holders"` // members, the author not among them, whose nodes say that they hold it on disk
 	Reason   *api.Reason    `json:"reason,omitempty"`
 	Deps     []api.Position `json:"deps"`
+	Signed   []uint8        `json:"signed,omitempty"` // the bytes that its author's device has signed, base64; their SHA-256 is the id
 }
 
 // RecordKindsOut is what record.kinds answers.

@@ -194,10 +194,13 @@ func (h *hub) mark(journal string, at place, live bool) *api.Event {
 	return &api.Event{Cursor: cursor(journal, at), Type: eventMark, Time: h.k.opt.Now().UTC(), Data: []byte(data)}
 }
 
+// EventTypes returns the types of events that the apps and the kernel tell, in order of name.
+func (k *Kernel) EventTypes() []api.EventType { return slices.Clone(k.events.table.all) }
+
 func (k *Kernel) opEventTypes(context.Context, *api.Call, *None) (*EventTypesOut, error) {
 	out := &EventTypesOut{}
 	for _, t := range k.events.table.all {
-		kept := t.Of != nil || t.Scope == scopeEvents && t.Name != eventMark
+		kept := t.Of != nil || t.Scope == scopeEvents && !t.Always
 		out.Types = append(out.Types, EventTypeOut{Name: t.Name, Scope: t.Scope, Summary: t.Summary, Kept: kept, Data: fieldsOf(t.Data)})
 	}
 	return out, nil

@@ -79,8 +79,10 @@ func kernelEvent[Data any](name, scope, summary string) api.EventType {
 }
 
 func kernelEvents() []api.EventType {
+	mark := kernelEvent[MarkData](eventMark, scopeEvents, "How far the stream has got: a cursor and nothing else")
+	mark.Always = true
 	return []api.EventType{
-		kernelEvent[MarkData](eventMark, scopeEvents, "How far the stream has got: a cursor and nothing else"),
+		mark,
 		kernelEvent[FinalData](recordFinal, scopeEvents, "Nothing will change a record, and those before it in its feed, any more"),
 		kernelEvent[RecordData](recordUndone, scopeEvents, "A record has lost its effect: take back what its events said"),
 		kernelEvent[VoidData](recordVoid, scopeEvents, "A record came that has no effect by the rules"),

@@ -2,6 +2,7 @@ package kernel_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -273,4 +274,17 @@ func submit(t *testing.T, r *run, raw string) kernel.SubmitResult {
 		t.Fatal(err)
 	}
 	return r.must(t, "record.submit", string(in)).(*kernel.SubmitOut).Results[0]
+}
+
+// What was signed comes with the explanation, so that whoever asks can hold the record against its id: also of one that founds a space.
+func TestExplainGivesWhatWasSigned(t *testing.T) {
+	r := start(t, nil)
+	founding := r.must(t, "notes.write", `{"text":"found"}`).(*api.Receipt)
+	second := r.must(t, "notes.write", fmt.Sprintf(`{"text":"second","space":%q}`, founding.Topic.Space)).(*api.Receipt)
+	for _, rc := range []*api.Receipt{founding, second} {
+		out := r.must(t, "record.explain", fmt.Sprintf(`{"id":%q}`, rc.Position.ID)).(*kernel.ExplainOut)
+		if sha256.Sum256(out.Signed) != rc.Position.ID || out.Position != rc.Position {
+			t.Errorf("%+v", out)
+		}
+	}
 }

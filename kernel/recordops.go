@@ -33,6 +33,7 @@ type ExplainOut struct {
 	Holders  []api.DID      `json:"holders" doc:"members, the author not among them, whose nodes say that they hold it on disk"`
 	Reason   *api.Reason    `json:"reason,omitempty"`
 	Deps     []api.Position `json:"deps"`
+	Signed   []byte         `json:"signed,omitempty" doc:"the bytes that its author's device has signed, base64; their SHA-256 is the id"`
 }
 
 // SubmitIn carries signed records.
@@ -116,9 +117,18 @@ func (k *Kernel) opExplain(ctx context.Context, call *api.Call, in *ExplainIn) (
 		defer cancel()
 		_ = k.net.letters.copies.wait(ctx, rec.Position(), rec.Topic.Space, rec.Author, everyNode) // who has not answered by then is not counted
 	}
+	encoded := *rec
+	if record.Founds(rec) {
+		encoded.Topic.Space = api.Hash{}
+	}
+	signed, err := record.Unsigned(&encoded)
+	if err != nil {
+		return nil, api.Errorf("record.explain", api.Internal, "record %s cannot be encoded: %w", in.ID, err)
+	}
 	level, holders := k.level(rec.Position())
 	return &ExplainOut{
-		Level: level, Holders: append([]api.DID{}, holders...), Position: rec.Position(), Topic: rec.Topic.String(), Author: rec.Author, Kind: rec.Kind, Time: rec.Time.Time(),
+		Signed: signed,
+		Level:  level, Holders: append([]api.DID{}, holders...), Position: rec.Position(), Topic: rec.Topic.String(), Author: rec.Author, Kind: rec.Kind, Time: rec.Time.Time(),
 		Accepted: v.Accepted, Held: v.Held, Final: v.Final, Reason: v.Reason, Deps: rec.Deps,
 	}, nil
 }

@@ -21,7 +21,7 @@ func listenGateway(cfg *config.Config, n *running, authenticate func(context.Con
 	if err != nil {
 		return nil, err
 	}
-	doc, err := openapi.Document(n.kernel.Operations(), openapi.About())
+	doc, err := openapi.Document(n.kernel.Operations(), openapi.About(), n.kernel.EventTypes()...)
 	if err != nil {
 		return nil, err
 	}

@@ -266,21 +266,35 @@ func (n *running) announce(ctx context.Context, ready func()) {
 
 // Operations returns the operation table of a node of this build, sorted by name. It runs nothing; the handlers of the table serve nobody.
 func Operations() ([]api.Operation, error) {
+	var table []api.Operation
+	err := built(func(k *kernel.Kernel) { table = k.Operations() })
+	return table, err
+}
+
+// EventTypes returns the types of events that a node of this build tells, in order of name, as Operations does.
+func EventTypes() ([]api.EventType, error) {
+	var types []api.EventType
+	err := built(func(k *kernel.Kernel) { types = k.EventTypes() })
+	return types, err
+}
+
+// built shows f the kernel of a node of this build that never runs.
+func built(f func(*kernel.Kernel)) error {
 	id, err := identity.Generate(fixedEntropy{})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer id.Close()
 	cfg := config.Defaults()
 	k, err := kernel.New(kernel.Options{Store: "mem", Identity: id, Apps: apps(&cfg)})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	table := k.Operations()
+	f(k)
 	if err := k.Close(); err != nil {
-		return nil, fmt.Errorf("close: %w", err)
+		return fmt.Errorf("close: %w", err)
 	}
-	return table, nil
+	return nil
 }
 
 // fixedEntropy makes the keys of a node that never runs.

@@ -31,6 +31,8 @@ feed.list space none
 id.show scope none
 key.follow here none
 key.log space none
+key.own public none
+key.publish space one
 key.recoveries space none
 key.veto space one
 ledger.allot space one

@@ -23,6 +23,14 @@ func (a *App) Operations() []api.Operation {
 			Summary: "Give the newest key event log of a DID that this node has",
 		}, a.log),
 		api.Handle(api.Operation{
+			Name: "key.own", Method: http.MethodPost, Path: "/keys/own", Scope: api.ScopePublic, Access: api.AccessOwn,
+			Summary: "Give the key event log of a DID to who holds its root key, to restore the member on a new device",
+		}, a.ownLog),
+		api.Handle(api.Operation{
+			Name: "key.publish", Method: http.MethodPost, Path: "/keys/publish", Scope: "member:write", Write: true,
+			Signs: api.SignsOne, Summary: "Show a space the key event log that certifies this device, so that the registrar follows it",
+		}, a.publish),
+		api.Handle(api.Operation{
 			Name: "key.recoveries", Method: http.MethodGet, Path: "/keys/recoveries", CLI: "id recover status", Scope: "member:read",
 			Summary: "List recoveries by guardians, and how long they wait",
 		}, a.recoveries),
@@ -176,14 +184,7 @@ func (a *App) log(_ context.Context, _ *api.Call, in *LogIn) (*LogOut, error) {
 	}
 	defer r.Close()
 	d := &desk{host: host, r: r, s: s, office: office(s), log: host.Log()}
-	best, _, _ := d.base(in.DID)
-	for _, l := range d.shown(in.DID) {
-		if best == nil {
-			best = l
-		} else if rel, _ := record.Compare(l, best); rel == record.Ahead {
-			best = l
-		}
-	}
+	best := d.newest(in.DID)
 	if best == nil {
 		return nil, api.Errorf(op, api.NotFound, "did: %s has written nothing in %s that shows its log", in.DID, s.Genesis.Name)
 	}

@@ -10,6 +10,7 @@ func (*App) Remedies() map[string]string {
 		"not-final":     "nothing is to be done here: the registrar's node does it again when the witnesses, icnctl space show, hold the log final",
 		"not-own-log":   "show the log from a device of its own DID: icnctl id follow",
 		"not-registrar": "nothing is to be done: the node of who holds the office, icnctl space show, does it by itself",
+		"not-root":      "check the recovery phrase, and the clock of the device",
 		"not-rotated":   "rotate with the recovery phrase: icnctl id rotate, or icnctl id restore on a new device",
 		"not-started":   "wait: icnctl id recover status shows when the registrar's node has announced it, and until when it waits",
 		"other-branch":  "the registrar decides by hand: icnctl member device",

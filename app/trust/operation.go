@@ -103,6 +103,15 @@ func (a *App) add(ctx context.Context, call *api.Call, in *AddIn) (*AddOut, erro
 		draft.Deps = []api.Position{dep}
 	}
 	receipt, err := a.host.Append(ctx, signer, draft, call.Wait)
+	if again, ok := a.repeated(s, signer.Device(), in.To, in.Context, score); ok && call.Idempotency != "" && api.KindOf(err) == api.Conflict {
+		// The name is used: by this very request, if the attestation differs in nothing but the time.
+		if earlier, bad := a.draft(s, &again); bad == nil {
+			earlier.Idempotency, earlier.Deps = draft.Idempotency, draft.Deps
+			if rc, bad := a.host.Append(ctx, signer, earlier, call.Wait); bad == nil {
+				receipt, err = rc, nil
+			}
+		}
+	}
 	if err != nil {
 		return nil, api.Wrap(op, err)
 	}
@@ -121,6 +130,18 @@ func (a *App) draft(s *space, at *Attestation) (api.Draft, error) {
 		return api.Draft{}, err
 	}
 	return api.Draft{Topic: s.topic, Kind: Kind, Body: codec.MustMarshal(&b)}, nil
+}
+
+// repeated returns the attestation that stands in a device's feed if it says the same.
+func (a *App) repeated(s *space, device api.Key, to api.DID, context string, score int16) (Attestation, bool) {
+	r := a.host.Read()
+	defer r.Close()
+	b, _, ok := r.Own(a.host.Feed(s.topic, device), edgeKey(context, to))
+	var e row
+	if !ok || codec.Unmarshal(b, &e) != nil || e.Score != score {
+		return Attestation{}, false
+	}
+	return Attestation{To: to, Score: score, Context: context, At: e.At}, true
 }
 
 // started reports whether a device's feed has an accepted attestation, and so need not show again that it may attest.

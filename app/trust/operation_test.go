@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/intercooperative/icn/kernel/api"
 )
@@ -116,5 +117,34 @@ func TestListPages(t *testing.T) {
 				t.Errorf("from %q in pages of %d: %v, want %v", from, limit, pages, all.Edges)
 			}
 		}
+	}
+}
+
+// A request that is sent again later is the same request, though the record has a time in it; and nothing else is.
+func TestRepeatedLater(t *testing.T) {
+	f := start(t, "test", Options{})
+	add := func(name string, score float64) (api.Receipt, error) {
+		out, err := f.App.add(t.Context(), &api.Call{Actor: f.did("ann"), Signer: f.m.Signer("ann"), Idempotency: name}, &AddIn{To: f.did("bob"), Score: &score})
+		f.m.Clock = f.m.Clock.Add(time.Minute)
+		if err != nil {
+			return api.Receipt{}, err
+		}
+		return out.Receipt, nil
+	}
+	first, err := add("one", 0.5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := add("one", 0.5); err != nil || again.Position != first.Position || !again.Repeated {
+		t.Errorf("%+v, %v; want the first, %+v", again, err, first)
+	}
+	if _, err := add("one", 0.6); api.KindOf(err) != api.Conflict {
+		t.Errorf("another score by the same name: %v", err)
+	}
+	if other, err := add("two", 0.5); err != nil || other.Position.Seq != 2 || other.Repeated {
+		t.Errorf("by another name: %+v, %v", other, err)
+	}
+	if _, err := add("one", 0.5); api.KindOf(err) != api.Conflict {
+		t.Errorf("what stands has another time: %v", err)
 	}
 }

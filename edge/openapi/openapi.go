@@ -45,6 +45,15 @@ type document struct {
 	Tags       []tag                            `json:"tags"`
 	Paths      map[string]map[string]*operation `json:"paths"`
 	Components components                       `json:"components"`
+	Events     map[string]eventType             `json:"x-icn-events,omitempty"`
+}
+
+// eventType is what an event of one type carries as its data.
+type eventType struct {
+	Summary string  `json:"summary"`
+	Scope   string  `json:"x-icn-scope"`
+	Always  bool    `json:"x-icn-always,omitempty"`
+	Data    *schema `json:"data"`
 }
 
 type info struct {
@@ -137,8 +146,9 @@ var methods = map[string]bool{
 var pathField = regexp.MustCompile(`\{([^{}]*?)(?:\.\.\.)?\}`)
 
 // Document returns the OpenAPI 3.1 document of the operations, as JSON that ends in a newline. It refuses a table that HTTP cannot serve: an operation
-// without a usable method or path, two at one place, a path field that the input does not have, a type that JSON cannot carry.
-func Document(ops []api.Operation, about Info) ([]byte, error) {
+// without a usable method or path, two at one place, a path field that the input does not have, a type that JSON cannot carry. Events are the types of
+// events that a stream of api.Event tells: x-icn-events has the schema of the data of each by its name.
+func Document(ops []api.Operation, about Info, events ...api.EventType) ([]byte, error) {
 	b := &builder{types: newTypes(), paths: map[string]map[string]*operation{}}
 	ops = slices.Clone(ops)
 	slices.SortFunc(ops, func(x, y api.Operation) int { return cmp.Compare(x.Name, y.Name) })
@@ -147,6 +157,10 @@ func Document(ops []api.Operation, about Info) ([]byte, error) {
 		if b.hasFields(ops[i].Out) {
 			b.ref(ops[i].Out, ops[i].Name, true)
 		}
+	}
+	told := map[string]eventType{}
+	for _, e := range events {
+		told[e.Name] = eventType{e.Summary, e.Scope, e.Always, b.ref(e.Data, e.Name, true)}
 	}
 	tags := map[string]bool{}
 	for i := range ops {
@@ -166,6 +180,7 @@ func Document(ops []api.Operation, about Info) ([]byte, error) {
 		Tags:       []tag{},
 		Paths:      b.paths,
 		Components: b.components(ops),
+		Events:     told,
 	}
 	for t := range tags {
 		doc.Tags = append(doc.Tags, tag{t})

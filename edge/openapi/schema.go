@@ -33,6 +33,7 @@ type schema struct {
 	Required        []string           `json:"required,omitempty"`
 	Additional      any                `json:"additionalProperties,omitempty"` // false, or the schema of a map's values
 	Examples        []any              `json:"examples,omitempty"`
+	Clock           string             `json:"x-icn-clock,omitempty"` // what clock an integer reads
 }
 
 var (
@@ -44,6 +45,9 @@ var (
 	problemType = reflect.TypeFor[Problem]()
 	apiPath     = waitType.PkgPath()
 )
+
+// clockHybrid marks an integer as an api.Timestamp. Its format alone would not tell it from a count, and it does not fit the numbers of JavaScript.
+const clockHybrid = "hybrid"
 
 // words describes the scalar types of kernel/api, whose text form Go's types do not show. The functions make a schema anew each time.
 var words = map[reflect.Type]func() *schema{
@@ -68,7 +72,7 @@ var words = map[reflect.Type]func() *schema{
 	},
 	reflect.TypeFor[api.Timestamp](): func() *schema {
 		return &schema{
-			Type: "integer", Format: "uint64", Minimum: new(int64), Examples: []any{json.Number("116499205324800000")},
+			Type: "integer", Format: "uint64", Minimum: new(int64), Clock: clockHybrid, Examples: []any{json.Number("116499205324800000")},
 			Description: "A hybrid logical clock: 48 bits of Unix milliseconds, 16 bits of counter. It is over 2^53; divided by 65536 and rounded down it is the milliseconds.",
 		}
 	},

@@ -26,6 +26,7 @@ type KindSpec struct {
 	Text   string      `json:"text" doc:"a sentence with the names of fields in braces; [...] is left out when every field that it names is empty"`
 	Raw    bool        `json:"raw,omitempty" doc:"the body is no CBOR array: its bytes are the one field"`
 	Fields []FieldSpec `json:"fields"`
+	Makers []Maker     `json:"operations,omitempty" doc:"the operations that have their caller sign such a record"`
 
 	Form reflect.Type `json:"-"` // the struct that the app encodes; nil for Raw
 }

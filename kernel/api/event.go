@@ -14,6 +14,7 @@ type EventType struct {
 	Summary string   // one line, no full stop
 	Topic   string   // of the records it follows from
 	Kinds   []string // of these
+	Always  bool     // told whatever types a caller asks for, such as how far the stream has got
 	// Data is the type of the event's data. Fields carry json and doc tags.
 	Data reflect.Type
 	// Of returns the data of the event that rec makes, a pointer to Data, or nil when it makes none. It must be pure and cheap: it runs for each record

@@ -45,11 +45,15 @@ func generate(root string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	events, err := node.EventTypes()
+	if err != nil {
+		return nil, err
+	}
 	files := map[string][]byte{}
 	if files["client/operations_gen.go"], err = gen.Source(ops); err != nil {
 		return nil, err
 	}
-	if files["docs/openapi.json"], err = openapi.Document(ops, openapi.About()); err != nil {
+	if files["docs/openapi.json"], err = openapi.Document(ops, openapi.About(), events...); err != nil {
 		return nil, err
 	}
 	if files[page], err = withTable(root, ops); err != nil {

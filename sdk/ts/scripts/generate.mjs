@@ -9,7 +9,7 @@ const docs = new URL('../../../docs/', import.meta.url)
 const gen = new URL('../src/gen/', import.meta.url)
 
 /** The hand-written types that stand for schemas of the same name. */
-const byHand = { DID: 'DID', Hash: 'Hash', Key: 'Key', Reason: 'Reason' }
+const byHand = { DID: 'DID', Hash: 'Hash', Key: 'Key', Reason: 'Reason', Timestamp: 'Timestamp' }
 
 export function generate(doc) {
   const schemas = doc.components.schemas
@@ -21,12 +21,11 @@ export function generate(doc) {
     "import type { DID, Hash, Key } from '../record/bytes.js'",
     "import type { CallOptions, WriteOptions } from '../client.js'",
     "import type { Pages } from '../page.js'",
-    '',
-    '/** An integer of 64 bits without sign: a number while that is exact, else a bigint. */',
-    'export type UInt64 = number | bigint',
+    "import type { Timestamp, UInt64 } from '../time.js'",
     '',
   ]
   for (const [name, s] of Object.entries(schemas).sort(([a], [b]) => (a < b ? -1 : 1))) {
+    if (s['x-icn-clock'] && (s['x-icn-clock'] !== 'hybrid' || name !== 'Timestamp' || s.format !== 'uint64')) throw new Error(`${name}: x-icn-clock ${s['x-icn-clock']}`)
     if (name in byHand) continue
     out.push(...declaration(name, s), '')
   }
@@ -34,6 +33,7 @@ export function generate(doc) {
     const t = inputs[i]
     if (t && t.fields.length > 0 && !t.ref) out.push(...object(t.name, `The input of ${op.id}.`, t.fields), '')
   }
+  out.push(...eventsOf(doc))
   out.push('/** The operations of a node, one namespace for each first word. */', 'export interface Operations {')
   out.push(...namespace(tree(operations.map((op, i) => ({ op, input: inputs[i] }))), '  '), '}', '')
   out.push('/** The operation table, as far as calling needs it: method, path below /api/v1, and w for a write; l for a list, s for a stream; 1 or + for the records it has its caller sign. */')
@@ -46,6 +46,30 @@ export function generate(doc) {
   out.push('}', '')
   return out.join('\n')
 }
+
+/** The types of events: the data of each, and what a stream of some of them tells. */
+function eventsOf(d) {
+  const events = Object.entries(d['x-icn-events'] ?? {}).sort(([a], [b]) => (a < b ? -1 : 1))
+  if (events.length === 0) return []
+  return [
+    '/** The types of events that a node of this version tells. */',
+    'export const eventTypes = [', ...events.map(([name]) => `  ${quote(name)},`), '] as const', '',
+    'export type EventType = (typeof eventTypes)[number]', '',
+    '/** What the data of an event is, by its type. */',
+    'export interface EventData {',
+    ...events.flatMap(([name, e]) => [...doc(`${e.summary}. Scope ${e['x-icn-scope']}`, '  '), `  ${quote(name)}: ${type(e.data)}`]), '}', '',
+    "/** An event of one type, or of any of several: `switch (e.type)` tells which. */",
+    "export type EventOf<T extends EventType = EventType> = { [K in T]: Omit<Event, 'type' | 'data'> & { type: K; data: EventData[K] } }[T]", '',
+    '/** A type of events, or all that begin alike, such as ledger.*. */',
+    "export type EventPattern = EventType | `${string}*`", '',
+    '/** The types that a pattern means, and those that are told whatever one asks for. */',
+    `export type EventsLike<P extends EventPattern> = ${events.filter(([, e]) => e['x-icn-always']).map(([name]) => quote(name)).join(' | ') || 'never'} | Matching<P>`,
+    "type Matching<P extends EventPattern> = P extends `${infer Begin}*` ? Extract<EventType, `${Begin}${string}`> : Extract<EventType, P>", '',
+  ]
+}
+
+/** Whether an operation tells events, so that the types it is asked for say what comes. */
+const tellsEvents = (d, op) => op.kind === 'stream' && op.out?.$ref === '#/components/schemas/Event' && d['x-icn-events'] !== undefined
 
 function operationsOf(doc) {
   const ops = []
@@ -63,6 +87,7 @@ function operationsOf(doc) {
         signs: o['x-icn-signs'] ?? (o['x-icn-write'] && record?.properties?.receipt ? 'one' : 'none'),
         entries: kind === 'list' ? Object.entries(record.properties).find(([, s]) => [s.type].flat().includes('array'))?.[0] : undefined,
       }
+      op.events = tellsEvents(doc, op)
       if (!['unary', 'list', 'stream'].includes(kind)) throw new Error(`${op.id}: x-icn-kind ${kind}`)
       if (!['none', 'one', 'several'].includes(op.signs)) throw new Error(`${op.id}: x-icn-signs ${op.signs}`)
       if (kind === 'list' && !op.entries) throw new Error(`${op.id}: a list without an array`)
@@ -174,6 +199,11 @@ function namespace(node, indent) {
     args.push(`options?: ${op.write ? 'WriteOptions' : 'CallOptions'}`)
     const result = op.out ? type(op.out) : 'void'
     const entry = op.kind === 'list' ? `${result === 'void' ? 'never' : `NonNullable<${result}[${quote(op.entries)}]>[number]`}` : ''
+    if (op.events) {
+      lines.push(...doc(`${op.summary}. Scope ${op.scope}`, indent))
+      lines.push(`${indent}${property(word)}<const P extends EventPattern = EventType>(input?: Omit<${input.name}, 'types'> & { types?: readonly P[] }, options?: CallOptions): AsyncIterable<EventOf<EventsLike<P>>>`)
+      continue
+    }
     const returns = { unary: `Promise<${result}>`, list: `Pages<${result}, ${entry}>`, stream: `AsyncIterable<${result}>` }[op.kind]
     lines.push(...doc(`${op.summary}. Scope ${op.scope}`, indent), `${indent}${property(word)}(${args.join(', ')}): ${returns}`)
   }

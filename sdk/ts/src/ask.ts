@@ -1,8 +1,9 @@
 /** Whether what a node has prepared is what was asked for, field by field. */
-import { type Description, type Field, isEmpty, type Kinds, type KindSpec, specOf } from './describe.js'
+import { describe, type Description, type Field, isEmpty, type Kinds, type Source, specOf } from './describe.js'
 import { ICNError } from './error.js'
-import { equal } from './record/bytes.js'
-import { decodeUnsigned, millis, type SignedRecord } from './record/record.js'
+import { equal, fromBase64, type Hash, toBase64, toHex } from './record/bytes.js'
+import { decodeUnsigned, type SignedRecord } from './record/record.js'
+import { millis } from './time.js'
 import type { Member, Signed } from './keys/store.js'
 
 /** What was asked for. */
@@ -49,42 +50,105 @@ export async function checkPlace(bytes: Uint8Array, req: Request, member: Member
   return r
 }
 
-/** What of a record nobody asked for: a person has to look at it. Fields that contradict what was asked for are refused. */
-export function checkFields(req: Request, kinds: Kinds, d: Description): string[] {
+/** What of a record nobody asked for. */
+export interface Unasked {
+  /** The field, or the input that stands nowhere in the record. */
+  name: string
+  /** What it is, where that is known. */
+  why?: string
+}
+
+/** Finds the signed bytes of a record, which nobody need believe: they are what the id is the hash of. */
+export type Find = (id: Hash) => Promise<Uint8Array>
+
+/**
+ * What of a record cannot be compared with what was asked for: a person has to look at it. Fields that contradict what was asked for are refused. Where
+ * each field comes from is said by the apps' table of kinds, which is part of this package.
+ */
+export async function checkFields(req: Request, kinds: Kinds, d: Description, r: SignedRecord, member: Member, find: Find): Promise<Unasked[]> {
   const op = req.operation
   const spec = specOf(kinds, d)
   if (!spec || !d.known) throw new ICNError('unsupported', `${op}: ${d.text} A newer version of this package may know the kind ${d.kind}.`, { op })
-  const unasked: string[] = []
+  const maker = spec.operations?.find((m) => m.operation === op)
+  if (!maker && [...kinds.values()].some((k) => k.operations?.some((m) => m.operation === op))) mismatch(op, `a record of kind ${d.kind}, which that operation does not make`)
+
   const asked = new Map(Object.entries(req.input).filter(([, v]) => v !== undefined && v !== null))
-  asked.delete('space')
-  for (const f of d.fields) {
-    const name = f.name ?? ''
-    const want = asked.get(name)
-    asked.delete(name)
-    if (want !== undefined) {
-      if (!same(f, want)) mismatch(op, `${name} is ${JSON.stringify(f.value)}, not ${shown(want)}`)
-    } else if (!isEmpty(f) && !isNow(f, d)) {
-      unasked.push(name)
+  const unseen = new Set([...asked].filter(([name, v]) => name !== 'space' && v !== '' && v !== false && v !== 0).map(([name]) => name))
+  const unasked: Unasked[] = maker ? [] : [{ name: 'kind', why: 'nothing says that this operation makes such a record' }]
+  const input = (name: string): unknown => {
+    unseen.delete(name)
+    return asked.get(name)
+  }
+  const differs = (name: string, f: Field, want: unknown): never => mismatch(op, `${name} is ${JSON.stringify(f.value)}, not ${shown(want)}`)
+  const compare = (name: string, f: Field, want: unknown): void => {
+    if (want !== undefined && want !== '') {
+      if (!same(f, want)) differs(name, f, want)
+    } else if (!isEmpty(f)) unasked.push({ name })
+  }
+
+  const origin = async (name: string, f: Field, s: Source): Promise<void> => {
+    const want = s.input === undefined ? undefined : input(s.input)
+    switch (s.from) {
+      case 'input':
+        return compare(name, f, want)
+      case 'not':
+        return compare(name, f, want !== true)
+      case 'set':
+        return compare(name, f, Array.isArray(want) ? [...(want as string[])].sort() : want)
+      case 'author':
+        return compare(name, f, want || member.did)
+      case 'device':
+        return compare(name, f, want || member.device.key)
+      case 'auth':
+        return isEmpty(f) ? undefined : compare(name, f, toBase64(member.auth))
+      case 'before':
+        return compare(name, f, { seq: r.seq - 1n, id: r.prev ?? '' })
+      case 'clock':
+        if (!isNow(f, d)) differs(name, f, d.time.toISOString())
+        return
+      case 'record': {
+        const of = await recordOf(op, kinds, r, String(want), find)
+        const before = of.fields.find((x) => x.name === f.name)
+        if (JSON.stringify(before) !== JSON.stringify(f)) differs(name, f, before?.value)
+        return
+      }
+      case 'serial':
+        return // a lie about it makes a record that has no effect
+      case 'node':
+        if (!isEmpty(f)) unasked.push(s.why === undefined ? { name } : { name, why: s.why })
+        return
+    }
+    mismatch(op, `${name} comes from ${JSON.stringify(s.from)}, which this build does not know`)
+  }
+  const walk = async (fields: readonly Field[], prefix: string): Promise<void> => {
+    for (const f of fields) {
+      const name = prefix + (f.name ?? '')
+      const s = maker?.sources?.find((x) => x.field === name)
+      if (s) await origin(name, f, s)
+      else if (maker?.sources?.some((x) => x.field?.startsWith(name + '.'))) await walk(f.fields ?? [], name + '.')
+      else compare(name, f, prefix === '' ? input(name) : undefined)
     }
   }
-  for (const [name, v] of asked) if (v !== '' && v !== false && v !== 0) unasked.push(name) // it stands nowhere in the record
-  if (spec.operations && !spec.operations.includes(op)) mismatch(op, `a record of kind ${d.kind}, which that operation does not make`)
-  if (!spec.operations && !makes(op, kinds, spec, unasked.length === 0)) unasked.unshift('kind')
-  return unasked
+  await walk(d.fields, '')
+  for (const s of maker?.sources ?? []) {
+    if (s.from !== 'topic') continue
+    const want = input(s.input ?? '')
+    if (want !== d.topic) mismatch(op, `the topic is ${d.topic}, not ${shown(want)}`)
+  }
+  return [...unasked, ...[...unseen].map((name) => ({ name, why: 'it stands nowhere in the record' }))]
 }
 
-/**
- * Whether an operation can only mean records of this kind, where the table does not say so: it has the kind's name, in the kind's topic; or no kind of
- * the topic has its name, all fields are those that were asked for, and no other kind of the topic has the same.
- */
-function makes(op: string, kinds: Kinds, spec: KindSpec, complete: boolean): boolean {
-  const dot = op.indexOf('.')
-  const verb = op.slice(dot + 1)
-  if (op.slice(0, dot) !== spec.topic) return false
-  if (verb === spec.kind) return true
-  const names = (s: KindSpec): string => s.fields.map((f) => f.name).join(' ')
-  const others = [...kinds.values()].filter((s) => s.topic === spec.topic && s !== spec)
-  return complete && others.every((s) => s.kind !== verb && names(s) !== names(spec))
+/** The record with an id, of the same kind as r, read and held against the id. */
+async function recordOf(op: string, kinds: Kinds, r: SignedRecord, id: string, find: Find): Promise<Description> {
+  const bytes = await find(id)
+  let of: SignedRecord | undefined
+  try {
+    of = decodeUnsigned(bytes)
+  } catch {
+    // no record, so not the one that was asked for
+  }
+  if (of?.id !== id || of.space !== r.space || of.topic !== r.topic || of.kind !== r.kind) mismatch(op, `the record ${id} is not what the node shows for it`)
+  return describe(kinds, of)
 }
 
 function shown(v: unknown): string {
@@ -107,6 +171,11 @@ function same(f: Field, want: unknown): boolean {
     return fields.every((x) => (asked[x.name!] === undefined ? isEmpty(x) : same(x, asked[x.name!]))) && Object.keys(asked).every((k) => fields.some((x) => x.name === k))
   }
   switch (f.type) {
+    case 'bytes':
+      return typeof want === 'string' && bytesOf(want) === f.value
+    case 'key':
+    case 'hash':
+      return typeof want === 'string' && want.toLowerCase() === f.value
     case 'basis-points':
       return typeof want === 'number' && Math.round(want * 10_000) === Number(f.value)
     case 'millis':
@@ -117,4 +186,13 @@ function same(f: Field, want: unknown): boolean {
     }
   }
   return ['string', 'number', 'bigint', 'boolean'].includes(typeof want) && String(want) === f.value
+}
+
+/** The hexadecimal digits of what an input has in base64. */
+function bytesOf(base64: string): string | undefined {
+  try {
+    return toHex(fromBase64(base64))
+  } catch {
+    return undefined
+  }
 }

@@ -6,7 +6,8 @@ import { type Operations, table } from './gen/operations.js'
 import { HTTP, type HTTPOptions, type HTTPRequest } from './http.js'
 import type { KeyStore, Signed } from './keys/store.js'
 import { pages } from './page.js'
-import { type DID, randomName } from './record/bytes.js'
+import { type DID, fromBase64, randomName } from './record/bytes.js'
+import type { SocketClass } from './socket.js'
 import { follow } from './stream.js'
 import { type Confirm, Writer } from './write.js'
 
@@ -21,6 +22,10 @@ export interface ICNClientOptions extends HTTPOptions {
   audience?: string | undefined
   /** Asked before each signature; false signs nothing. Needed where a node fills in what the input does not say, such as a member's number. */
   confirm?: Confirm | undefined
+  /** How streams come: as server-sent events (default), or by WebSocket, for proxies that hold events back. A lost WebSocket is noticed later. */
+  transport?: 'sse' | 'ws' | undefined
+  /** The platform's WebSocket; default: the global one, which Node has from version 22 on. */
+  webSocket?: SocketClass | undefined
   /** Kinds of records beside those that this package knows, for apps of your own. Never take them from the node that asks you to sign. */
   kinds?: readonly KindSpec[] | undefined
 }
@@ -65,6 +70,7 @@ export class ICNClient {
     if (options.keys) {
       this.#writer = new Writer(options.keys, indexKinds([...kinds, ...(options.kinds ?? [])]), (op, path, body, { wait, signal }) =>
         this.#authorized({ op, method: 'POST', path, body, query: { wait }, repeatable: true, signal, timeout: wait ? 90_000 : undefined }),
+        async (id) => fromBase64((await this.record.explain({ id })).signed ?? ''),
       )
     }
     for (const name of Object.keys(table)) this.#mount(name)
@@ -76,7 +82,10 @@ export class ICNClient {
     if (!row) throw new ICNError('not-found', `${operation}: no such operation`, { op: operation })
     const [method, path, flags, entries] = row
     const values = input as Record<string, unknown>
-    if (flags.includes('s')) return follow(this.#http, (stale) => this.#withToken(request(operation, method, path, values, options, true), stale), options.signal)
+    if (flags.includes('s')) {
+      const sockets = method === 'GET' && this.#options.transport === 'ws' ? this.#options.webSocket ?? (globalThis.WebSocket as SocketClass | undefined) : undefined
+      return follow(this.#http, (stale) => this.#withToken(request(operation, method, path, values, options, true), stale), options.signal, sockets)
+    }
     if (flags.includes('l')) {
       return pages(entries!, values.cursor as string | undefined, async (cursor) =>
         this.#authorized(request(operation, method, path, cursor === undefined ? values : { ...values, cursor }, options, true)))

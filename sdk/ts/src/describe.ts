@@ -1,7 +1,8 @@
 /** What a record says, by its bytes alone, in the words of the apps' tables of kinds: the same as a node says, so a node cannot say something else. */
 import { toHex } from './record/bytes.js'
 import { decode, type Value } from './record/cbor.js'
-import { millis, type SignedRecord } from './record/record.js'
+import type { SignedRecord } from './record/record.js'
+import { millis } from './time.js'
 
 /** How the body of one kind of record reads. */
 export interface KindSpec {
@@ -12,8 +13,29 @@ export interface KindSpec {
   /** The body is no array: its bytes are the one field. */
   raw?: boolean
   fields: readonly FieldSpec[]
-  /** Operations that make it; where it is absent the operation has the kind's name. */
-  operations?: readonly string[]
+  /** The operations that have their caller sign such a record. For any other a person has to look at it. */
+  operations?: readonly Maker[]
+}
+
+/** How an operation comes to sign a record of a kind. A field without a source is the input of the same name. */
+export interface Maker {
+  operation: string
+  sources?: readonly Source[]
+}
+
+/** Where a field's value comes from. */
+export interface Source {
+  /** target.device in a tuple; none where the origin is the topic. */
+  field?: string
+  /**
+   * input: an input. not: the opposite of one. set: its values in ascending order. author, device: who signs; with an input, that where it is given.
+   * topic: the input names the record's topic. before: the record before in the same feed. clock: the record's time. record: the same field of the
+   * record whose id is the input. auth: the key event log of who signs. serial: a count without gaps, any other number has no effect. node: the node fills it in.
+   */
+  from: 'input' | 'not' | 'set' | 'author' | 'device' | 'auth' | 'topic' | 'before' | 'clock' | 'record' | 'serial' | 'node'
+  input?: string
+  /** Of what the node fills in: what it is. */
+  why?: string
 }
 
 export interface FieldSpec {

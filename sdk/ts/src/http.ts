@@ -88,7 +88,7 @@ export class HTTP {
     try {
       const init: RequestInit = { method: req.method, headers: headersOf(req), redirect: 'error', credentials: 'omit', cache: 'no-store', signal: stop.signal }
       if (req.body !== undefined) init.body = stringifyJSON(req.body)
-      const res = await (this.#options.fetch ?? fetch)(this.#url(req), init)
+      const res = await (this.#options.fetch ?? fetch)(this.url(req), init)
       if (!res.ok) throw problem(req.op, res, await readText(req.op, res, stop.signal))
       return await read(res, stop.signal)
     } catch (cause) {
@@ -102,7 +102,8 @@ export class HTTP {
     }
   }
 
-  #url(req: HTTPRequest): string {
+  /** Where a request goes. */
+  url(req: HTTPRequest): string {
     const query = new URLSearchParams()
     for (const [k, v] of Object.entries(req.query ?? {})) {
       if (v === undefined || v === null) continue

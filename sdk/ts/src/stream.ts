@@ -2,11 +2,13 @@
 import { ICNError } from './error.js'
 import { errorOf, type HTTP, type HTTPRequest, sleep } from './http.js'
 import { parseJSON } from './json.js'
+import { readSocket, type SocketClass } from './socket.js'
 
 const maxEvent = 4 << 20 // characters of one event
 const silence = 60_000 // milliseconds without a sign of life, which a node gives every 20 seconds
 
-interface ServerEvent {
+/** One item as it came. */
+export interface ServerEvent {
   id: string | undefined
   event: string
   data: string
@@ -64,11 +66,19 @@ async function within<T>(p: Promise<T>, ms: number): Promise<T> {
   }
 }
 
+/** Opens a stream as server-sent events. */
+async function byEvents(http: HTTP, req: HTTPRequest, cursor: string | undefined, signal: AbortSignal): Promise<AsyncIterable<ServerEvent | undefined>> {
+  const res = await http.open({ ...req, signal, headers: { ...req.headers, accept: 'text/event-stream', 'last-event-id': cursor } })
+  if (!res.body) throw new ICNError('unsupported', `${req.op}: this platform's fetch gives no body to read: give ICNClient one that does`, { op: req.op })
+  return readEvents(res.body)
+}
+
 /**
  * The items of a stream. When the connection is lost it goes on after the last cursor, once the node answers again, for as long as the caller listens;
- * a stream whose items have no cursor cannot, and ends with the error.
+ * a stream whose items have no cursor cannot, and ends with the error. With a class of sockets it comes by WebSocket, and where none can be opened, by
+ * server-sent events, which also say why when the node refuses.
  */
-export async function* follow<Item>(http: HTTP, prepare: (stale?: HTTPRequest) => Promise<HTTPRequest>, signal?: AbortSignal): AsyncGenerator<Item> {
+export async function* follow<Item>(http: HTTP, prepare: (stale?: HTTPRequest) => Promise<HTTPRequest>, signal?: AbortSignal, sockets?: SocketClass): AsyncGenerator<Item> {
   let cursor: string | undefined
   let refused: HTTPRequest | undefined // the one before, when its token was not taken
   for (let failures = 0; ; ) {
@@ -79,9 +89,7 @@ export async function* follow<Item>(http: HTTP, prepare: (stale?: HTTPRequest) =
     let req: HTTPRequest | undefined
     try {
       req = await prepare(refused)
-      const res = await http.open({ ...req, signal: stop.signal, headers: { ...req.headers, accept: 'text/event-stream', 'last-event-id': cursor } })
-      if (!res.body) throw new ICNError('unsupported', `${req.op}: this platform's fetch gives no body to read: give ICNClient one that does`, { op: req.op })
-      for await (const e of readEvents(res.body)) {
+      for await (const e of (sockets && (await readSocket(sockets, http, req, cursor, stop.signal))) ?? (await byEvents(http, req, cursor, stop.signal))) {
         if (!e) continue
         if (e.event === 'problem') throw errorOf(req.op, (parseJSON(e.data) ?? {}) as Record<string, unknown>)
         if (e.event === 'end') return

@@ -1,5 +1,5 @@
 /** Writing with a key that stays here: the node says what would be signed, the device looks at it, signs it, and sends it back. */
-import { checkFields, checkPlace, type Request } from './ask.js'
+import { checkFields, checkPlace, type Find, type Request } from './ask.js'
 import { describe, type Description, type Kinds } from './describe.js'
 import { ICNError, isKind, type Reason } from './error.js'
 import { stringifyJSON } from './json.js'
@@ -53,6 +53,7 @@ export class Writer {
     private readonly keys: KeyStore,
     private readonly kinds: Kinds,
     private readonly send: Send,
+    private readonly find: Find,
     private readonly now: () => number = Date.now,
   ) {}
 
@@ -124,11 +125,12 @@ export class Writer {
   async #check(member: Member, req: WriteRequest, bytes: Uint8Array): Promise<SignedRecord> {
     const record = await checkPlace(bytes, req, member, (feed) => this.keys.signed(feed), this.now())
     const description = describe(this.kinds, record)
-    const unasked = checkFields(req, this.kinds, description)
+    const unasked = await checkFields(req, this.kinds, description, record, member, this.find)
     if (req.confirm) {
-      if (!(await req.confirm(description, unasked))) throw new ICNError('aborted', `${req.operation}: not signed: ${description.text}`, { op: req.operation })
+      if (!(await req.confirm(description, unasked.map((u) => u.name)))) throw new ICNError('aborted', `${req.operation}: not signed: ${description.text}`, { op: req.operation })
     } else if (unasked.length > 0) {
-      throw new ICNError('mismatch', `${req.operation}: the node has filled in ${unasked.join(', ')}: give \`confirm\`, to look at it before it is signed: ${description.text}`, { op: req.operation })
+      const what = unasked.map((u) => (u.why === undefined ? u.name : `${u.name} (${u.why})`)).join(', ')
+      throw new ICNError('mismatch', `${req.operation}: the node has filled in ${what}: give \`confirm\`, to look at it before it is signed: ${description.text}`, { op: req.operation })
     }
     return record
   }

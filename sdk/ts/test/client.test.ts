@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test, { type TestContext } from 'node:test'
-import { createMember, ICNClient, type ICNClientOptions, ICNError, type ErrorKind, MemoryKeyStore } from '../src/index.js'
+import { createMember, dateOf, ICNClient, type ICNClientOptions, ICNError, type ErrorKind, MemoryKeyStore, type Timestamp } from '../src/index.js'
 import { decodeEnvelope } from '../src/record/index.js'
 import { parseJSON, stringifyJSON } from '../src/json.js'
 import { indexKinds } from '../src/describe.js'
@@ -53,7 +53,7 @@ test('what a liar prepares is not signed', async (t) => {
     amount: [(d) => (d.body[2] = 500), 'mismatch', /amount is "500", not 5/],
     receiver: [(d) => (d.body[0] = 'did:icn:11111111111111111111111111111112'), 'mismatch', /to is/],
     memo: [(d) => (d.body[3] = 'debt'), 'mismatch', /memo is/],
-    kind: [(d) => Object.assign(d, { kind: 'allot', body: [new Uint8Array(32).fill(1), 'hours', 5] }), 'mismatch', /filled in kind, device, to, memo/],
+    kind: [(d) => Object.assign(d, { kind: 'allot', body: [new Uint8Array(32).fill(1), 'hours', 5] }), 'mismatch', /kind allot, which that operation does not make/],
     'unknown kind': [(d) => (d.kind = 'promise'), 'unsupported', /does not know what the record says/],
     'malformed body': [(d) => d.body.pop(), 'unsupported', /form of its kind/],
     topic: [(d) => (d.topic = 'space'), 'unsupported', /do not sign/],
@@ -206,7 +206,7 @@ test('an operation with several records has them all signed, and one that has on
   await client.auth.login()
   const token = await client.auth.token()
   const http = new HTTP({ baseUrl: node.url })
-  const writer = new Writer(keys, indexKinds(kinds), (op, path, body) => http.json({ op, method: 'POST', path, body, repeatable: true, headers: { authorization: `Bearer ${token}` } }))
+  const writer = new Writer(keys, indexKinds(kinds), (op, path, body) => http.json({ op, method: 'POST', path, body, repeatable: true, headers: { authorization: `Bearer ${token}` } }), () => assert.fail('no record is asked for'))
   const grant = { operation: 'ledger.grant', input: { space, to, limit: 100 }, idempotency: undefined, wait: undefined, confirm: () => true, signal: undefined }
   node.several = 3
   await writer.write({ ...grant, several: true })
@@ -404,4 +404,16 @@ test('a caller can give up, and time ends', async (t) => {
   await p
   await refused(client.node.status({}, { signal: AbortSignal.abort() }), 'aborted')
   t.diagnostic('nothing hangs')
+})
+
+test('the time of a receipt is the one that was signed, to the last bit', async (t) => {
+  const { node, client } = await setup(t)
+  const { receipt } = await client.ledger.transfer(payment)
+  const signed = decodeEnvelope([...node.stored.values()][0]!).time
+  const time: Timestamp = receipt.time
+  assert.equal(time, signed)
+  assert.equal(typeof time, 'bigint', 'a number would have lost the counter')
+  assert.equal(dateOf(time).getTime(), Number(signed >> 16n))
+  assert.equal(dateOf(0).getTime(), 0)
+  assert.equal(dateOf((1n << 64n) - 1n).getTime(), 2 ** 48 - 1)
 })

@@ -81,18 +81,14 @@ export function incept(rootSeed: Uint8Array, next: Uint8Array, device: Uint8Arra
  */
 export function parseAuth(auth: Uint8Array): Auth {
   if (auth[0] === 0x82) return parseSingle(auth)
-  if (auth.length > max.auth) bad(`log of ${auth.length} bytes: at most ${max.auth}`)
-  const f = new Fields(decode(auth), 'keylog', 3)
-  const tag = f.text()
-  const device = f.bytes()
-  const events = f.array()
-  if (tag !== logTag) bad(`tag ${JSON.stringify(tag.slice(0, 64))}: want ${logTag}`)
+  const { log, device } = open(auth)
   if (device.length !== 32) bad(`device of ${device.length} bytes: want 32`)
-  if (events.length === 0 || events.length > max.events) bad(`${events.length} events: want 1 to ${max.events}`)
-  const log = new Log()
-  for (const e of events) log.extend(e)
-  if (events.length === 1 && log.single) bad('a single event of version 1 stands alone')
   return log.auth(toHex(device))
+}
+
+/** Reads and fully verifies a log that is shown for no device, as key.log and key.own give it, or an auth's. */
+export function parseLog(bytes: Uint8Array): Omit<Auth, 'device' | 'role'> {
+  return open(bytes).log.state()
 }
 
 function parseSingle(auth: Uint8Array): Auth {
@@ -102,6 +98,64 @@ function parseSingle(auth: Uint8Array): Auth {
   return log.auth(log.events[0]!.device!)
 }
 
+const noTerms: readonly [Value, Value] = [[0, 0, []], []]
+
+/** The log in its parts, read and verified, and the device that it is shown for, empty for none. */
+function open(bytes: Uint8Array): { log: Log; events: readonly Value[]; device: Uint8Array } {
+  if (bytes.length > max.auth) bad(`log of ${bytes.length} bytes: at most ${max.auth}`)
+  const single = bytes[0] === 0x82
+  const f = new Fields(single ? [logTag, none, [[...(decode(bytes) as readonly Value[]), []]]] : decode(bytes), 'keylog', 3)
+  const tag = f.text()
+  const device = f.bytes()
+  const events = f.array()
+  if (tag !== logTag) bad(`tag ${JSON.stringify(tag.slice(0, 64))}: want ${logTag}`)
+  if (device.length !== 32 && device.length !== 0) bad(`device of ${device.length} bytes: want 32`)
+  if (events.length === 0 || events.length > max.events) bad(`${events.length} events: want 1 to ${max.events}`)
+  const log = new Log()
+  for (const e of events) log.extend(e)
+  if (events.length === 1 && log.single && !single) bad('a single event of version 1 stands alone')
+  return { log, events, device }
+}
+
+/** What an event is to say, beside what follows from the log. */
+interface Change {
+  kind: 'devices' | 'rotation'
+  /** The commitment to the next key, of a rotation. */
+  next?: Uint8Array
+  add: readonly Device[]
+  remove: readonly Key[]
+}
+
+/** The log with one event more, signed by the key with that seed, shown for a device, and verified as any reader does. */
+function extended(auth: Uint8Array, seed: Uint8Array, change: Change, device: Key): Uint8Array {
+  const { log, events } = open(auth)
+  const head = log.events.at(-1)!
+  const terms = change.kind === 'rotation' ? (log.events.findLast((e) => e.kind !== 'devices')?.terms ?? noTerms) : noTerms
+  const add = change.add.map((d): [Uint8Array, number] => [fromHex(d.key, 32), d.role === 'primary' ? 1 : 2]).sort(([a], [b]) => compare(a, b))
+  const event = encode([
+    eventTag, 2, fromHex(head.root), head.seq + 1n, fromHex(head.id), eventKinds.indexOf(change.kind), publicKey(seed), none, change.next ?? none, add,
+    [...change.remove].sort().map((k) => fromHex(k, 32)), ...terms,
+  ])
+  const out = encode([logTag, fromHex(device, 32), [...events, [event, signWithSeed(seed, event), []]]])
+  parseAuth(out)
+  return out
+}
+
+/** The log with devices added or removed by the key in charge, whose seed is given, as the auth of a device. */
+export function changeDevices(auth: Uint8Array, seed: Uint8Array, add: readonly Device[], remove: readonly Key[], device: Key): Uint8Array {
+  return extended(auth, seed, { kind: 'devices', add, remove }, device)
+}
+
+/** The log with the key in charge that was committed to, whose seed is given, on the same terms, and a commitment to the next, as the auth of a device. */
+export function rotate(auth: Uint8Array, seed: Uint8Array, next: Uint8Array, add: readonly Device[], remove: readonly Key[], device: Key): Uint8Array {
+  return extended(auth, seed, { kind: 'rotation', next: commitment(next), add, remove }, device)
+}
+
+/** What the root key of a DID signs to be given its log by key.own. */
+export function askMessage(did: DID, ms: number): Uint8Array {
+  return encode(['icn-key-log-ask', did, ms])
+}
+
 interface Parsed extends KeyEvent {
   root: string
   seq: bigint
@@ -109,6 +163,7 @@ interface Parsed extends KeyEvent {
   next?: Hash
   hybrid: boolean
   bare: boolean // sets no terms
+  terms: readonly [Value, Value] // guardians and homes
   add: Device[]
   remove: Key[]
   device?: Key
@@ -125,10 +180,12 @@ class Log {
   auth(device: Key): Auth {
     const role = this.devices.get(device)
     if (!role) return bad(`the log does not let device ${device} sign`)
+    return { device, role, ...this.state() }
+  }
+
+  state(): Omit<Auth, 'device' | 'role'> {
     return {
       did: didOf(fromHex(this.events[0]!.root)),
-      device,
-      role,
       events: this.events.map(({ id, kind, key, next }) => (next === undefined ? { id, kind, key } : { id, kind, key, next })),
       key: this.events.at(-1)!.key,
       devices: [...this.devices].map(([key, r]) => ({ key, role: r })).sort((a, b) => (a.key < b.key ? -1 : 1)),
@@ -152,7 +209,7 @@ class Log {
     if (!verify(root, event, signature)) bad("the root key's signature does not fit", 'bad-signature')
     const key = toHex(root)
     this.events.push({
-      id: toHex(sha256(event)), kind: 'inception', key, root: key, seq: 0n, prev: '', hybrid: false, bare: false, add: [], remove: [], device: toHex(device),
+      id: toHex(sha256(event)), kind: 'inception', key, root: key, seq: 0n, prev: '', hybrid: false, bare: false, terms: noTerms, add: [], remove: [], device: toHex(device),
     })
     this.devices.set(toHex(device), 'primary')
     this.single = true
@@ -238,7 +295,8 @@ function parseEvent(b: Uint8Array): Parsed {
   const next = f.bytes()
   const add = f.array()
   const remove = f.array()
-  const guardians = new Fields(f.any(), 'keylog', 3)
+  const guardianTerms = f.any() ?? []
+  const guardians = new Fields(guardianTerms, 'keylog', 3)
   const homes = f.array()
   if (root.length !== 32 || key.length !== 32) bad('keys have 32 bytes')
   if (prev.length !== (seq === 0n ? 0 : 32)) bad(`prev of ${prev.length} bytes at seq ${seq}`)
@@ -262,6 +320,7 @@ function parseEvent(b: Uint8Array): Parsed {
   return {
     id: toHex(sha256(b)), kind, key: toHex(key), root: toHex(root), seq, prev: toHex(prev), hybrid: hybrid.length > 0,
     ...(next.length > 0 ? { next: toHex(next) } : {}),
+    terms: [guardianTerms, homes],
     bare: next.length === 0 && threshold === 0n && homes.length === 0,
     add: devices.map(([k, role]) => ({ key: toHex(k), role })),
     remove: sorted('removed device', remove, max.devices).map(toHex),

@@ -31,7 +31,7 @@ export interface Draft {
   seq: bigint
   /** The id at seq-1; undefined at seq 1. */
   prev?: Hash
-  /** Hybrid logical clock: Unix milliseconds in the upper 48 bits, a counter in the lower 16. */
+  /** See Timestamp. */
   time: bigint
   deps: Position[]
   kind: string
@@ -56,11 +56,6 @@ export interface SignedRecord extends Draft {
 /** A record with its signature. */
 export interface Envelope extends SignedRecord {
   signature: Uint8Array
-}
-
-/** Unix milliseconds of a time. */
-export function millis(time: bigint): number {
-  return Number(time >> 16n)
 }
 
 /** The chain of one device in one topic. */

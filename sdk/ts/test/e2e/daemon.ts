@@ -3,6 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { createMember, ICNClient, type ICNClientOptions, MemoryKeyStore } from '../../src/index.js'
 
 export interface Daemon {
   url: string
@@ -74,4 +75,27 @@ export async function start(settings: Record<string, string> = {}): Promise<Daem
     await stop()
     throw err
   }
+}
+
+/** Somebody with nothing but a key, whom the registrar has admitted. */
+export interface Somebody {
+  client: ICNClient
+  did: string
+  keys: MemoryKeyStore
+  /** The words from which the keys can be made again. */
+  words: string
+  /** Pays the node's own member, and returns the id of the record. */
+  pay(amount: number, memo: string): Promise<string>
+}
+
+export async function member(node: Daemon, options: Partial<ICNClientOptions> = {}): Promise<Somebody> {
+  const keys = new MemoryKeyStore()
+  const { member, phrase } = await createMember(keys)
+  const words = phrase.text()
+  phrase.wipe()
+  node.ctl('member', 'add', '--space', node.space, member.did, member.device.key)
+  const client = new ICNClient({ baseUrl: node.url, keys, pause: 1, ...options })
+  const pay = async (amount: number, memo: string): Promise<string> =>
+    (await client.ledger.transfer({ space: node.space, to: node.did, currency: 'hours', amount, memo })).receipt.position.id
+  return { client, did: member.did, keys, words, pay }
 }

@@ -1,0 +1,141 @@
+package app
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/intercooperative/icn/kernel/api"
+)
+
+// filled lists the writes of which a device elsewhere signs what only the node can know, and has to ask a person for that: by operation, topic and
+// kind. A write that is not here can be compared with what was asked for, field by field.
+var filled = map[string][]string{
+	"feed.cut cuts/draft":      {"adopt.seq", "causes"},
+	"ledger.freeze cuts/draft": {"target.topic", "target.device", "adopt", "next", "causes"},
+	"ledger.freeze ledger/grant": {
+		"limit", "p",
+	},
+	"ledger.grant cuts/draft":   {"target.topic", "target.device", "adopt", "next", "causes"},
+	"ledger.grant ledger/grant": {"p", "frozen"},
+	"member.device cuts/draft":  {"target.topic", "target.device", "adopt", "next", "causes"},
+	"member.remove cuts/draft":  {"target.topic", "target.device", "adopt", "next", "causes"},
+	"space.join join/join":      {"key", "signature"},
+}
+
+// unshown lists the inputs that stand in no field of the record that the operation has signed, by operation and input, and why that is well.
+var unshown = map[string]string{
+	"feed.cut by":           "it chooses what is adopted, which a person sees",
+	"security.pardon local": "it makes no record",
+	"space.join invitation": "what is made from it a person sees",
+}
+
+func signing(t *testing.T) map[string]api.Operation {
+	t.Helper()
+	ops := map[string]api.Operation{}
+	for _, a := range Standard(Options{}) {
+		if p, ok := a.(api.OperationProvider); ok {
+			for _, op := range p.Operations() {
+				if op.Signs != api.SignsNone {
+					ops[op.Name] = op
+				}
+			}
+		}
+	}
+	return ops
+}
+
+func inputs(t reflect.Type) map[string]reflect.Type {
+	in := map[string]reflect.Type{}
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		in[name] = f.Type
+	}
+	return in
+}
+
+// Every operation that has its caller sign says what records, and where each field of them comes from; nothing is said of what there is not.
+func TestEverySigningOperationSaysWhatItMakes(t *testing.T) {
+	ops := signing(t)
+	made := map[string]bool{}
+	shown := map[string]map[string]bool{} // by operation, over all kinds that it makes
+	gotFilled := map[string][]string{}
+	for _, spec := range allKinds(t) {
+		for _, m := range spec.Makers {
+			op, ok := ops[m.Operation]
+			if !ok {
+				t.Errorf("%s/%s: there is no operation %s that signs", spec.Topic, spec.Kind, m.Operation)
+				continue
+			}
+			made[op.Name] = true
+			if shown[op.Name] == nil {
+				shown[op.Name] = map[string]bool{"space": true}
+			}
+			where := op.Name + " " + spec.Topic + "/" + spec.Kind
+			in := inputs(op.In)
+			covered := map[string]bool{}
+			for _, s := range m.Sources {
+				switch {
+				case s.From == api.FromTopic:
+					if s.Field != "" {
+						t.Errorf("%s: a topic is no field, %q", where, s.Field)
+					}
+				case !has(spec.Fields, s.Field) || covered[s.Field]:
+					t.Errorf("%s: %q is no field, or twice", where, s.Field)
+				}
+				covered[s.Field] = true
+				if _, ok := in[s.Input]; !ok && s.Input != "" {
+					t.Errorf("%s: %s has no input %q", where, s.Field, s.Input)
+				}
+				shown[op.Name][s.Input] = true
+				switch s.From {
+				case api.FromInput, api.FromNot, api.FromTopic, api.FromSet, api.FromRecord:
+					if s.Input == "" {
+						t.Errorf("%s: %s comes from no input", where, s.Field)
+					}
+				case api.FromNode:
+					gotFilled[where] = append(gotFilled[where], s.Field)
+					if s.Why == "" || s.Input != "" {
+						t.Errorf("%s: %s is filled in, and nothing says what it is", where, s.Field)
+					}
+				case api.FromAuthor, api.FromDevice, api.FromAuth, api.FromBefore, api.FromClock, api.FromSerial:
+				default:
+					t.Errorf("%s: %s comes from %q", where, s.Field, s.From)
+				}
+			}
+			for _, f := range spec.Fields {
+				part := func(s api.Source) bool { return s.Field == f.Name || strings.HasPrefix(s.Field, f.Name+".") }
+				if slices.ContainsFunc(m.Sources, part) {
+					continue
+				}
+				if _, ok := in[f.Name]; !ok {
+					t.Errorf("%s: nothing says where %s comes from", where, f.Name)
+				}
+				shown[op.Name][f.Name] = true
+			}
+		}
+	}
+	for name, op := range ops {
+		if !made[name] {
+			t.Errorf("%s signs, and nothing says what", name)
+		}
+		for input := range inputs(op.In) {
+			if why, known := unshown[name+" "+input]; shown[name][input] == known {
+				t.Errorf("%s: input %s is shown %v, listed as not shown %v (%s)", name, input, shown[name][input], known, why)
+			}
+		}
+	}
+	for _, where := range slices.Sorted(maps.Keys(gotFilled)) {
+		got, want := slices.Sorted(slices.Values(gotFilled[where])), slices.Sorted(slices.Values(filled[where]))
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: the node fills in %q, listed are %q", where, got, want)
+		}
+	}
+	for where := range filled {
+		if gotFilled[where] == nil {
+			t.Errorf("%s is listed, and fills in nothing", where)
+		}
+	}
+}

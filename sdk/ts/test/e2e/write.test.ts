@@ -1,0 +1,64 @@
+/** Which writes a program can sign by itself, and which need a person: against a node that really fills them in. */
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { createMember, ICNError, MemoryKeyStore } from '../../src/index.js'
+import { type Daemon, member as memberOf, missing, type Somebody, start } from './daemon.js'
+
+const skip = missing() ?? false
+let node: Daemon
+const member = (): Promise<Somebody> => memberOf(node)
+
+before(async () => {
+  if (!skip) node = await start()
+})
+after(() => node?.stop())
+
+const device = async (s: Somebody): Promise<string> => (await s.keys.member())!.device.key
+const needsLook = (words: RegExp) => (err: unknown) => err instanceof ICNError && err.kind === 'mismatch' && words.test(err.message)
+
+test('trust, an appeal and the close of a feed need nobody', { skip }, async () => {
+  const { client } = await member()
+  const { space, did: to } = node
+  await client.trust.add({ space, to, score: 0.75, context: 'repairs' })
+  await client.security.appeal({ space, text: 'a backup was restored' })
+  await client.feed.close({ space, topic: 'trust' })
+})
+
+test('a clerk grants what a person has looked at', { skip }, async () => {
+  const clerk = await member()
+  const other = await member()
+  const { space } = node
+  node.ctl('office', 'hand', '--space', space, 'clerk', clerk.did, await device(clerk))
+  await clerk.client.auth.login({ scopes: ['ledger:*', 'record:*', 'member:read'] })
+  const grant = { space, to: other.did, currency: 'hours', limit: 12_345 }
+  const first = await clerk.client.ledger.grant(grant) // this space has nothing for the node to fill in
+  const freeze = { space, to: other.did, currency: 'hours' }
+  await assert.rejects(clerk.client.ledger.freeze(freeze), needsLook(/filled in limit \(how much may be owed, as the grant before says\): give/))
+  const seen: (readonly string[])[] = []
+  const confirm = (_: unknown, unasked: readonly string[]): boolean => {
+    seen.push(unasked)
+    return true
+  }
+  assert.equal(Number((await clerk.client.ledger.freeze(freeze, { confirm })).number), Number(first.number) + 1)
+  assert.deepEqual(seen, [['limit']])
+  await assert.rejects(clerk.client.ledger.grant({ ...grant, limit: 5 }), needsLook(/filled in frozen /))
+})
+
+test('a registrar admits members with nothing but a key', { skip }, async () => {
+  const registrar = await member()
+  const { space } = node
+  node.ctl('office', 'hand', '--space', space, 'registrar', registrar.did, await device(registrar))
+  await registrar.client.auth.login({ scopes: ['member:*', 'record:*'] })
+  const { did, device: added } = (await createMember(new MemoryKeyStore())).member
+  for (let i = 0; ; i++) {
+    try {
+      await registrar.client.member.add({ space, did, device: added.key })
+      break
+    } catch (err) {
+      if (!(err instanceof ICNError) || err.kind !== 'refused' || i > 100) throw err // the office is handed over when the witnesses have made it final
+      await new Promise((ok) => setTimeout(ok, 50))
+    }
+  }
+  const { members } = await registrar.client.member.list({ space })
+  assert(members?.some((m) => m.did === did))
+})
