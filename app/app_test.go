@@ -141,8 +141,8 @@ func story(t *testing.T) {
 	}
 }
 
-// The table of operations is complete and without clashes: all edges are made from it. Only logins, which are for programs elsewhere, have no words on the
-// command line; and only what leads to a login is for everybody.
+// The table of operations is complete and without clashes: all edges are made from it. Only logins and the keys of members elsewhere, which are for programs
+// elsewhere, have no words on the command line; and only what leads to a login, or asks for the root key's signature itself, is for everybody.
 func TestOperations(t *testing.T) {
 	ops := newNode(t, "ann").operations()
 	for _, name := range strings.Fields("space.create space.list space.show space.invite space.join member.list member.add " +
@@ -152,13 +152,13 @@ func TestOperations(t *testing.T) {
 		}
 	}
 	places := map[string]string{}
-	public := map[string]bool{"auth.challenge": true, "auth.verify": true, "auth.refresh": true, "auth.pair": true, "auth.claim": true}
+	public := map[string]bool{"auth.challenge": true, "auth.verify": true, "auth.refresh": true, "auth.pair": true, "auth.claim": true, "key.own": true}
 	for name, op := range ops {
 		if (op.Scope == api.ScopePublic) != public[name] {
 			t.Errorf("%s has the scope %s", name, op.Scope)
 		}
-		login := strings.HasPrefix(name, "auth.")
-		if op.Do == nil || op.In == nil || op.Out == nil || op.Summary == "" || op.Scope == "" || op.Method == "" || !strings.HasPrefix(op.Path, "/") || (op.CLI == "") != login {
+		elsewhere := strings.HasPrefix(name, "auth.") || name == "key.own" || name == "key.publish"
+		if op.Do == nil || op.In == nil || op.Out == nil || op.Summary == "" || op.Scope == "" || op.Method == "" || !strings.HasPrefix(op.Path, "/") || (op.CLI == "") != elsewhere {
 			t.Errorf("%s is incomplete", name)
 		}
 		for _, place := range []string{op.Method + " " + op.Path, "cli " + cmp.Or(op.CLI, name)} {

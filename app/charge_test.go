@@ -186,17 +186,13 @@ func TestScenario15_ChargesAreHandedOver(t *testing.T) {
 	// Ben posts without the cut by which his feed goes on from hers: he would not know what was charged.
 	show := do[membership.ShowOut](ann, "space.show", membership.ShowIn{})
 	body := codec.MustMarshal(&struct {
-		_            struct{} `cbor:",toarray"`
-		Number       uint64
-		Name         string
-		Charge       uint8
-		Currency     string
-		Amount       int64
-		Rate, Exempt int64
-		Every        uint8
-		First, Last  int64
-		Zone         string
-	}{Number: 1, Name: "dues", Charge: 1, Currency: "hours", Amount: 1, Every: 1, Zone: "UTC"})
+		_                      struct{} `cbor:",toarray"`
+		Number                 uint64
+		Name, Charge, Currency string
+		Amount, Rate, Exempt   int64
+		Every, First, Last     string
+		Zone                   string
+	}{Number: 1, Name: "dues", Charge: "dues", Currency: "hours", Amount: 1, Every: "day", First: "2026-03-01", Zone: "UTC"})
 	early := api.Draft{
 		Topic: api.Topic{Space: show.Space, Name: fact.PostingsTopic}, Kind: "schedule", Body: body, Deps: fact.Deps([]api.Position{handed.Receipt.Position, show.Genesis}),
 	}

@@ -18,18 +18,26 @@ var filled = map[string][]string{
 	"ledger.freeze ledger/grant": {
 		"limit", "p",
 	},
-	"ledger.grant cuts/draft":   {"target.topic", "target.device", "adopt", "next", "causes"},
-	"ledger.grant ledger/grant": {"p", "frozen"},
-	"member.device cuts/draft":  {"target.topic", "target.device", "adopt", "next", "causes"},
-	"member.remove cuts/draft":  {"target.topic", "target.device", "adopt", "next", "causes"},
-	"space.join join/join":      {"key", "signature"},
+	"ledger.grant cuts/draft":              {"target.topic", "target.device", "adopt", "next", "causes"},
+	"ledger.grant ledger/grant":            {"p", "frozen"},
+	"ledger.charge postings/charge":        {"number", "period", "legs", "done"},
+	"ledger.schedule postings/schedule":    {"first", "zone"},
+	"member.device cuts/draft":             {"target.topic", "target.device", "adopt", "next", "causes"},
+	"member.remove cuts/draft":             {"target.topic", "target.device", "adopt", "next", "causes"},
+	"space.join join/join":                 {"key", "signature"},
+	"treasury.revise ledger/propose-rules": {"tiers", "budgets"},
 }
 
 // unshown lists the inputs that stand in no field of the record that the operation has signed, by operation and input, and why that is well.
 var unshown = map[string]string{
-	"feed.cut by":           "it chooses what is adopted, which a person sees",
-	"security.pardon local": "it makes no record",
-	"space.join invitation": "what is made from it a person sees",
+	"feed.cut by":             "it chooses what is adopted, which a person sees",
+	"ledger.charge dry_run":   "it makes no record",
+	"ledger.schedule first":   "a person sees it",
+	"ledger.schedule zone":    "a person sees it",
+	"treasury.revise tiers":   "a person sees them",
+	"treasury.revise budgets": "a person sees them",
+	"security.pardon local":   "it makes no record",
+	"space.join invitation":   "what is made from it a person sees",
 }
 
 func signing(t *testing.T) map[string]api.Operation {

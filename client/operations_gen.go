@@ -1941,7 +1941,7 @@ type LedgerCharge struct {
 type LedgerEntry struct {
 	Time         time.Time `json:"time"`
 	ID           api.Hash  `json:"id"`
-	Kind         string    `json:"kind"` // transfer; charge: dues, a levy or demurrage; spend: from the treasury
+	Kind         string    `json:"kind"` // transfer; charge: dues, a levy or demurrage; spend or pay: from the treasury
 	From         api.DID   `json:"from"` // a DID, or office:treasury
 	To           api.DID   `json:"to"`
 	Currency     string    `json:"currency"`
@@ -2366,6 +2366,10 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "POST", path: "/keys/follow", write: true}, true
 	case "key.log":
 		return route{method: "GET", path: "/keys/log"}, true
+	case "key.own":
+		return route{method: "POST", path: "/keys/own", public: true}, true
+	case "key.publish":
+		return route{method: "POST", path: "/keys/publish", write: true, signs: api.SignsOne}, true
 	case "key.recoveries":
 		return route{method: "GET", path: "/keys/recoveries"}, true
 	case "key.veto":

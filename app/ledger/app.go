@@ -44,9 +44,9 @@ func New(spaces Spaces) *App { return &App{spaces: spaces} }
 // Info implements api.App.
 func (*App) Info() api.AppInfo {
 	return api.AppInfo{Name: "ledger", Topics: []api.TopicSpec{
-		{Name: fact.LedgerTopic, Retention: api.Log, Kinds: []string{kindTransfer, kindAck, kindGrant, kindAllot, kindReturn, kindPropose, kindApprove, fact.KindClose}},
+		{Name: fact.LedgerTopic, Retention: api.Log, Kinds: []string{kindTransfer, kindAck, kindGrant, kindAllot, kindReturn, kindPropose, kindProposeRules, kindApprove, fact.KindClose}},
 		{Name: fact.PostingsTopic, Retention: api.Log, Kinds: []string{kindSchedule, kindCharge}},
-		{Name: fact.TreasuryTopic, Retention: api.Log, Kinds: []string{kindRules, kindSpend}},
+		{Name: fact.TreasuryTopic, Retention: api.Log, Kinds: []string{kindRules, kindSpend, kindPay}},
 	}}
 }
 

@@ -28,45 +28,26 @@ type ScheduleIn struct {
 
 // Validate implements api.Validator.
 func (in *ScheduleIn) Validate() error {
-	s, err := in.body(time.Unix(0, 0))
-	if err != nil {
+	s := in.body(time.Unix(0, 0))
+	s.Number = 1
+	if err := s.check(); err != nil {
 		return err
 	}
-	s.Number = 1
-	return s.check()
+	_, err := newCalendar(s.First, s.Every, s.Zone)
+	return err
 }
 
-func (in *ScheduleIn) body(now time.Time) (*schedule, error) {
-	zone := in.Zone
-	if zone == "" {
-		zone = "UTC"
+func (in *ScheduleIn) body(now time.Time) *schedule {
+	s := &schedule{
+		Name: in.Name, Charge: in.Charge, Currency: in.Currency, Amount: in.Amount, Rate: in.Rate, Exempt: in.Exempt, Every: in.Every, First: in.First, Last: in.Last, Zone: in.Zone,
 	}
-	every, ok := everyNames[in.Every]
-	if !ok {
-		return nil, fmt.Errorf("every %q: want day, week or month", clip(in.Every))
+	if s.Zone == "" {
+		s.Zone = "UTC"
 	}
-	what, ok := chargeNames[in.Charge]
-	if !ok {
-		return nil, fmt.Errorf("charge %q: want dues, levy-in, levy-out or demurrage", clip(in.Charge))
+	if loc, err := time.LoadLocation(s.Zone); s.First == "" && err == nil {
+		s.First = now.In(loc).Format(time.DateOnly)
 	}
-	cal, err := newCalendar(0, every, zone)
-	if err != nil {
-		return nil, err
-	}
-	firstDay, err := parseDay("first", in.First)
-	if err != nil {
-		return nil, err
-	}
-	if in.First == "" {
-		firstDay = dayOf(now.In(cal.first.Location()).Date())
-	}
-	lastDay, err := parseDay("last", in.Last)
-	if err != nil {
-		return nil, err
-	}
-	return &schedule{
-		Name: in.Name, Charge: what, Currency: in.Currency, Amount: in.Amount, Rate: in.Rate, Exempt: in.Exempt, Every: every, First: firstDay, Last: lastDay, Zone: zone,
-	}, nil
+	return s
 }
 
 // ScheduleOut is the output of ledger.schedule.
@@ -99,8 +80,8 @@ func (a *App) show(r api.Reader, s *fact.Space, d *desk, sch *schedule, now time
 	c, _ := s.Currency(sch.Currency)
 	at := d.reached(r, sch.Name)
 	out := Schedule{
-		Name: sch.Name, Number: sch.Number, Charge: nameOf(chargeNames, sch.Charge), Currency: sch.Currency, Scale: int(c.Scale), Amount: sch.Amount, Rate: sch.Rate,
-		Exempt: sch.Exempt, Every: nameOf(everyNames, sch.Every), First: showDay(sch.First), Last: showDay(sch.Last), Zone: sch.Zone, Period: at.Period,
+		Name: sch.Name, Number: sch.Number, Charge: sch.Charge, Currency: sch.Currency, Scale: int(c.Scale), Amount: sch.Amount, Rate: sch.Rate,
+		Exempt: sch.Exempt, Every: sch.Every, First: sch.First, Last: sch.Last, Zone: sch.Zone, Period: at.Period,
 	}
 	open, next, err := sch.periods(at, now, maxUnasked+2)
 	out.Next = next.UTC()
@@ -114,15 +95,6 @@ func (a *App) show(r api.Reader, s *fact.Space, d *desk, sch *schedule, now time
 		out.Waits = "the feed of the clerk before has to be cut first: icnctl feed list --odd"
 	}
 	return out
-}
-
-func nameOf(names map[string]uint8, n uint8) string {
-	for name, m := range names {
-		if m == n {
-			return name
-		}
-	}
-	return "unknown"
 }
 
 // maxBack is how far in the past a new schedule may begin: what has been is not charged for.
@@ -151,10 +123,7 @@ func (a *App) schedule(ctx context.Context, call *api.Call, in *ScheduleIn) (*Sc
 	if _, ok := s.Office(fact.Treasury); !ok {
 		return nil, api.Errorf(op, api.Conflict, "%s has no treasury that could get what is charged", s.Genesis.Name)
 	}
-	next, err := in.body(host.Now())
-	if err != nil {
-		return nil, api.Errorf(op, api.Invalid, "%w", err)
-	}
+	next := in.body(host.Now())
 	before, known := d.schedule(r, in.Name)
 	if known && in.First == "" {
 		next.First = before.First
@@ -165,9 +134,9 @@ func (a *App) schedule(ctx context.Context, call *api.Call, in *ScheduleIn) (*Sc
 		return nil, api.Errorf(op, api.Invalid, "%w", err)
 	case known && !next.follows(&before):
 		return nil, api.Errorf(op, api.Conflict, "schedule %s charges %s in %s every %s from %s (%s): only amount, rate, exempt and last can change; end it with last, and set another one",
-			in.Name, nameOf(chargeNames, before.Charge), before.Currency, nameOf(everyNames, before.Every), showDay(before.First), before.Zone)
+			in.Name, before.Charge, before.Currency, before.Every, before.First, before.Zone)
 	case !known && cal.start(1).Before(host.Now().Add(-maxBack)):
-		return nil, api.Errorf(op, api.Invalid, "first %s: more than 31 days ago; nobody is charged for so long before", showDay(next.First))
+		return nil, api.Errorf(op, api.Invalid, "first %s: more than 31 days ago; nobody is charged for so long before", next.First)
 	}
 	if b, at, ok := r.Own(d.from, rowSched(in.Name)); ok {
 		if next.Number = before.Number; *next == get[schedule](b, ok) { // a request that is repeated

@@ -107,9 +107,10 @@ func (s *schedule) periods(at reached, now time.Time, most int) (open []period, 
 		return nil, next, err
 	}
 	var last time.Time
-	if s.Last > 0 {
-		y, m, d := civil(s.Last)
-		last = time.Date(y, m, d+1, 0, 0, 0, 0, cal.first.Location())
+	if s.Last != "" {
+		if last, err = cal.after(s.Last); err != nil {
+			return nil, next, err
+		}
 	}
 	n := max(at.Period, 1)
 	if at.Done {

@@ -12,6 +12,10 @@ func (*App) Describe() []api.KindSpec {
 	kept := func(field, what string) api.Source {
 		return api.Source{Field: field, From: api.FromNode, Why: what + ", as the grant before says"}
 	}
+	filled := func(field, what string) api.Source { return api.Source{Field: field, From: api.FromNode, Why: what} }
+	proposed := func(field string) api.Source {
+		return api.Source{Field: field, From: api.FromRecord, Input: "proposal"}
+	}
 	return []api.KindSpec{
 		api.Says[transfer](fact.LedgerTopic, kindTransfer, "Pay {amount} to {to}[ for {memo}].").
 			By("ledger.transfer").
@@ -25,12 +29,28 @@ func (*App) Describe() []api.KindSpec {
 			),
 		api.Says[allotment](fact.LedgerTopic, kindAllot, "Set {amount} aside for the device {device} to spend.").By("ledger.allot"),
 		api.Says[giveBack](fact.LedgerTopic, kindReturn, "Give back what is left of this device's allotments in {currency}.").By("ledger.return"),
-		api.Says[schedule](fact.PostingsTopic, kindSchedule, "Schedule number {number}, {name}: charge accounts in {currency}[, {amount}][, {rate} hundredths of a percent][, but not for {exempt}]."),
-		api.Says[charge](fact.PostingsTopic, kindCharge, "Charge accounts by schedule {schedule} for period {period}."),
-		api.Says[proposal](fact.LedgerTopic, kindPropose, "Propose what the treasury is to do."),
-		api.Says[approval](fact.LedgerTopic, kindApprove, "Approve proposal {proposal.id} for the treasury."),
-		api.Says[act](fact.TreasuryTopic, kindSpend, "Pay from the treasury[, by proposal {about.proposal.id}]."),
-		api.Says[act](fact.TreasuryTopic, kindRules, "Put rules for the treasury in force, by proposal {about.proposal.id}."),
+		api.Says[schedule](fact.PostingsTopic, kindSchedule, "Schedule number {number}, {name}: charge {charge} in {currency} every {every} from {first}[ to {last}] ({zone})[, {amount}][, {rate} hundredths of a percent][, but not for {exempt}].").
+			By(
+				"ledger.schedule", number, api.Source{Field: "first", From: api.FromNode, Why: "the day on which the first period begins"},
+				api.Source{Field: "zone", From: api.FromNode, Why: "the time zone of the days"},
+			),
+		api.Says[charge](fact.PostingsTopic, kindCharge, "Charge {legs} accounts by schedule {schedule}, number {number}, for period {period}.").
+			By(
+				"ledger.charge", api.Source{Field: "schedule", From: api.FromInput, Input: "name"}, filled("number", "which schedule holds"),
+				filled("period", "what is charged next"), filled("legs", "who is charged what"), filled("done", "whether that is everybody"),
+			),
+		api.Says[spending](fact.LedgerTopic, kindPropose, "Propose that the treasury pays {amount} to {to}[ from the budget {purpose}][ for {memo}].").By("treasury.propose"),
+		api.Says[treasuryRules](fact.LedgerTopic, kindProposeRules, "Propose rules for the treasury: {need} of {approvers} approve[, in {tiers} tiers][, with {budgets} budgets].").
+			By(
+				"treasury.revise", api.Source{Field: "approvers", From: api.FromSet, Input: "approvers"}, filled("tiers", "from which amount on how many approve"),
+				filled("budgets", "how much is for what"),
+			),
+		api.Says[approval](fact.LedgerTopic, kindApprove, "Approve proposal {proposal} for the treasury.").By("treasury.approve"),
+		api.Says[spend](fact.TreasuryTopic, kindSpend, "Pay {amount} from the treasury to {to}[ from the budget {purpose}][ for {memo}], by proposal {proposal}.").
+			By("treasury.do", proposed("to"), proposed("currency"), proposed("amount"), proposed("purpose"), proposed("memo")),
+		api.Says[spending](fact.TreasuryTopic, kindPay, "Pay {amount} from the treasury to {to}[ from the budget {purpose}][ for {memo}].").By("treasury.pay"),
+		api.Says[rules](fact.TreasuryTopic, kindRules, "Put the rules of proposal {proposal} for the treasury in force: {need} of {approvers} approve[, in {tiers} tiers][, with {budgets} budgets].").
+			By("treasury.do", proposed("approvers"), proposed("need"), proposed("tiers"), proposed("budgets")),
 		fact.SaysClose(fact.LedgerTopic),
 	}
 }

@@ -69,16 +69,24 @@ type Charged struct {
 	Done     bool     `json:"done" doc:"nobody is left to charge for the period"`
 }
 
-// Proposed is the data of ledger.proposed, ledger.spent and ledger.revised.
-type Proposed struct {
+// Spent is the data of ledger.proposed, ledger.spent and ledger.paid.
+type Spent struct {
 	Proposal api.Hash `json:"proposal,omitzero" doc:"none: it needed no approval"`
-	About    string   `json:"about" doc:"payment or rules"`
-	To       api.DID  `json:"to,omitempty"`
-	Currency string   `json:"currency,omitempty"`
-	Amount   int64    `json:"amount,omitempty" doc:"minor units"`
+	To       api.DID  `json:"to"`
+	Currency string   `json:"currency"`
+	Amount   int64    `json:"amount" doc:"minor units"`
 	Purpose  string   `json:"purpose,omitempty"`
 	Memo     string   `json:"memo,omitempty"`
-	Rules    *Rules   `json:"rules,omitempty"`
+}
+
+func spentEvent(proposal api.Hash, s spending) *Spent {
+	return &Spent{Proposal: proposal, To: s.To, Currency: s.Currency, Amount: s.Amount, Purpose: s.Purpose, Memo: s.Memo}
+}
+
+// Revised is the data of ledger.rules-proposed and ledger.revised.
+type Revised struct {
+	Proposal api.Hash `json:"proposal"`
+	Rules    Rules    `json:"rules"`
 }
 
 // Approved is the data of ledger.approved.
@@ -146,8 +154,8 @@ func (*App) Events() []api.EventType {
 				return nil
 			}
 			return &Scheduled{
-				Name: s.Name, Number: s.Number, Charge: nameOf(chargeNames, s.Charge), Currency: s.Currency, Amount: s.Amount, Rate: s.Rate, Exempt: s.Exempt,
-				Every: nameOf(everyNames, s.Every), First: showDay(s.First), Last: showDay(s.Last),
+				Name: s.Name, Number: s.Number, Charge: s.Charge, Currency: s.Currency, Amount: s.Amount, Rate: s.Rate, Exempt: s.Exempt,
+				Every: s.Every, First: s.First, Last: s.Last,
 			}
 		}),
 		api.Tell(office("charged", "Accounts were charged dues, a levy or demurrage", kindCharge), func(_ api.Past, rec *api.Record) *Charged {
@@ -161,55 +169,51 @@ func (*App) Events() []api.EventType {
 			}
 			return out
 		}),
-		api.Tell(treasury("proposed", "Somebody has proposed what the treasury is to do", fact.LedgerTopic, kindPropose), func(_ api.Past, rec *api.Record) *Proposed {
-			var p proposal
-			if decode(rec.Body, &p) != nil {
+		api.Tell(treasury("proposed", "Somebody has proposed a payment from the treasury", fact.LedgerTopic, kindPropose), func(_ api.Past, rec *api.Record) *Spent {
+			var s spending
+			if decode(rec.Body, &s) != nil {
 				return nil
 			}
-			return proposedEvent(rec.ID, p.About, p.Content)
+			return spentEvent(rec.ID, s)
+		}),
+		api.Tell(treasury("rules-proposed", "Somebody has proposed rules for the treasury", fact.LedgerTopic, kindProposeRules), func(_ api.Past, rec *api.Record) *Revised {
+			var t treasuryRules
+			if decode(rec.Body, &t) != nil {
+				return nil
+			}
+			return &Revised{Proposal: rec.ID, Rules: *t.shown()}
 		}),
 		api.Tell(treasury("approved", "A member has approved a proposal", fact.LedgerTopic, kindApprove), func(_ api.Past, rec *api.Record) *Approved {
 			var a approval
 			if decode(rec.Body, &a) != nil {
 				return nil
 			}
-			return &Approved{Proposal: a.Proposal.ID}
+			return &Approved{Proposal: a.Proposal}
 		}),
-		api.Tell(treasury("spent", "The treasury has paid", fact.TreasuryTopic, kindSpend), func(_ api.Past, rec *api.Record) *Proposed {
-			return actEvent(rec, proposeSpend)
+		api.Tell(treasury("spent", "The treasury has paid what was approved", fact.TreasuryTopic, kindSpend), func(_ api.Past, rec *api.Record) *Spent {
+			var s spend
+			if decode(rec.Body, &s) != nil {
+				return nil
+			}
+			return spentEvent(s.Proposal, s.spending())
 		}),
-		api.Tell(treasury("revised", "Other rules hold for the treasury", fact.TreasuryTopic, kindRules), func(_ api.Past, rec *api.Record) *Proposed {
-			return actEvent(rec, proposeRules)
+		api.Tell(treasury("paid", "The treasury has paid what needs no approval", fact.TreasuryTopic, kindPay), func(_ api.Past, rec *api.Record) *Spent {
+			var s spending
+			if decode(rec.Body, &s) != nil {
+				return nil
+			}
+			return spentEvent(api.Hash{}, s)
+		}),
+		api.Tell(treasury("revised", "Other rules hold for the treasury", fact.TreasuryTopic, kindRules), func(_ api.Past, rec *api.Record) *Revised {
+			var t rules
+			if decode(rec.Body, &t) != nil {
+				return nil
+			}
+			says := t.rules()
+			return &Revised{Proposal: t.Proposal, Rules: *says.shown()}
 		}),
 		fact.CloseEvent("ledger", "ledger:read", fact.LedgerTopic),
 	}
-}
-
-func proposedEvent(id api.Hash, about uint8, content []byte) *Proposed {
-	out := &Proposed{Proposal: id, About: "payment"}
-	if about == proposeRules {
-		var r treasuryRules
-		if decode(content, &r) != nil {
-			return nil
-		}
-		out.About, out.Rules = "rules", r.shown()
-		return out
-	}
-	var s spending
-	if decode(content, &s) != nil {
-		return nil
-	}
-	out.To, out.Currency, out.Amount, out.Purpose, out.Memo = s.To, s.Currency, s.Amount, s.Purpose, s.Memo
-	return out
-}
-
-// actEvent tells what the office has done; the proposal is none where it needed none.
-func actEvent(rec *api.Record, about uint8) *Proposed {
-	var a act
-	if decode(rec.Body, &a) != nil {
-		return nil
-	}
-	return proposedEvent(a.About.Proposal.ID, about, a.Content)
 }
 
 func granted(rec *api.Record) (*Granted, error) {

@@ -363,9 +363,9 @@ func paidBy(r api.Reader, rec *api.Record, did api.DID) []sum {
 		if t, err := decodeTransfer(rec.Body); err == nil && t.To == did {
 			return []sum{{Code: t.Currency, Amount: t.Amount}}
 		}
-	case kindSpend:
-		if t, _, ok := said(rec, did, entry{}); ok && t.To == did {
-			return []sum{{Code: t.Currency, Amount: t.Amount}}
+	case kindSpend, kindPay:
+		if s, ok := spentBy(rec); ok && s.To == did {
+			return []sum{{Code: s.Currency, Amount: s.Amount}}
 		}
 	case kindCharge:
 		if e, ok := chargedBy(r, rec, did); ok && e.Delta > 0 {

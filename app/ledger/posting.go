@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/codec"
@@ -19,13 +20,11 @@ const (
 
 // What a schedule charges.
 const (
-	chargeDues      = 1 // an amount, of each member
-	chargeLevyIn    = 2 // a share of what an account was paid
-	chargeLevyOut   = 3 // a share of what an account has paid
-	chargeDemurrage = 4 // a share of what an account has at the end, above what is exempt
+	chargeDues      = "dues"      // an amount, of each member
+	chargeLevyIn    = "levy-in"   // a share of what an account was paid
+	chargeLevyOut   = "levy-out"  // a share of what an account has paid
+	chargeDemurrage = "demurrage" // a share of what an account has at the end, above what is exempt
 )
-
-var chargeNames = map[string]uint8{"dues": chargeDues, "levy-in": chargeLevyIn, "levy-out": chargeLevyOut, "demurrage": chargeDemurrage}
 
 const (
 	maxRate = 10_000 // all of it, in hundredths of a percent
@@ -37,14 +36,14 @@ type schedule struct {
 	_        struct{} `cbor:",toarray"`
 	Number   uint64   // of the schedules that the office has set, from 1
 	Name     string
-	Charge   uint8 // dues, levy-in, ...
+	Charge   string // dues, levy-in, ...
 	Currency string
 	Amount   int64  `say:"amount,currency"` // of dues, minor units, > 0
 	Rate     int64  // of all else, hundredths of a percent, 1 to 10000
 	Exempt   int64  `say:"amount,currency"` // of demurrage: what is not charged for, minor units, >= 0
-	Every    uint8  // day, week, month
-	First    int64  // day on which the first period begins, since 1970-01-01
-	Last     int64  // no period that ends later is charged; 0: there is no last day
+	Every    string // day, week, month
+	First    string // day on which the first period begins, such as 2026-11-01
+	Last     string // no period that ends later is charged; empty: there is no last day
 	Zone     string // of the days, by IANA
 }
 
@@ -54,8 +53,8 @@ func (s *schedule) check() error {
 		return errors.New("number 0: numbers start at 1")
 	case !isCode(s.Name):
 		return fmt.Errorf("name: want 1 to %d of a-z 0-9 -", maxCode)
-	case s.Charge < chargeDues || s.Charge > chargeDemurrage:
-		return fmt.Errorf("charge %d: unknown", s.Charge)
+	case s.Charge != chargeDues && s.Charge != chargeLevyIn && s.Charge != chargeLevyOut && s.Charge != chargeDemurrage:
+		return fmt.Errorf("charge %q: want dues, levy-in, levy-out or demurrage", clip(s.Charge))
 	case !isCode(s.Currency):
 		return fmt.Errorf("currency: want 1 to %d of a-z 0-9 -", maxCode)
 	case s.Charge == chargeDues && (s.Amount <= 0 || s.Rate != 0 || s.Exempt != 0):
@@ -64,14 +63,22 @@ func (s *schedule) check() error {
 		return fmt.Errorf("amount %d, rate %d: want no amount, and a rate of 1 to %d hundredths of a percent", s.Amount, s.Rate, maxRate)
 	case s.Exempt < 0 || s.Exempt > 0 && s.Charge != chargeDemurrage:
 		return fmt.Errorf("exempt %d: want 0 or more, and only for demurrage", s.Exempt)
-	case s.Every < everyDay || s.Every > everyMonth:
-		return fmt.Errorf("every %d: unknown", s.Every)
-	case s.First < 0 || s.First > maxPeriod || s.Last < 0 || s.Last > maxPeriod:
-		return fmt.Errorf("first %d, last %d: want days since 1970-01-01, at most %d", s.First, s.Last, maxPeriod)
+	case s.Every != everyDay && s.Every != everyWeek && s.Every != everyMonth:
+		return fmt.Errorf("every %q: want day, week or month", clip(s.Every))
+	case !isDay(s.First):
+		return fmt.Errorf("first %q: want a date such as 2026-11-01", clip(s.First))
+	case s.Last != "" && !isDay(s.Last):
+		return fmt.Errorf("last %q: want a date such as 2026-11-01, or nothing", clip(s.Last))
 	case len(s.Zone) == 0 || len(s.Zone) > 64:
 		return errors.New("zone: want the name of a time zone, at most 64 bytes")
 	}
 	return nil
+}
+
+// isDay reports whether s is a date in the one form, from 1970 on.
+func isDay(s string) bool {
+	t, err := time.Parse(time.DateOnly, s)
+	return err == nil && t.Year() >= 1970
 }
 
 // follows reports whether s may take the place of before: the periods that were charged stay the periods that they were.

@@ -184,7 +184,7 @@ type HistoryOut struct {
 type Entry struct {
 	Time         time.Time `json:"time"`
 	ID           api.Hash  `json:"id"`
-	Kind         string    `json:"kind" doc:"transfer; charge: dues, a levy or demurrage; spend: from the treasury"`
+	Kind         string    `json:"kind" doc:"transfer; charge: dues, a levy or demurrage; spend or pay: from the treasury"`
 	From         api.DID   `json:"from" doc:"a DID, or office:treasury"`
 	To           api.DID   `json:"to"`
 	Currency     string    `json:"currency"`
@@ -266,11 +266,8 @@ func said(rec *api.Record, did api.DID, e entry) (t transfer, from api.DID, ok b
 		t, err := decodeTransfer(rec.Body)
 		return t, rec.Author, err == nil
 	}
-	if rec.Kind == kindSpend {
-		var a act
-		var s spending
-		ok := decode(rec.Body, &a) == nil && decode(a.Content, &s) == nil
-		return transfer{To: s.To, Currency: s.Currency, Amount: s.Amount, Memo: s.Memo}, fact.TreasuryAccount, ok
+	if s, ok := spentBy(rec); ok {
+		return transfer{To: s.To, Currency: s.Currency, Amount: s.Amount, Memo: s.Memo}, fact.TreasuryAccount, true
 	}
 	var c charge
 	if rec.Kind != kindCharge || decode(rec.Body, &c) != nil {
@@ -285,4 +282,18 @@ func said(rec *api.Record, did api.DID, e entry) (t transfer, from api.DID, ok b
 		from, t.To, t.Amount = other, did, e.Delta
 	}
 	return t, from, true
+}
+
+// spentBy returns what a record pays from the treasury.
+func spentBy(rec *api.Record) (spending, bool) {
+	var s spending
+	var by spend
+	switch rec.Kind {
+	case kindPay:
+		return s, decode(rec.Body, &s) == nil
+	case kindSpend:
+		ok := decode(rec.Body, &by) == nil
+		return by.spending(), ok
+	}
+	return s, false
 }

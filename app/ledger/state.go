@@ -45,11 +45,16 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 		}
 		return f.allot(&a)
 	case kindPropose:
-		var p proposal
-		if err := decode(rec.Body, &p); err != nil {
+		var s spending
+		if err := decode(rec.Body, &s); err != nil {
 			return malformed(err)
 		}
-		return f.propose(&p)
+		return f.propose(s.To)
+	case kindProposeRules:
+		if err := decode(rec.Body, new(treasuryRules)); err != nil {
+			return malformed(err)
+		}
+		return f.propose("")
 	case kindApprove:
 		var a approval
 		if err := decode(rec.Body, &a); err != nil {

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,22 +17,17 @@ import (
 // The space's own money is spent by the treasury's office, and only with the approval of as many others as its rules ask for. What is to be done is
 // proposed by a record of a member; approvals are records of members; the office cites them. No one of them can do it alone.
 
-// Record kinds: the first two are of members in the topic ledger, the others of the office in the topic treasury.
+// Record kinds: the first three are of members in the topic ledger, the others of the office in the topic treasury.
 const (
-	kindPropose = "propose"
-	kindApprove = "approve"
-	kindRules   = "rules"
-	kindSpend   = "spend"
-)
-
-// What a proposal is about.
-const (
-	proposeSpend = 1
-	proposeRules = 2
+	kindPropose      = "propose"       // a payment
+	kindProposeRules = "propose-rules" // other rules
+	kindApprove      = "approve"
+	kindSpend        = "spend" // pay by a proposal
+	kindPay          = "pay"   // pay what needs none
+	kindRules        = "rules" // put rules in force
 )
 
 const (
-	maxContent   = 4096
 	maxApprovers = 64
 	maxTiers     = 16
 	maxBudgets   = 64
@@ -83,13 +79,11 @@ type budget struct {
 	_        struct{} `cbor:",toarray"`
 	Purpose  string
 	Currency string
-	Amount   int64 `say:"amount,currency"` // minor units, > 0
-	Every    uint8 // month or year, by UTC
+	Amount   int64  `say:"amount,currency"` // minor units, > 0
+	Every    string // month or year, by UTC
 }
 
-const everyYear = 4
-
-var budgetNames = map[string]uint8{"month": everyMonth, "year": everyYear}
+const everyYear = "year"
 
 func (t *treasuryRules) check() error {
 	switch {
@@ -171,68 +165,73 @@ func (t *treasuryRules) mayApprove(did api.DID) bool {
 	return len(t.Approvers) == 0 || slices.Contains(t.Approvers, did)
 }
 
-// proposal says what the treasury's office is to do.
-type proposal struct {
-	_       struct{} `cbor:",toarray"`
-	About   uint8
-	Content []byte // the body of the record that the office is to write: spending, or treasuryRules
-}
-
-func (p *proposal) check() error {
-	switch {
-	case len(p.Content) > maxContent:
-		return fmt.Errorf("content of %d bytes: at most %d", len(p.Content), maxContent)
-	case p.About == proposeSpend:
-		return decode(p.Content, new(spending))
-	case p.About == proposeRules:
-		return decode(p.Content, new(treasuryRules))
-	}
-	return fmt.Errorf("about %d: unknown", p.About)
-}
-
-// payee returns who would be paid, who has no say in it.
-func (p *proposal) payee() api.DID {
-	var s spending
-	if p.About == proposeSpend && decode(p.Content, &s) == nil {
-		return s.To
-	}
-	return ""
-}
-
 // approval approves a proposal.
 type approval struct {
 	_        struct{} `cbor:",toarray"`
-	Proposal fact.Place
-	Feed     api.Hash // in which it stands
+	Proposal api.Hash // id of its record
 }
 
-func (a *approval) check() error {
-	if a.Proposal.Seq == 0 || a.Feed.IsZero() {
+func (a *approval) check() error { return checkProposal(a.Proposal) }
+
+func checkProposal(id api.Hash) error {
+	if id.IsZero() {
 		return errors.New("proposal: missing")
 	}
 	return nil
 }
 
-func (a *approval) position() api.Position { return a.Proposal.Position(a.Feed) }
-
-// act is what the office does: the content of a proposal, and which one it is; none for what needs no approval.
-type act struct {
-	_       struct{} `cbor:",toarray"`
-	About   approval
-	Content []byte
+// spend makes the payment of a proposal.
+type spend struct {
+	_        struct{} `cbor:",toarray"`
+	Proposal api.Hash
+	To       api.DID
+	Currency string
+	Amount   int64 `say:"amount,currency"` // minor units, > 0
+	Purpose  string
+	Memo     string
 }
 
-func (a *act) check() error {
-	if len(a.Content) > maxContent {
-		return fmt.Errorf("content of %d bytes: at most %d", len(a.Content), maxContent)
-	}
-	return nil
+func (s *spend) spending() spending {
+	return spending{To: s.To, Currency: s.Currency, Amount: s.Amount, Purpose: s.Purpose, Memo: s.Memo}
+}
+
+func (s *spend) check() error {
+	pays := s.spending()
+	return cmp.Or(checkProposal(s.Proposal), pays.check())
+}
+
+// rules puts the rules of a proposal in force.
+type rules struct {
+	_         struct{} `cbor:",toarray"`
+	Proposal  api.Hash
+	Approvers []api.DID
+	Need      uint64
+	Tiers     []tier
+	Budgets   []budget
+}
+
+func (r *rules) rules() treasuryRules {
+	return treasuryRules{Approvers: r.Approvers, Need: r.Need, Tiers: r.Tiers, Budgets: r.Budgets}
+}
+
+func (r *rules) check() error {
+	says := r.rules()
+	return cmp.Or(checkProposal(r.Proposal), says.check())
+}
+
+// proposal is what a feed keeps of one: the body of its record, which says what the office's record has to say, and who may not approve it.
+type proposal struct {
+	_       struct{} `cbor:",toarray"`
+	Kind    string
+	Content []byte
+	By      api.DID
+	To      api.DID // who would be paid; empty for rules
 }
 
 // Feed rows. Of members:
 //
 //	prop/<id>        proposal, by the id of its record
-//	yes/<id>         by whom the proposal was made that this feed has approved
+//	yes/<id>         a byte: this feed has approved the proposal
 //
 // and of the treasury's office, beside those of an account and of an office:
 //
@@ -268,7 +267,7 @@ func placeKey(dst []byte, rec *api.Record) []byte {
 }
 
 // propose keeps a member's proposal for others to approve.
-func (f *fold) propose(p *proposal) api.Outcome {
+func (f *fold) propose(to api.DID) api.Outcome {
 	f.enter()
 	if !f.self.Member {
 		return f.stranger()
@@ -276,11 +275,21 @@ func (f *fold) propose(p *proposal) api.Outcome {
 	if f.cite(); f.refused != nil {
 		return *f.refused
 	}
-	f.Put(rowProposal(f.rec.ID), codec.MustMarshal(p))
+	f.Put(rowProposal(f.rec.ID), codec.MustMarshal(&proposal{Kind: f.rec.Kind, Content: f.rec.Body, By: f.rec.Author, To: to}))
 	k := append(spaceKey(nil, indexProposals, f.rec.Topic.Space), api.Seq8(uint64(f.rec.Time))...)
 	f.Index(placeKey(k, f.rec), f.rec.ID[:])
 	f.close()
 	return api.Accepted
+}
+
+// proposed returns a proposal that the record cites.
+func (f *fold) proposed(id api.Hash) (p proposal, ok bool) {
+	for _, d := range f.rec.Deps {
+		if b, ok := f.At(d, rowProposal(id)); ok && d.Feed != f.rec.Feed {
+			return get[proposal](b, ok), true
+		}
+	}
+	return p, false
 }
 
 // approve keeps a member's approval of what somebody else has proposed, and not for the member's own good.
@@ -289,31 +298,28 @@ func (f *fold) approve(a *approval) api.Outcome {
 	if !f.self.Member {
 		return f.stranger()
 	}
-	at := a.position()
-	b, ok := []byte(nil), false
-	if f.Within(at) {
-		b, ok = f.At(at, rowProposal(at.ID))
+	if _, own := f.Own(rowProposal(a.Proposal)); own {
+		return ownProposal
 	}
-	if !ok {
+	p, ok := f.proposed(a.Proposal)
+	switch {
+	case !ok:
 		return noProposal
-	}
-	p := get[proposal](b, ok)
-	by, _ := f.Dep(at)
-	if by.Author == f.rec.Author || p.payee() == f.rec.Author {
+	case p.By == f.rec.Author || p.To == f.rec.Author:
 		return ownProposal
 	}
 	if f.cite(); f.refused != nil {
 		return *f.refused
 	}
-	f.Put(rowApproved(at.ID), []byte(by.Author))
-	k := append(spaceKey(nil, indexYes, f.rec.Topic.Space), at.ID[:]...)
+	f.Put(rowApproved(a.Proposal), []byte{1})
+	k := append(spaceKey(nil, indexYes, f.rec.Topic.Space), a.Proposal[:]...)
 	f.Index(placeKey(k, f.rec), []byte(f.rec.Author))
 	f.close()
 	return api.Accepted
 }
 
 var (
-	noProposal    = api.Voided(Domain, "no-such-proposal", "the record cites no proposal at that place")
+	noProposal    = api.Voided(Domain, "no-such-proposal", "the record cites no proposal of that id")
 	ownProposal   = api.Voided(Domain, "own-proposal", "nobody approves a proposal of their own, or a payment to themselves")
 	otherContent  = api.Voided(Domain, "other-content", "what the office does is not what was proposed")
 	alreadyDone   = api.Voided(Domain, "already-done", "the proposal was carried out before")
@@ -322,20 +328,27 @@ var (
 
 // treasury folds a record of the treasury's office.
 func (f *fold) treasury() api.Outcome {
-	if f.rec.Kind != kindSpend && f.rec.Kind != kindRules {
-		return unknownKind(f.rec)
+	var paid spend
+	switch f.rec.Kind {
+	case kindRules:
+		var r rules
+		if err := decode(f.rec.Body, &r); err != nil {
+			return malformed(err)
+		}
+		return f.newRules(&r)
+	case kindSpend:
+		if err := decode(f.rec.Body, &paid); err != nil {
+			return malformed(err)
+		}
+		return f.spendOwn(paid.Proposal, paid.spending())
+	case kindPay:
+		var s spending
+		if err := decode(f.rec.Body, &s); err != nil {
+			return malformed(err)
+		}
+		return f.spendOwn(api.Hash{}, s)
 	}
-	var a act
-	if err := decode(f.rec.Body, &a); err != nil {
-		return malformed(err)
-	}
-	if f.enterTreasury(); f.refused != nil {
-		return *f.refused
-	}
-	if f.rec.Kind == kindRules {
-		return f.newRules(&a)
-	}
-	return f.spendOwn(&a)
+	return unknownKind(f.rec)
 }
 
 // enterTreasury is enterOffice, and takes the founders from the genesis.
@@ -367,27 +380,16 @@ func (f *fold) rules() *treasuryRules {
 	return firstRules(f.founders)
 }
 
-// approved refuses what fewer have approved than is needed. An approval counts where it is certain, of one who may give it.
-func (f *fold) approved(a *act, about uint8, rules *treasuryRules, need uint64) *api.Outcome {
-	at := a.About.position()
-	if at.Seq == 0 {
-		if need == 0 {
-			return nil
-		}
-		return tooFew(0, need)
-	}
-	if !f.Within(at) {
-		return &noProposal
-	}
-	b, ok := f.At(at, rowProposal(at.ID))
-	p := get[proposal](b, ok)
+// approved refuses what fewer have approved than is needed: the proposal of a kind and content. An approval counts where it is certain, of one who may give it.
+func (f *fold) approved(id api.Hash, kind string, content []byte, holds *treasuryRules, need uint64) *api.Outcome {
+	p, ok := f.proposed(id)
 	switch {
 	case !ok:
 		return &noProposal
-	case p.About != about || !bytes.Equal(p.Content, a.Content):
+	case p.Kind != kind || !bytes.Equal(p.Content, content):
 		return &otherContent
 	}
-	if _, done := f.Own(rowDone(at.ID)); done {
+	if _, done := f.Own(rowDone(id)); done {
 		return &alreadyDone
 	}
 	var views, cuts []api.Position
@@ -404,7 +406,7 @@ func (f *fold) approved(a *act, about uint8, rules *treasuryRules, need uint64) 
 		if d.Feed == f.rec.Feed {
 			continue
 		}
-		if _, ok := f.At(d, rowApproved(at.ID)); !ok {
+		if _, ok := f.At(d, rowApproved(id)); !ok {
 			continue
 		}
 		sure, ok := f.certain(views, cuts, d)
@@ -412,15 +414,15 @@ func (f *fold) approved(a *act, about uint8, rules *treasuryRules, need uint64) 
 			continue
 		}
 		h, _ := f.Dep(d)
-		if _, ok := f.At(sure, rowApproved(at.ID)); ok && rules.mayApprove(h.Author) && !slices.Contains(voices, h.Author) {
+		if _, ok := f.At(sure, rowApproved(id)); ok && holds.mayApprove(h.Author) && !slices.Contains(voices, h.Author) {
 			voices = append(voices, h.Author)
 		}
 	}
 	if uint64(len(voices)) < need {
 		return tooFew(len(voices), need)
 	}
-	f.Put(rowDone(at.ID), []byte{1})
-	f.Index(append(spaceKey(nil, indexDone, f.rec.Topic.Space), at.ID[:]...), f.rec.ID[:])
+	f.Put(rowDone(id), []byte{1})
+	f.Index(append(spaceKey(nil, indexDone, f.rec.Topic.Space), id[:]...), f.rec.ID[:])
 	return nil
 }
 
@@ -431,32 +433,36 @@ func tooFew(have int, need uint64) *api.Outcome {
 }
 
 // newRules makes others hold, once they are approved by those that hold.
-func (f *fold) newRules(a *act) api.Outcome {
-	if err := decode(a.Content, new(treasuryRules)); err != nil {
-		return malformed(err)
+func (f *fold) newRules(r *rules) api.Outcome {
+	if f.enterTreasury(); f.refused != nil {
+		return *f.refused
 	}
-	now := f.rules()
-	if out := f.approved(a, proposeRules, now, max(now.Need, 1)); out != nil {
+	next, now := r.rules(), f.rules()
+	content := codec.MustMarshal(&next)
+	if out := f.approved(r.Proposal, kindProposeRules, content, now, max(now.Need, 1)); out != nil {
 		return *out
 	}
-	f.Put(rowRules, a.Content)
+	f.Put(rowRules, content)
 	return api.Accepted
 }
 
-// spendOwn pays from the treasury.
-func (f *fold) spendOwn(a *act) api.Outcome {
-	var s spending
-	if err := decode(a.Content, &s); err != nil {
-		return malformed(err)
+// spendOwn pays from the treasury, by a proposal or without.
+func (f *fold) spendOwn(id api.Hash, s spending) api.Outcome {
+	if f.enterTreasury(); f.refused != nil {
+		return *f.refused
 	}
 	if _, ok := f.currency(s.Currency); !ok {
 		return unknownCurrency(s.Currency)
 	}
-	rules := f.rules()
-	if out := f.approved(a, proposeSpend, rules, rules.need(&s)); out != nil {
-		return *out
+	holds := f.rules()
+	if need := holds.need(&s); id.IsZero() && need > 0 {
+		return *tooFew(0, need)
+	} else if !id.IsZero() {
+		if out := f.approved(id, kindPropose, codec.MustMarshal(&s), holds, need); out != nil {
+			return *out
+		}
 	}
-	if out := f.budgeted(rules, &s); out != nil {
+	if out := f.budgeted(holds, &s); out != nil {
 		return *out
 	}
 	if f.cite(); f.refused != nil {
@@ -476,8 +482,8 @@ func (f *fold) spendOwn(a *act) api.Outcome {
 }
 
 // budgeted counts a payment against the budget of its purpose.
-func (f *fold) budgeted(rules *treasuryRules, s *spending) *api.Outcome {
-	b, ok := rules.budget(s)
+func (f *fold) budgeted(holds *treasuryRules, s *spending) *api.Outcome {
+	b, ok := holds.budget(s)
 	if !ok {
 		return &outsideBudget
 	}

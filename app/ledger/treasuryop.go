@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/intercooperative/icn/app/fact"
-	"github.com/intercooperative/icn/codec"
 	"github.com/intercooperative/icn/kernel/api"
 )
 
@@ -83,16 +82,16 @@ type ProposeOut struct {
 
 func (a *App) propose(ctx context.Context, call *api.Call, in *SpendIn) (*ProposeOut, error) {
 	const op = "treasury.propose"
-	return a.put(ctx, call, op, in.Space, func(r api.Reader, s *fact.Space, d *desk) (*proposal, uint64, error) {
+	return a.put(ctx, call, op, in.Space, func(r api.Reader, s *fact.Space, d *desk) (string, any, uint64, error) {
 		body := in.body()
 		if err := payable(op, s, &body); err != nil {
-			return nil, 0, err
+			return "", nil, 0, err
 		}
 		rules := d.rules(r, s)
 		if _, ok := rules.budget(&body); !ok {
-			return nil, 0, noBudget(op, rules, &body)
+			return "", nil, 0, noBudget(op, rules, &body)
 		}
-		return &proposal{About: proposeSpend, Content: codec.MustMarshal(&body)}, rules.need(&body), nil
+		return kindPropose, &body, rules.need(&body), nil
 	})
 }
 
@@ -160,8 +159,8 @@ func (in *ReviseIn) body() (*treasuryRules, error) {
 			return nil, fmt.Errorf("budgets[%d] %q: want purpose:currency:amount:month or year", i, clip(text))
 		}
 		amount, err := strconv.ParseInt(parts[2], 10, 64)
-		every, ok := budgetNames[parts[3]]
-		if err != nil || !ok {
+		every := parts[3]
+		if err != nil || every != everyMonth && every != everyYear {
 			return nil, fmt.Errorf("budgets[%d] %q: want a whole number of minor units, and month or year", i, clip(text))
 		}
 		r.Budgets = append(r.Budgets, budget{Purpose: parts[0], Currency: parts[1], Amount: amount, Every: every})
@@ -177,22 +176,22 @@ func (in *ReviseIn) body() (*treasuryRules, error) {
 
 func (a *App) revise(ctx context.Context, call *api.Call, in *ReviseIn) (*ProposeOut, error) {
 	const op = "treasury.revise"
-	return a.put(ctx, call, op, in.Space, func(r api.Reader, s *fact.Space, d *desk) (*proposal, uint64, error) {
+	return a.put(ctx, call, op, in.Space, func(r api.Reader, s *fact.Space, d *desk) (string, any, uint64, error) {
 		rules, err := in.body()
 		if err != nil {
-			return nil, 0, api.Errorf(op, api.Invalid, "%w", err)
+			return "", nil, 0, api.Errorf(op, api.Invalid, "%w", err)
 		}
 		for _, did := range rules.Approvers {
 			if _, _, ok := s.Member(did); !ok {
-				return nil, 0, api.Refusal(op, stranger(s, did))
+				return "", nil, 0, api.Refusal(op, stranger(s, did))
 			}
 		}
 		for _, code := range append(codes(rules.Tiers, func(t tier) string { return t.Currency }), codes(rules.Budgets, func(b budget) string { return b.Currency })...) {
 			if err := checkCurrency(op, s, code); err != nil {
-				return nil, 0, err
+				return "", nil, 0, err
 			}
 		}
-		return &proposal{About: proposeRules, Content: codec.MustMarshal(rules)}, max(d.rules(r, s).Need, 1), nil
+		return kindProposeRules, rules, max(d.rules(r, s).Need, 1), nil
 	})
 }
 
@@ -204,7 +203,7 @@ func codes[T any](all []T, code func(T) string) (out []string) {
 }
 
 // put writes a member's proposal.
-func (a *App) put(ctx context.Context, call *api.Call, op string, space api.Hash, make func(api.Reader, *fact.Space, *desk) (*proposal, uint64, error)) (*ProposeOut, error) {
+func (a *App) put(ctx context.Context, call *api.Call, op string, space api.Hash, make func(api.Reader, *fact.Space, *desk) (string, any, uint64, error)) (*ProposeOut, error) {
 	signer, err := call.SignerFor(op)
 	if err != nil {
 		return nil, err
@@ -218,7 +217,7 @@ func (a *App) put(ctx context.Context, call *api.Call, op string, space api.Hash
 	if err != nil {
 		return nil, err
 	}
-	body, need, err := make(r, s, &d)
+	kind, body, need, err := make(r, s, &d)
 	if err != nil {
 		return nil, err
 	}
@@ -226,7 +225,7 @@ func (a *App) put(ctx context.Context, call *api.Call, op string, space api.Hash
 	if err != nil {
 		return nil, err
 	}
-	rc, err := host.Append(ctx, signer, p.draft(s, kindPropose, body, call.Idempotency), call.Wait)
+	rc, err := host.Append(ctx, signer, p.draft(s, kind, body, call.Idempotency), call.Wait)
 	if err != nil {
 		return nil, api.Wrap(op, err)
 	}
@@ -303,7 +302,7 @@ func (a *App) approveProposal(ctx context.Context, call *api.Call, in *ApproveIn
 		return nil, err
 	}
 	switch rules := d.rules(r, s); {
-	case x.by == signer.DID() || x.payee() == signer.DID():
+	case x.by == signer.DID() || x.pays.To == signer.DID():
 		return nil, api.Refusal(op, ownProposal.Void)
 	case !rules.mayApprove(signer.DID()):
 		var names []string
@@ -327,7 +326,7 @@ func (a *App) approveProposal(ctx context.Context, call *api.Call, in *ApproveIn
 		}
 	}
 	p.deps = fact.Deps(append(p.deps, x.at))
-	body := &approval{Proposal: fact.Place{Seq: x.at.Seq, ID: x.at.ID}, Feed: x.at.Feed}
+	body := &approval{Proposal: x.at.ID}
 	rc, err := host.Append(ctx, signer, p.draft(s, kindApprove, body, call.Idempotency), call.Wait)
 	if err != nil {
 		return nil, api.Wrap(op, err)
@@ -342,19 +341,26 @@ func (a *App) approveProposal(ctx context.Context, call *api.Call, in *ApproveIn
 
 // proposed is a proposal, by whom, and where it stands.
 type proposed struct {
-	proposal
-	by   api.DID
-	at   api.Position
-	time api.Timestamp
+	rules *treasuryRules // nil: it is about a payment
+	pays  spending
+	by    api.DID
+	at    api.Position
+	time  api.Timestamp
 }
 
 func proposalOf(op string, r api.Reader, s *fact.Space, id api.Hash) (x proposed, err error) {
 	rec, v, ok := r.Lookup(id)
-	if !ok || rec.Topic != (api.Topic{Space: s.ID, Name: fact.LedgerTopic}) || rec.Kind != kindPropose || !v.Accepted || v.Held || decode(rec.Body, &x.proposal) != nil {
-		return x, api.Errorf(op, api.NotFound, "proposal %s: none of that id counts here; icnctl treasury proposals lists them", id)
+	if ok && rec.Topic == (api.Topic{Space: s.ID, Name: fact.LedgerTopic}) && v.Accepted && !v.Held {
+		x = proposed{by: rec.Author, at: rec.Position(), time: rec.Time}
+		switch rec.Kind {
+		case kindPropose:
+			return x, decode(rec.Body, &x.pays)
+		case kindProposeRules:
+			x.rules = new(treasuryRules)
+			return x, decode(rec.Body, x.rules)
+		}
 	}
-	x.by, x.at, x.time = rec.Author, rec.Position(), rec.Time
-	return x, nil
+	return x, api.Errorf(op, api.NotFound, "proposal %s: none of that id counts here; icnctl treasury proposals lists them", id)
 }
 
 // Proposal is what somebody proposed to do with the treasury. Amounts are minor units.
@@ -406,7 +412,7 @@ func (t *treasuryRules) shown() *Rules {
 		out.Tiers = append(out.Tiers, Tier{Currency: x.Currency, Most: x.Most, Need: int(x.Need)})
 	}
 	for _, b := range t.Budgets {
-		out.Budgets = append(out.Budgets, Budget{Purpose: b.Purpose, Currency: b.Currency, Amount: b.Amount, Every: nameOf(budgetNames, b.Every), Left: b.Amount})
+		out.Budgets = append(out.Budgets, Budget{Purpose: b.Purpose, Currency: b.Currency, Amount: b.Amount, Every: b.Every, Left: b.Amount})
 	}
 	return out
 }
@@ -415,13 +421,10 @@ func (t *treasuryRules) shown() *Rules {
 func (d *desk) describe(r api.Reader, s *fact.Space, x proposed) Proposal {
 	rules := d.rules(r, s)
 	out := Proposal{ID: x.at.ID, Time: x.time.Time(), By: x.by, State: "open", Approvals: []api.DID{}}
-	if x.About == proposeRules {
-		var t treasuryRules
-		_ = decode(x.Content, &t) // checked when it was accepted
-		out.About, out.Rules, out.Needed = "rules", t.shown(), int(max(rules.Need, 1))
+	if x.rules != nil {
+		out.About, out.Rules, out.Needed = "rules", x.rules.shown(), int(max(rules.Need, 1))
 	} else {
-		var p spending
-		_ = decode(x.Content, &p) // checked when it was accepted
+		p := x.pays
 		c, _ := s.Currency(p.Currency)
 		out.About, out.To, out.Currency, out.Scale, out.Amount, out.Purpose, out.Memo = "payment", p.To, p.Currency, int(c.Scale), p.Amount, p.Purpose, p.Memo
 		out.Needed = int(rules.need(&p))
@@ -530,41 +533,48 @@ type DoOut struct {
 
 func (a *App) carryOut(ctx context.Context, call *api.Call, in *DoIn) (*DoOut, error) {
 	const op = "treasury.do"
-	return a.act(ctx, call, op, in.Space, func(r api.Reader, s *fact.Space, d *desk) (kind string, body *act, deps []api.Position, err error) {
+	return a.act(ctx, call, op, in.Space, func(r api.Reader, s *fact.Space, d *desk) (w work, err error) {
 		x, err := proposalOf(op, r, s, in.Proposal)
 		if err != nil {
-			return "", nil, nil, err
+			return w, err
 		}
 		if p := d.describe(r, s, x); p.State == "done" {
-			return "", nil, nil, api.Errorf(op, api.Conflict, "proposal %s was carried out by record %s", in.Proposal, p.Done)
+			return w, api.Errorf(op, api.Conflict, "proposal %s was carried out by record %s", in.Proposal, p.Done)
 		}
-		deps = append(s.Views(), x.at)
+		w.deps = append(s.Views(), x.at)
 		for _, at := range approvals(r, s, in.Proposal) {
 			if sh, ok := certain(r, s, at.Feed); ok && sh.at.Seq >= at.Seq {
-				deps = append(deps, sh.cite...)
+				w.deps = append(w.deps, sh.cite...)
 			}
 		}
-		kind = kindSpend
-		if x.About == proposeRules {
-			kind = kindRules
+		if t := x.rules; t != nil {
+			w.kind, w.body = kindRules, &rules{Proposal: x.at.ID, Approvers: t.Approvers, Need: t.Need, Tiers: t.Tiers, Budgets: t.Budgets}
+			return w, nil
 		}
-		return kind, &act{About: approval{Proposal: fact.Place{Seq: x.at.Seq, ID: x.at.ID}, Feed: x.at.Feed}, Content: x.Content}, deps, nil
+		w.pays = x.pays
+		w.kind, w.body = kindSpend, &spend{Proposal: x.at.ID, To: w.pays.To, Currency: w.pays.Currency, Amount: w.pays.Amount, Purpose: w.pays.Purpose, Memo: w.pays.Memo}
+		return w, nil
 	})
 }
 
 func (a *App) payFromTreasury(ctx context.Context, call *api.Call, in *SpendIn) (*DoOut, error) {
 	const op = "treasury.pay"
-	return a.act(ctx, call, op, in.Space, func(_ api.Reader, s *fact.Space, _ *desk) (string, *act, []api.Position, error) {
+	return a.act(ctx, call, op, in.Space, func(_ api.Reader, s *fact.Space, _ *desk) (work, error) {
 		body := in.body()
-		if err := payable(op, s, &body); err != nil {
-			return "", nil, nil, err
-		}
-		return kindSpend, &act{Content: codec.MustMarshal(&body)}, nil, nil
+		return work{kind: kindPay, body: &body, pays: body}, payable(op, s, &body)
 	})
 }
 
+// work is what the office is to write.
+type work struct {
+	kind string
+	body any
+	pays spending // none for rules
+	deps []api.Position
+}
+
 // act writes a record of the treasury's office, which takes into account what it was paid.
-func (a *App) act(ctx context.Context, call *api.Call, op string, space api.Hash, make func(api.Reader, *fact.Space, *desk) (string, *act, []api.Position, error)) (*DoOut, error) {
+func (a *App) act(ctx context.Context, call *api.Call, op string, space api.Hash, make func(api.Reader, *fact.Space, *desk) (work, error)) (*DoOut, error) {
 	signer, err := call.SignerFor(op)
 	if err != nil {
 		return nil, err
@@ -588,25 +598,19 @@ func (a *App) act(ctx context.Context, call *api.Call, op string, space api.Hash
 	case d.waits:
 		return nil, api.Refusal(op, notContinued.Void)
 	}
-	kind, body, deps, err := make(r, s, &d)
+	w, err := make(r, s, &d)
 	if err != nil {
 		return nil, err
 	}
-	var paid spending
-	if kind == kindSpend {
-		if err := decode(body.Content, &paid); err != nil {
-			return nil, api.Errorf(op, api.Invalid, "%w", err)
-		}
-	}
-	p := d.purse(r, s, paid.Currency, paid.Amount)
-	d.deps = append(append(d.deps, p.deps...), deps...)
-	rc, err := host.Append(ctx, signer, d.draft(s, kind, body, call.Idempotency), call.Wait)
+	p := d.purse(r, s, w.pays.Currency, w.pays.Amount)
+	d.deps = append(append(d.deps, p.deps...), w.deps...)
+	rc, err := host.Append(ctx, signer, d.draft(s, w.kind, w.body, call.Idempotency), call.Wait)
 	if err != nil {
 		return nil, api.Wrap(op, err)
 	}
 	now := host.Read()
 	defer now.Close()
-	return &DoOut{Receipt: rc, Balance: now.Counter(balanceKey(nil, s.ID, paid.Currency, fact.TreasuryAccount))}, nil
+	return &DoOut{Receipt: rc, Balance: now.Counter(balanceKey(nil, s.ID, w.pays.Currency, fact.TreasuryAccount))}, nil
 }
 
 // purse plans what the treasury's next record takes in.

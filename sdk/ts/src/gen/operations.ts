@@ -3,9 +3,7 @@ import type { Reason } from '../error.js'
 import type { DID, Hash, Key } from '../record/bytes.js'
 import type { CallOptions, WriteOptions } from '../client.js'
 import type { Pages } from '../page.js'
-
-/** An integer of 64 bits without sign: a number while that is exact, else a bigint. */
-export type UInt64 = number | bigint
+import type { Timestamp, UInt64 } from '../time.js'
 
 export interface Description {
   /** Who is to sign. */
@@ -38,6 +36,11 @@ export interface Event {
   time: string
   /** One of event.types. */
   type: string
+}
+
+export interface FactClosing {
+  /** Whose feed has ended. */
+  device: Key
 }
 
 export interface Field {
@@ -111,6 +114,17 @@ export interface FinalityCheckOut {
   epoch: UInt64
   record: Position
   same: boolean
+}
+
+export interface FinalityChecked {
+  /** Of a check: the witness has found what the checkpoint says. */
+  agrees?: boolean
+  /** Of the state. */
+  digest: Hash
+  /** Of the checkpoint. */
+  number: UInt64
+  /** Of a checkpoint: how many are below. */
+  records?: UInt64
 }
 
 export interface FinalityCheckpointCreateIn {
@@ -254,6 +268,20 @@ export interface FinalityCutOut {
   final: boolean
 }
 
+export interface FinalityEnded {
+  /** Whose feed ends. */
+  device: Key
+  feed: Hash
+  /** Of a draft: the device that goes on; that of the feed: nobody; none: the feed itself. */
+  next?: Key
+  /** Of the cut of this feed. */
+  number: UInt64
+  /** Of a cut: the last place that stands. */
+  seq?: UInt64
+  /** Name of the topic. */
+  topic: string
+}
+
 export interface FinalityFeedOut {
   author: DID
   /** Its owner has ended it. */
@@ -277,6 +305,25 @@ export interface FinalityListOut {
   feeds: FinalityFeedOut[] | null
   /** There are more feeds than are listed. */
   more?: boolean
+}
+
+export interface FinalityNamed {
+  epoch: UInt64
+  /** How many may lie without harm. */
+  faulty: number
+  /** How many make something final. */
+  threshold: number
+  /** Devices. */
+  witnesses: Key[] | null
+}
+
+export interface FinalityRegistrar {
+  /** The device that has fallen silent. */
+  before?: Key
+  /** The registrar from now on. */
+  did: DID
+  /** How many there have been, this one included. */
+  number: UInt64
 }
 
 export interface FinalityReplaceIn {
@@ -303,6 +350,13 @@ export interface FinalityReplaceOut {
   taken: boolean
   /** Witnesses who have voted for this one in the ballot, as far as is known here. */
   votes: number
+}
+
+export interface FinalityTurned {
+  /** That follows, or has begun for this witness. */
+  epoch: UInt64
+  /** Device. */
+  witness: Key
 }
 
 export interface FinalityWitnessIn {
@@ -406,10 +460,24 @@ export interface KernelExplainOut {
   level: Wait
   position: Position
   reason?: Reason
+  /** The bytes that its author's device has signed, base64; their SHA-256 is the id. */
+  signed?: string
   time: string
   topic: string
   /** It is not stored yet: the reason says what it waits for. */
   waiting: boolean
+}
+
+export interface KernelFeedData {
+  /** Name of the topic. */
+  topic: string
+}
+
+export interface KernelFinalData {
+  /** All from this place of the feed up to the record is final; 1 also says that what was final before on another branch is not. */
+  from: UInt64
+  /** Name of the topic. */
+  topic: string
 }
 
 export interface KernelIdentityOut {
@@ -418,6 +486,17 @@ export interface KernelIdentityOut {
   /** The key event log that the node started with. */
   log: KernelKeyLog
   node: DID
+}
+
+export interface KernelIncidentData {
+  /** Of the feed concerned. */
+  author?: DID
+  count: UInt64
+  detail?: string
+  feed?: Hash
+  kind: string
+  /** Whose session brought it. */
+  node?: DID
 }
 
 export interface KernelKeyDevice {
@@ -452,12 +531,22 @@ export interface KernelKindsOut {
   kinds: KindSpec[] | null
 }
 
+export interface KernelMarkData {
+  /** All that has happened so far has been told; what follows is new. */
+  live: boolean
+}
+
 export interface KernelNodeIn {
   /** Node DID; for cut and mend empty means all. */
   node?: DID
   reason?: string
   /** How long a cut lasts, 0 until mended, at most 30 days. */
   seconds?: number
+}
+
+export interface KernelPeerData {
+  node: DID
+  why?: string
 }
 
 export interface KernelPeerList {
@@ -521,6 +610,12 @@ export interface KernelPrepareOut {
   position?: Position
   /** Of a record of this request that stands already. */
   receipt?: Receipt
+}
+
+export interface KernelRecordData {
+  kind: string
+  /** Name of the topic. */
+  topic: string
 }
 
 export interface KernelRefusalList {
@@ -677,6 +772,14 @@ export interface KernelVerifyOut {
   took_ms: number
 }
 
+export interface KernelVoidData {
+  kind: string
+  /** why; none: this build does not know the kind. */
+  reason?: Reason
+  /** Name of the topic. */
+  topic: string
+}
+
 export interface KeysFollowIn {
   /** Address of a node of the space, icn://<node did>@host:port; default: the peers that this node has. */
   address?: string
@@ -697,9 +800,34 @@ export interface KeysFollowOut {
   space: Hash
 }
 
+export interface KeysLog {
+  /** Whose keys. */
+  did: DID
+  /** Of the log: the recovery, or the newest rotation or recovery. */
+  event?: Hash
+}
+
 export interface KeysLogOut {
   /** The encoded log (docs/protocol.md, 2.5), base64. */
   log: string | null
+}
+
+export interface KeysOwnIn {
+  /** DID whose log it is. */
+  did: DID
+  /** Ed25519 by the root key of the DID over the canonical CBOR of ["icn-key-log-ask", did, time], base64. */
+  signature: string
+  /** Unix milliseconds, not over ten minutes from now. */
+  time: number
+}
+
+export interface KeysPublishIn {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface KeysPublishOut {
+  receipt: Receipt
 }
 
 export interface KeysRecoveriesOut {
@@ -736,11 +864,18 @@ export interface KeysVetoOut {
 export interface KindSpec {
   fields: FieldSpec[] | null
   kind: string
+  /** The operations that have their caller sign such a record. */
+  operations?: Maker[]
   /** The body is no CBOR array: its bytes are the one field. */
   raw?: boolean
   /** A sentence with the names of fields in braces; [...] is left out when every field that it names is empty. */
   text: string
   topic: string
+}
+
+export interface LedgerAcknowledged {
+  /** What the account now takes into account: it may spend what it was paid up to there. */
+  records: Position[] | null
 }
 
 export interface LedgerAllotIn {
@@ -781,6 +916,30 @@ export interface LedgerAllotmentsOut {
   primary?: Key
 }
 
+export interface LedgerAllotted {
+  /** Minor units. */
+  amount: number
+  currency: string
+  /** That may spend it. */
+  device: Key
+}
+
+export interface LedgerApproveIn {
+  /** Id of the proposal, as treasury proposals lists them. */
+  proposal: Hash
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerApproveOut {
+  proposal: LedgerProposal
+  receipt: Receipt
+}
+
+export interface LedgerApproved {
+  proposal: Hash
+}
+
 export interface LedgerBalance {
   available: number
   balance: number
@@ -802,6 +961,17 @@ export interface LedgerBalanceOut {
   did: DID
   /** Why the account's owner is no member any more; the balance stays and is owed. */
   removed?: string
+}
+
+export interface LedgerBudget {
+  /** Minor units. */
+  amount: number
+  currency: string
+  /** Month or year, by UTC. */
+  every: string
+  /** Of the period that is now; in a proposal of rules all of it. */
+  left: number
+  purpose: string
 }
 
 export interface LedgerCharge {
@@ -837,10 +1007,34 @@ export interface LedgerChargeOut {
   sum: number
 }
 
+export interface LedgerCharged {
+  charges: LedgerCharge[] | null
+  /** Nobody is left to charge for the period. */
+  done: boolean
+  /** Of the schedule. */
+  number: UInt64
+  /** From 1. */
+  period: UInt64
+  schedule: string
+}
+
 export interface LedgerCurrencyOK {
   accounts: number
   currency: string
   sum: number
+}
+
+export interface LedgerDoIn {
+  /** Id of the proposal. */
+  proposal: Hash
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerDoOut {
+  /** Of the treasury, in the currency of the payment. */
+  balance: number
+  receipt: Receipt
 }
 
 export interface LedgerEntry {
@@ -851,7 +1045,7 @@ export interface LedgerEntry {
   /** A DID, or office:treasury. */
   from: DID
   id: Hash
-  /** Transfer, or charge: dues, a levy or demurrage. */
+  /** transfer; charge: dues, a levy or demurrage; spend or pay: from the treasury. */
   kind: string
   level: Wait
   memo: string
@@ -889,9 +1083,57 @@ export interface LedgerGrantOut {
   receipt: Receipt
 }
 
+export interface LedgerGranted {
+  account: DID
+  currency: string
+  /** Nothing may be spent. */
+  frozen: boolean
+  /** Credit limit, minor units. */
+  limit: number
+  /** Of the grant, for this account and currency. */
+  number: UInt64
+  /** Credit not final that may be spent, minor units. */
+  p: number
+}
+
 export interface LedgerHistoryOut {
   cursor?: string
   entries: LedgerEntry[] | null
+}
+
+export interface LedgerProposal {
+  /** Payment or rules. */
+  about: string
+  amount?: number
+  /** Of those who may. */
+  approvals: DID[] | null
+  by: DID
+  currency?: string
+  /** The record that carried it out. */
+  done?: Hash
+  id: Hash
+  memo?: string
+  needed: number
+  purpose?: string
+  rules?: LedgerRules
+  scale?: number
+  /** Open, approved or done. */
+  state: string
+  time: string
+  to?: DID
+}
+
+export interface LedgerProposalsOut {
+  cursor?: string
+  proposals: LedgerProposal[] | null
+}
+
+export interface LedgerProposeOut {
+  /** Approvals of others. */
+  needed: number
+  /** By which it is approved and carried out. */
+  proposal: Hash
+  receipt: Receipt
 }
 
 export interface LedgerRetryIn {
@@ -926,6 +1168,38 @@ export interface LedgerReturnOut {
   /** What is given back, minor units; the primary device counts it once it is final. */
   amount: number
   receipt: Receipt
+}
+
+export interface LedgerReturned {
+  currency: string
+  /** That gives back what is left of its allotments. */
+  device: Key
+}
+
+export interface LedgerReviseIn {
+  /** DIDs of the members who can approve. */
+  approvers: DID[]
+  /** What may be spent: purpose:currency:amount:month or year, such as seeds:hours:5000:month; without any, all that is approved. */
+  budgets?: string[]
+  /** How many of them have to, for payments above all tiers and for other rules. */
+  need: number
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** Fewer approvals for less: currency:amount:approvals, such as hours:1000:0 for payments of up to 1000 minor units that the office makes alone. */
+  tiers?: string[]
+}
+
+export interface LedgerRevised {
+  proposal: Hash
+  rules: LedgerRules
+}
+
+export interface LedgerRules {
+  /** empty: every member. */
+  approvers: DID[] | null
+  budgets: LedgerBudget[] | null
+  need: number
+  tiers: LedgerTier[] | null
 }
 
 export interface LedgerSchedule {
@@ -986,8 +1260,61 @@ export interface LedgerScheduleOut {
   schedule: LedgerSchedule
 }
 
+export interface LedgerScheduled {
+  /** Of dues, minor units. */
+  amount?: number
+  /** Dues, levy-in, levy-out or demurrage. */
+  charge: string
+  currency: string
+  /** Day, week or month. */
+  every: string
+  /** What is not charged for, minor units. */
+  exempt?: number
+  /** Day on which the first period begins. */
+  first: string
+  last?: string
+  name: string
+  /** Of the schedules that the office has set. */
+  number: UInt64
+  /** Of all else, hundredths of a percent. */
+  rate?: number
+}
+
 export interface LedgerSchedulesOut {
   schedules: LedgerSchedule[] | null
+}
+
+export interface LedgerSpendIn {
+  /** Minor units, more than 0. */
+  amount: number
+  /** Code of the currency. */
+  currency: string
+  /** What it is for, at most 256 bytes, one line. */
+  memo?: string
+  /** Of the budget that it is from, where the rules have budgets. */
+  purpose?: string
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** DID of the member to pay. */
+  to: DID
+}
+
+export interface LedgerSpent {
+  /** Minor units. */
+  amount: number
+  currency: string
+  memo?: string
+  /** none: it needed no approval. */
+  proposal?: Hash
+  purpose?: string
+  to: DID
+}
+
+export interface LedgerTier {
+  currency: string
+  /** Minor units. */
+  most: number
+  need: number
 }
 
 export interface LedgerTransferIn {
@@ -1007,6 +1334,25 @@ export interface LedgerTransferOut {
   available: number
   balance: number
   receipt: Receipt
+}
+
+export interface LedgerTransferred {
+  /** Minor units. */
+  amount: number
+  currency: string
+  from: DID
+  memo?: string
+  to: DID
+}
+
+export interface LedgerTreasuryOut {
+  account: DID
+  balances: LedgerBalance[] | null
+  /** No rules have been approved yet: these hold until then. */
+  first: boolean
+  /** Who has the office. */
+  holder: DID
+  rules: LedgerRules | null
 }
 
 export interface LedgerVerifyOut {
@@ -1033,6 +1379,12 @@ export interface LedgerVoid {
 export interface LedgerVoidsOut {
   cursor?: string
   entries: LedgerVoid[] | null
+}
+
+export interface Maker {
+  operation: string
+  /** Of the fields that are not the input of their name. */
+  sources?: Source[]
 }
 
 export interface MembershipAddIn {
@@ -1080,6 +1432,12 @@ export interface MembershipCurrency {
   scale: number
 }
 
+export interface MembershipDevice {
+  /** That acts for the member. */
+  device: Key
+  did: DID
+}
+
 export interface MembershipDeviceCut {
   feed: Hash
   number: UInt64
@@ -1102,6 +1460,17 @@ export interface MembershipDeviceOut {
   receipt: Receipt
 }
 
+export interface MembershipFounded {
+  /** Codes. */
+  currencies: string[] | null
+  founders: DID[] | null
+  /** Cooperative, community, federation or personal. */
+  kind: string
+  name: string
+  /** Nothing in the space is meant. */
+  test: boolean
+}
+
 export interface MembershipHandIn {
   /** Public key of the device that will write for the office, 64 hexadecimal digits. */
   device: Key
@@ -1121,6 +1490,15 @@ export interface MembershipHandOut {
   receipt: Receipt
 }
 
+export interface MembershipHanded {
+  device: Key
+  /** Who holds it now. */
+  did: DID
+  /** How many have held it, this one included. */
+  number: UInt64
+  office: string
+}
+
 export interface MembershipInviteIn {
   /** Hours until it expires, 1 to 8760; default 72. */
   expires_hours?: number
@@ -1133,6 +1511,14 @@ export interface MembershipInviteIn {
 export interface MembershipInviteOut {
   expires: string
   invitation: string
+}
+
+export interface MembershipInvited {
+  /** Unix milliseconds. */
+  expires: number
+  /** Public key of the invitation. */
+  key: Key
+  uses: number
 }
 
 export interface MembershipJoinIn {
@@ -1181,6 +1567,11 @@ export interface MembershipRemoveOut {
   /** Feeds of the member that are being cut: nothing counts that comes later. */
   cuts: MembershipDeviceCut[] | null
   receipt: Receipt
+}
+
+export interface MembershipRemoved {
+  did: DID
+  reason: string
 }
 
 export interface MembershipShowOut {
@@ -1320,10 +1711,26 @@ export interface SecurityPardonOut {
   receipt?: Receipt
 }
 
+export interface SecurityReported {
+  /** Who signed two records for one place. */
+  author: DID
+  feed: Hash
+  /** The place. */
+  seq: UInt64
+  /** Name of the topic. */
+  topic: string
+}
+
 export interface SecurityReportsOut {
   cases: SecurityCase[] | null
   /** For the next page, which may be the empty rest; none at the end. */
   cursor?: string
+}
+
+export interface SecuritySaid {
+  /** Node or person. */
+  subject: DID
+  text?: string
 }
 
 export interface SecurityShowOut {
@@ -1529,8 +1936,15 @@ export interface SessionVerifyIn {
   within?: Hash
 }
 
-/** A hybrid logical clock: 48 bits of Unix milliseconds, 16 bits of counter. It is over 2^53; divided by 65536 and rounded down it is the milliseconds. */
-export type Timestamp = UInt64
+export interface Source {
+  /** Name of the field, target.device in a tuple; none where the origin is topic. */
+  field?: string
+  from: string
+  /** The input that it comes from. */
+  input?: string
+  /** Of what the node fills in: what it is. */
+  why?: string
+}
 
 export interface Topic {
   name: string
@@ -1550,6 +1964,14 @@ export interface TrustAddIn {
 
 export interface TrustAddOut {
   receipt: Receipt
+}
+
+export interface TrustAttested {
+  context: string
+  from: DID
+  /** Basis points, -10000 to 10000; 0 takes back what was said before. */
+  score: number
+  to: DID
 }
 
 export interface TrustEdge {
@@ -1684,6 +2106,12 @@ export interface WebhookListOut {
 
 export interface WebhookRemoveOut {
   id: string
+}
+
+export interface WebhookSwitched {
+  /** Its id. */
+  hook: string
+  why: string
 }
 
 export interface WebhookTry {
@@ -1909,6 +2337,24 @@ export interface TopicTailInput {
   follow?: boolean
 }
 
+/** The input of treasury.proposals. */
+export interface TreasuryProposalsInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** Only what is not carried out yet. */
+  open?: boolean
+  /** Entries of a page, 1 to 500; default 50. */
+  limit?: number
+  /** Where the page before ended. */
+  cursor?: string
+}
+
+/** The input of treasury.show. */
+export interface TreasuryShowInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
 /** The input of trust.graph. */
 export interface TrustGraphInput {
   /** default: the only space this node follows. */
@@ -1963,6 +2409,188 @@ export interface WebhookTestInput {
   id: string
 }
 
+/** The types of events that a node of this version tells. */
+export const eventTypes = [
+  'event.mark',
+  'feed.contested',
+  'feed.cut',
+  'feed.forked',
+  'finality.checked',
+  'finality.checkpoint',
+  'finality.cut',
+  'finality.drafted',
+  'finality.handed',
+  'finality.named',
+  'finality.replaced',
+  'finality.sealed',
+  'finality.started',
+  'keys.followed',
+  'keys.published',
+  'keys.recovering',
+  'keys.stopped',
+  'keys.vetoed',
+  'ledger.acknowledged',
+  'ledger.allotted',
+  'ledger.approved',
+  'ledger.charged',
+  'ledger.closed',
+  'ledger.frozen',
+  'ledger.granted',
+  'ledger.lifted',
+  'ledger.paid',
+  'ledger.proposed',
+  'ledger.returned',
+  'ledger.revised',
+  'ledger.rules-proposed',
+  'ledger.scheduled',
+  'ledger.spent',
+  'ledger.transferred',
+  'membership.asked',
+  'membership.founded',
+  'membership.handed',
+  'membership.invited',
+  'membership.joined',
+  'membership.moved',
+  'membership.removed',
+  'node.incident',
+  'peer.down',
+  'peer.up',
+  'record.final',
+  'record.undone',
+  'record.void',
+  'security.appealed',
+  'security.closed',
+  'security.pardoned',
+  'security.reported',
+  'trust.attested',
+  'trust.closed',
+  'webhook.disabled',
+] as const
+
+export type EventType = (typeof eventTypes)[number]
+
+/** What the data of an event is, by its type. */
+export interface EventData {
+  /** How far the stream has got: a cursor and nothing else. Scope event:read. */
+  'event.mark': KernelMarkData
+  /** Two branches of a feed are final: some of those who said so lie. Scope event:read. */
+  'feed.contested': KernelFeedData
+  /** A feed ends at the record, for everybody. Scope event:read. */
+  'feed.cut': KernelFeedData
+  /** A device has signed two records for one place. Scope event:read. */
+  'feed.forked': KernelFeedData
+  /** A witness has folded a checkpoint's records anew. Scope space:read. */
+  'finality.checked': FinalityChecked
+  /** The registrar has said to what state the final records come. Scope space:read. */
+  'finality.checkpoint': FinalityChecked
+  /** The registrar has ended a feed; for everybody once that is final, see feed.cut. Scope space:read. */
+  'finality.cut': FinalityEnded
+  /** The registrar wants to end a feed and asks the witnesses. Scope space:read. */
+  'finality.drafted': FinalityEnded
+  /** The registrar has handed its work over. Scope space:read. */
+  'finality.handed': FinalityRegistrar
+  /** The registrar has named the next witnesses. Scope space:read. */
+  'finality.named': FinalityNamed
+  /** The witnesses have put somebody in the place of a silent registrar. Scope space:read. */
+  'finality.replaced': FinalityRegistrar
+  /** A witness says nothing more in its epoch. Scope space:read. */
+  'finality.sealed': FinalityTurned
+  /** A witness speaks in a new epoch. Scope space:read. */
+  'finality.started': FinalityTurned
+  /** The space follows a member to other keys. Scope member:read. */
+  'keys.followed': KeysLog
+  /** A member has published a key event log. Scope member:read. */
+  'keys.published': KeysLog
+  /** A recovery of somebody's keys has begun to wait: who did not ask for it objects now. Scope member:read. */
+  'keys.recovering': KeysLog
+  /** A recovery was objected to and has ended. Scope member:read. */
+  'keys.stopped': KeysLog
+  /** The key in charge objects to a recovery. Scope member:read. */
+  'keys.vetoed': KeysLog
+  /** An account takes payments and limits into account. Scope ledger:read. */
+  'ledger.acknowledged': LedgerAcknowledged
+  /** A member has set an amount aside for another device to spend. Scope ledger:read. */
+  'ledger.allotted': LedgerAllotted
+  /** A member has approved a proposal. Scope treasury:read. */
+  'ledger.approved': LedgerApproved
+  /** Accounts were charged dues, a levy or demurrage. Scope ledger:read. */
+  'ledger.charged': LedgerCharged
+  /** A device's feed in ledger has ended by its owner's word. Scope ledger:read. */
+  'ledger.closed': FactClosing
+  /** The clerk has frozen an account. Scope ledger:read. */
+  'ledger.frozen': LedgerGranted
+  /** The clerk has set an account's limits. Scope ledger:read. */
+  'ledger.granted': LedgerGranted
+  /** The clerk has lifted the freeze of an account. Scope ledger:read. */
+  'ledger.lifted': LedgerGranted
+  /** The treasury has paid what needs no approval. Scope treasury:read. */
+  'ledger.paid': LedgerSpent
+  /** Somebody has proposed a payment from the treasury. Scope treasury:read. */
+  'ledger.proposed': LedgerSpent
+  /** A device has given back what was left of its allotments. Scope ledger:read. */
+  'ledger.returned': LedgerReturned
+  /** Other rules hold for the treasury. Scope treasury:read. */
+  'ledger.revised': LedgerRevised
+  /** Somebody has proposed rules for the treasury. Scope treasury:read. */
+  'ledger.rules-proposed': LedgerRevised
+  /** The clerk has said what accounts are charged. Scope ledger:read. */
+  'ledger.scheduled': LedgerScheduled
+  /** The treasury has paid what was approved. Scope treasury:read. */
+  'ledger.spent': LedgerSpent
+  /** Somebody has paid somebody. Scope ledger:read. */
+  'ledger.transferred': LedgerTransferred
+  /** Somebody with an invitation has asked to be admitted. Scope member:read. */
+  'membership.asked': MembershipDevice
+  /** A space was founded. Scope space:read. */
+  'membership.founded': MembershipFounded
+  /** An office has another holder. Scope space:read. */
+  'membership.handed': MembershipHanded
+  /** The registrar has made an invitation. Scope member:read. */
+  'membership.invited': MembershipInvited
+  /** The registrar has admitted a member. Scope member:read. */
+  'membership.joined': MembershipDevice
+  /** Another device acts for a member from now on. Scope member:read. */
+  'membership.moved': MembershipDevice
+  /** The registrar has removed a member. Scope member:read. */
+  'membership.removed': MembershipRemoved
+  /** Something went wrong, as the node saw it; not kept, so it may be missed. Scope node:read. */
+  'node.incident': KernelIncidentData
+  /** A peer is gone; not kept, so it may be missed. Scope peer:read. */
+  'peer.down': KernelPeerData
+  /** A peer has connected; not kept, so it may be missed. Scope peer:read. */
+  'peer.up': KernelPeerData
+  /** Nothing will change a record, and those before it in its feed, any more. Scope event:read. */
+  'record.final': KernelFinalData
+  /** A record has lost its effect: take back what its events said. Scope event:read. */
+  'record.undone': KernelRecordData
+  /** A record came that has no effect by the rules. Scope event:read. */
+  'record.void': KernelVoidData
+  /** Somebody asks to look again at what a node or a person is blamed for. Scope security:read. */
+  'security.appealed': SecuritySaid
+  /** A device's feed in security has ended by its owner's word. Scope security:read. */
+  'security.closed': FactClosing
+  /** An office has taken back what a node or a person is blamed for. Scope security:read. */
+  'security.pardoned': SecuritySaid
+  /** Somebody has proved that a device signed two records for one place. Scope security:read. */
+  'security.reported': SecurityReported
+  /** Somebody has said how far they trust somebody. Scope trust:read. */
+  'trust.attested': TrustAttested
+  /** A device's feed in trust has ended by its owner's word. Scope trust:read. */
+  'trust.closed': FactClosing
+  /** A hook was switched off: its receiver has failed for long or is gone, or its owner may not follow the space any more. Scope webhook:read. */
+  'webhook.disabled': WebhookSwitched
+}
+
+/** An event of one type, or of any of several: `switch (e.type)` tells which. */
+export type EventOf<T extends EventType = EventType> = { [K in T]: Omit<Event, 'type' | 'data'> & { type: K; data: EventData[K] } }[T]
+
+/** A type of events, or all that begin alike, such as ledger.*. */
+export type EventPattern = EventType | `${string}*`
+
+/** The types that a pattern means, and those that are told whatever one asks for. */
+export type EventsLike<P extends EventPattern> = 'event.mark' | Matching<P>
+type Matching<P extends EventPattern> = P extends `${infer Begin}*` ? Extract<EventType, `${Begin}${string}`> : Extract<EventType, P>
+
 /** The operations of a node, one namespace for each first word. */
 export interface Operations {
   auth: {
@@ -1987,7 +2615,7 @@ export interface Operations {
   }
   event: {
     /** Tell what happens, as it happens, and from a cursor on what has happened since. Scope event:read. */
-    stream(input?: EventStreamInput, options?: CallOptions): AsyncIterable<Event>
+    stream<const P extends EventPattern = EventType>(input?: Omit<EventStreamInput, 'types'> & { types?: readonly P[] }, options?: CallOptions): AsyncIterable<EventOf<EventsLike<P>>>
     /** List the types of events and what they say. Scope event:read. */
     types(input?: Record<string, never>, options?: CallOptions): Promise<KernelEventTypesOut>
   }
@@ -2010,6 +2638,10 @@ export interface Operations {
     follow(input?: KeysFollowIn, options?: WriteOptions): Promise<KeysFollowOut>
     /** Give the newest key event log of a DID that this node has. Scope member:read. */
     log(input: KeyLogInput, options?: CallOptions): Promise<KeysLogOut>
+    /** Give the key event log of a DID to who holds its root key, to restore the member on a new device. Scope public. */
+    own(input: KeysOwnIn, options?: CallOptions): Promise<KeysLogOut>
+    /** Show a space the key event log that certifies this device, so that the registrar follows it. Scope member:write. */
+    publish(input?: KeysPublishIn, options?: WriteOptions): Promise<KeysPublishOut>
     /** List recoveries by guardians, and how long they wait. Scope member:read. */
     recoveries(input?: KeyRecoveriesInput, options?: CallOptions): Promise<KeysRecoveriesOut>
     /** Bring an objection to a recovery, signed by the key in charge. Scope member:write. */
@@ -2157,6 +2789,22 @@ export interface Operations {
     /** Show the records of a topic as they come. Scope topic:read. */
     tail(input: TopicTailInput, options?: CallOptions): AsyncIterable<KernelTailItem>
   }
+  treasury: {
+    /** Approve what another member has proposed. Scope treasury:write. */
+    approve(input: LedgerApproveIn, options?: WriteOptions): Promise<LedgerApproveOut>
+    /** Carry out what was proposed and approved, as the treasury's office. Scope treasury:spend. */
+    do(input: LedgerDoIn, options?: WriteOptions): Promise<LedgerDoOut>
+    /** Pay a small amount that needs no approval, as the treasury's office. Scope treasury:spend. */
+    pay(input: LedgerSpendIn, options?: WriteOptions): Promise<LedgerDoOut>
+    /** List what was proposed, the newest first, who has approved it, and what became of it. Scope treasury:read. */
+    proposals(input?: TreasuryProposalsInput, options?: CallOptions): Pages<LedgerProposalsOut, NonNullable<LedgerProposalsOut['proposals']>[number]>
+    /** Propose a payment from the treasury. Scope treasury:write. */
+    propose(input: LedgerSpendIn, options?: WriteOptions): Promise<LedgerProposeOut>
+    /** Propose other rules for the treasury: who approves, from which amount on, and how much is for what. Scope treasury:write. */
+    revise(input: LedgerReviseIn, options?: WriteOptions): Promise<LedgerProposeOut>
+    /** Show what the treasury has, its rules, and what is left of its budgets. Scope treasury:read. */
+    show(input?: TreasuryShowInput, options?: CallOptions): Promise<LedgerTreasuryOut>
+  }
   trust: {
     /** Say how far you trust somebody, -1 to 1; 0 takes it back. Scope trust:write. */
     add(input: TrustAddIn, options?: WriteOptions): Promise<TrustAddOut>
@@ -2203,6 +2851,8 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'id.show': ['GET', '/id', ''],
   'key.follow': ['POST', '/keys/follow', 'w'],
   'key.log': ['GET', '/keys/log', ''],
+  'key.own': ['POST', '/keys/own', ''],
+  'key.publish': ['POST', '/keys/publish', 'w1'],
   'key.recoveries': ['GET', '/keys/recoveries', ''],
   'key.veto': ['POST', '/keys/veto', 'w1'],
   'ledger.allot': ['POST', '/ledger/allot', 'w1'],
@@ -2263,6 +2913,13 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'state.verify': ['POST', '/state/verify', ''],
   'topic.list': ['GET', '/topics', ''],
   'topic.tail': ['GET', '/topics/tail', 's'],
+  'treasury.approve': ['POST', '/treasury/approve', 'w1'],
+  'treasury.do': ['POST', '/treasury/do', 'w1'],
+  'treasury.pay': ['POST', '/treasury/pay', 'w1'],
+  'treasury.proposals': ['GET', '/treasury/proposals', 'l', 'proposals'],
+  'treasury.propose': ['POST', '/treasury/proposals', 'w1'],
+  'treasury.revise': ['POST', '/treasury/rules', 'w1'],
+  'treasury.show': ['GET', '/treasury', ''],
   'trust.add': ['POST', '/trust', 'w1'],
   'trust.graph': ['GET', '/trust/graph', ''],
   'trust.import': ['POST', '/trust/import', 'w'],
