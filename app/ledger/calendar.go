@@ -25,13 +25,17 @@ type calendar struct {
 func newCalendar(firstDay, every, zone string) (calendar, error) {
 	loc, err := time.LoadLocation(zone)
 	if err != nil || zone == "" || zone == "Local" {
-		return calendar{}, fmt.Errorf("zone %q: want a name of the IANA time zone database, e.g. Europe/Berlin, or UTC", clip(zone))
+		return calendar{}, badZone(zone)
 	}
 	first, err := time.ParseInLocation(time.DateOnly, firstDay, loc)
 	if err != nil {
 		return calendar{}, fmt.Errorf("first %q: want a date such as 2026-11-01", clip(firstDay))
 	}
 	return calendar{first: first, every: every}, nil
+}
+
+func badZone(zone string) error {
+	return fmt.Errorf("zone %q: want a name of the IANA time zone database, e.g. Europe/Berlin, or UTC", clip(zone))
 }
 
 // start returns when the n-th period begins, n from 1; the one after it begins when it ends.

@@ -28,13 +28,12 @@ type ScheduleIn struct {
 
 // Validate implements api.Validator.
 func (in *ScheduleIn) Validate() error {
+	if _, err := time.LoadLocation(in.Zone); err != nil {
+		return badZone(in.Zone)
+	}
 	s := in.body(time.Unix(0, 0))
 	s.Number = 1
-	if err := s.check(); err != nil {
-		return err
-	}
-	_, err := newCalendar(s.First, s.Every, s.Zone)
-	return err
+	return s.check()
 }
 
 func (in *ScheduleIn) body(now time.Time) *schedule {

@@ -13,7 +13,7 @@ import (
 func (c *ctl) ledgerCmd() *cobra.Command {
 	return group("ledger", "Mutual credit: paying, and what is there",
 		c.ledgerTransfer(), c.ledgerBalance(), c.ledgerHistory(), c.ledgerAllot(), c.ledgerReturn(), c.ledgerAllotments(), c.ledgerGrant(), c.ledgerFreeze(),
-		c.ledgerVerify(), c.ledgerVoid(), c.ledgerRetry())
+		c.ledgerVerify(), c.ledgerVoid(), c.ledgerRetry(), c.ledgerSchedule(), c.ledgerSchedules(), c.ledgerCharge())
 }
 
 // currency finds the currency that a command means, for its decimals.
@@ -30,7 +30,7 @@ func (c *ctl) currency(cmd *cobra.Command, space api.Hash, code string) (client.
 func (c *ctl) ledgerTransfer() *cobra.Command {
 	var in client.LedgerTransferIn
 	cmd := &cobra.Command{
-		Use: "transfer DID AMOUNT", Short: "Pay a member", Args: cobra.ExactArgs(2),
+		Use: "transfer DID|treasury AMOUNT", Short: "Pay a member", Args: cobra.ExactArgs(2),
 		Example: "icnctl ledger transfer did:icn:... 12.50 --currency hours --memo \"bicycle repair\"",
 	}
 	space := spaceFlag(cmd)
@@ -41,7 +41,7 @@ func (c *ctl) ledgerTransfer() *cobra.Command {
 		if in.Space, err = spaceID(*space); err != nil {
 			return err
 		}
-		if in.To, err = did(args[0]); err != nil {
+		if in.To, err = account(args[0]); err != nil {
 			return err
 		}
 		cur, err := c.currency(cmd, in.Space, in.Currency)
@@ -62,7 +62,7 @@ func (c *ctl) ledgerTransfer() *cobra.Command {
 }
 
 func (c *ctl) ledgerBalance() *cobra.Command {
-	cmd := &cobra.Command{Use: "balance [DID]", Short: "Show what is there, what is final and what may be spent", Args: cobra.MaximumNArgs(1)}
+	cmd := &cobra.Command{Use: "balance [DID|treasury]", Short: "Show what is there, what is final and what may be spent", Args: cobra.MaximumNArgs(1)}
 	space := spaceFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var in client.LedgerBalanceIn
@@ -71,7 +71,7 @@ func (c *ctl) ledgerBalance() *cobra.Command {
 			return err
 		}
 		if len(args) == 1 {
-			if in.DID, err = did(args[0]); err != nil {
+			if in.DID, err = account(args[0]); err != nil {
 				return err
 			}
 		}
@@ -99,7 +99,7 @@ func (c *ctl) ledgerBalance() *cobra.Command {
 
 func (c *ctl) ledgerHistory() *cobra.Command {
 	var in client.LedgerHistoryIn
-	cmd := &cobra.Command{Use: "history [DID]", Short: "List transfers, the newest first", Args: cobra.MaximumNArgs(1)}
+	cmd := &cobra.Command{Use: "history [DID|treasury]", Short: "List transfers, the newest first", Args: cobra.MaximumNArgs(1)}
 	space := spaceFlag(cmd)
 	cmd.Flags().StringVar(&in.Currency, "currency", "", "only this currency")
 	page(cmd, &in.Limit, &in.Cursor)
@@ -109,7 +109,7 @@ func (c *ctl) ledgerHistory() *cobra.Command {
 			return err
 		}
 		if len(args) == 1 {
-			if in.DID, err = did(args[0]); err != nil {
+			if in.DID, err = account(args[0]); err != nil {
 				return err
 			}
 		}
