@@ -120,9 +120,24 @@ func (c *Client) LedgerAllotments(ctx context.Context, in LedgerAllotmentsIn) (*
 	return call[LedgerAllotmentsOut](ctx, c, "ledger.allotments", in, nil)
 }
 
+// LedgerApprove is the operation ledger.approve: Pay what a member has asked you for, once.
+func (c *Client) LedgerApprove(ctx context.Context, in LedgerApproveIn, opts ...CallOption) (*LedgerApproveOut, error) {
+	return call[LedgerApproveOut](ctx, c, "ledger.approve", in, opts)
+}
+
 // LedgerBalance is the operation ledger.balance: Show an account's balances and limits.
 func (c *Client) LedgerBalance(ctx context.Context, in LedgerBalanceIn) (*LedgerBalanceOut, error) {
 	return call[LedgerBalanceOut](ctx, c, "ledger.balance", in, nil)
+}
+
+// LedgerCancel is the operation ledger.cancel: Take back a request of your own.
+func (c *Client) LedgerCancel(ctx context.Context, in LedgerCancelIn, opts ...CallOption) (*LedgerCancelOut, error) {
+	return call[LedgerCancelOut](ctx, c, "ledger.cancel", in, opts)
+}
+
+// LedgerDecline is the operation ledger.decline: Refuse to pay what a member has asked you for.
+func (c *Client) LedgerDecline(ctx context.Context, in LedgerDeclineIn, opts ...CallOption) (*LedgerDeclineOut, error) {
+	return call[LedgerDeclineOut](ctx, c, "ledger.decline", in, opts)
 }
 
 // LedgerFreeze is the operation ledger.freeze: Stop an account from spending, or let it spend again.
@@ -140,6 +155,16 @@ func (c *Client) LedgerHistory(ctx context.Context, in LedgerHistoryIn) (*Ledger
 	return call[LedgerHistoryOut](ctx, c, "ledger.history", in, nil)
 }
 
+// LedgerRequest is the operation ledger.request: Ask a member to pay you.
+func (c *Client) LedgerRequest(ctx context.Context, in LedgerRequestIn, opts ...CallOption) (*LedgerRequestOut, error) {
+	return call[LedgerRequestOut](ctx, c, "ledger.request", in, opts)
+}
+
+// LedgerRequests is the operation ledger.requests: List requests for payments, newest first, and what has become of them.
+func (c *Client) LedgerRequests(ctx context.Context, in LedgerRequestsIn) (*LedgerRequestsOut, error) {
+	return call[LedgerRequestsOut](ctx, c, "ledger.requests", in, nil)
+}
+
 // LedgerRetry is the operation ledger.retry: Make a payment of your own that has no effect again, once.
 func (c *Client) LedgerRetry(ctx context.Context, in LedgerRetryIn, opts ...CallOption) (*LedgerRetryOut, error) {
 	return call[LedgerRetryOut](ctx, c, "ledger.retry", in, opts)
@@ -148,6 +173,11 @@ func (c *Client) LedgerRetry(ctx context.Context, in LedgerRetryIn, opts ...Call
 // LedgerReturn is the operation ledger.return: Give back what is left of this device's allotments.
 func (c *Client) LedgerReturn(ctx context.Context, in LedgerReturnIn, opts ...CallOption) (*LedgerReturnOut, error) {
 	return call[LedgerReturnOut](ctx, c, "ledger.return", in, opts)
+}
+
+// LedgerReverse is the operation ledger.reverse: Give back a payment that was made to you, wholly or in part.
+func (c *Client) LedgerReverse(ctx context.Context, in LedgerReverseIn, opts ...CallOption) (*LedgerReverseOut, error) {
+	return call[LedgerReverseOut](ctx, c, "ledger.reverse", in, opts)
 }
 
 // LedgerTransfer is the operation ledger.transfer: Pay a member.
@@ -736,6 +766,21 @@ type LedgerAllotmentsOut struct {
 	Allotments []LedgerAllotment `json:"allotments"`
 }
 
+// LedgerApproveIn is the input of ledger.approve.
+type LedgerApproveIn struct {
+	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	ID     api.Hash `json:"id"`               // Id of the request, 64 hexadecimal digits: ledger.requests lists them
+	Anyway bool     `json:"anyway,omitempty"` // Pay it also when it has expired
+}
+
+// LedgerApproveOut is what ledger.approve answers.
+type LedgerApproveOut struct {
+	Receipt   api.Receipt   `json:"receipt"` // repeated: it was paid before
+	Request   LedgerRequest `json:"request"`
+	Balance   int64         `json:"balance"`
+	Available int64         `json:"available"`
+}
+
 // LedgerBalanceIn is the input of ledger.balance.
 type LedgerBalanceIn struct {
 	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
@@ -748,6 +793,31 @@ type LedgerBalanceOut struct {
 	Balances   []LedgerBalance   `json:"balances"`
 	Removed    string            `json:"removed,omitempty"`    // why the account's owner is no member any more; the balance stays and is owed
 	Allotments []LedgerAllotment `json:"allotments,omitempty"` // what is set aside for other devices of the member
+}
+
+// LedgerCancelIn is the input of ledger.cancel.
+type LedgerCancelIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	ID    api.Hash `json:"id"`             // Id of a request of your own, 64 hexadecimal digits
+}
+
+// LedgerCancelOut is what ledger.cancel answers.
+type LedgerCancelOut struct {
+	Receipt api.Receipt   `json:"receipt"` // repeated: it was done before
+	Request LedgerRequest `json:"request"`
+}
+
+// LedgerDeclineIn is the input of ledger.decline.
+type LedgerDeclineIn struct {
+	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	ID     api.Hash `json:"id"`               // Id of the request, 64 hexadecimal digits
+	Reason string   `json:"reason,omitempty"` // Why, for who asks: at most 256 bytes, one line
+}
+
+// LedgerDeclineOut is what ledger.decline answers.
+type LedgerDeclineOut struct {
+	Receipt api.Receipt   `json:"receipt"` // repeated: it was done before
+	Request LedgerRequest `json:"request"`
 }
 
 // LedgerFreezeIn is the input of ledger.freeze.
@@ -782,17 +852,57 @@ type LedgerGrantOut struct {
 
 // LedgerHistoryIn is the input of ledger.history.
 type LedgerHistoryIn struct {
-	Space    api.Hash `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
-	DID      api.DID  `json:"did,omitempty"`      // DID of the account; default: your own
-	Currency string   `json:"currency,omitempty"` // Only this currency
-	Limit    int      `json:"limit,omitempty"`    // Entries of a page, 1 to 500; default 50
-	Cursor   string   `json:"cursor,omitempty"`   // Where the page before ended
+	Space    api.Hash  `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
+	DID      api.DID   `json:"did,omitempty"`      // DID of the account; default: your own
+	Currency string    `json:"currency,omitempty"` // Only this currency
+	With     api.DID   `json:"with,omitempty"`     // Only payments to or from this account
+	Category string    `json:"category,omitempty"` // Only this category
+	Text     string    `json:"text,omitempty"`     // Only what has this in its memo, in upper or lower case; at most 256 bytes
+	From     time.Time `json:"from,omitzero"`      // Only from this time on, by the payer's clock
+	Until    time.Time `json:"until,omitzero"`     // Only before this time, by the payer's clock
+	Min      int64     `json:"min,omitempty"`      // Only amounts of so many minor units at least
+	Max      int64     `json:"max,omitempty"`      // Only amounts of so many minor units at most; 0: any
+	Limit    int       `json:"limit,omitempty"`    // Entries of a page, 1 to 500; default 50
+	Cursor   string    `json:"cursor,omitempty"`   // Where the page before ended
 }
 
 // LedgerHistoryOut is what ledger.history answers.
 type LedgerHistoryOut struct {
 	Entries []LedgerEntry `json:"entries"`
 	Cursor  string        `json:"cursor,omitempty"`
+}
+
+// LedgerRequestIn is the input of ledger.request.
+type LedgerRequestIn struct {
+	Space    api.Hash  `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
+	Payer    api.DID   `json:"payer"`              // DID of the member who is asked to pay you
+	Currency string    `json:"currency"`           // Code of the currency
+	Amount   int64     `json:"amount"`             // Minor units, more than 0
+	Memo     string    `json:"memo,omitempty"`     // What it is for, at most 256 bytes, one line
+	Category string    `json:"category,omitempty"` // For the payer's books: at most 32 of a-z 0-9 -
+	Expires  time.Time `json:"expires,omitzero"`   // From when on the request is shown as expired; it can still be approved, if the payer insists
+	For      api.Hash  `json:"for,omitzero"`       // Id of a payment of yours to the payer that you ask back, wholly or in part
+}
+
+// LedgerRequestOut is what ledger.request answers.
+type LedgerRequestOut struct {
+	Receipt api.Receipt `json:"receipt"`
+}
+
+// LedgerRequestsIn is the input of ledger.requests.
+type LedgerRequestsIn struct {
+	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	DID    api.DID  `json:"did,omitempty"`    // DID of the account; default: your own
+	Side   string   `json:"side,omitempty"`   // in: only what others ask of the account; out: only what it asks of others; default: both
+	State  string   `json:"state,omitempty"`  // Only those that are open, paid, declined, cancelled or expired
+	Limit  int      `json:"limit,omitempty"`  // Entries of a page, 1 to 500; default 50
+	Cursor string   `json:"cursor,omitempty"` // Where the page before ended
+}
+
+// LedgerRequestsOut is what ledger.requests answers.
+type LedgerRequestsOut struct {
+	Requests []LedgerRequest `json:"requests"`
+	Cursor   string          `json:"cursor,omitempty"`
 }
 
 // LedgerRetryIn is the input of ledger.retry.
@@ -826,13 +936,36 @@ type LedgerReturnOut struct {
 	Amount  int64       `json:"amount"` // what is given back, minor units; the primary device counts it once it is final
 }
 
+// LedgerReverseIn is the input of ledger.reverse.
+type LedgerReverseIn struct {
+	Space    api.Hash `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
+	ID       api.Hash `json:"id"`                 // Id of a payment to you, 64 hexadecimal digits: ledger.history lists them
+	Currency string   `json:"currency,omitempty"` // Code of the currency; needed only when the payment was of several
+	Amount   int64    `json:"amount,omitempty"`   // Minor units; default: all that was not given back yet
+	Memo     string   `json:"memo,omitempty"`     // Why, at most 256 bytes, one line
+}
+
+// LedgerReverseOut is what ledger.reverse answers.
+type LedgerReverseOut struct {
+	Receipt   api.Receipt `json:"receipt"`
+	To        api.DID     `json:"to"` // who had paid
+	Currency  string      `json:"currency"`
+	Scale     int         `json:"scale"`
+	Amount    int64       `json:"amount"` // given back now
+	Left      int64       `json:"left"`   // of the payment, not given back
+	Balance   int64       `json:"balance"`
+	Available int64       `json:"available"`
+}
+
 // LedgerTransferIn is the input of ledger.transfer.
 type LedgerTransferIn struct {
-	Space    api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
-	To       api.DID  `json:"to"`             // DID of the member to pay
-	Currency string   `json:"currency"`       // Code of the currency
-	Amount   int64    `json:"amount"`         // Minor units, more than 0
-	Memo     string   `json:"memo,omitempty"` // What it is for, at most 256 bytes, one line
+	Space    api.Hash `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
+	To       api.DID  `json:"to"`                 // DID of the member to pay
+	Currency string   `json:"currency"`           // Code of the currency
+	Amount   int64    `json:"amount"`             // Minor units, more than 0
+	Memo     string   `json:"memo,omitempty"`     // What it is for, at most 256 bytes, one line
+	Category string   `json:"category,omitempty"` // For your books: at most 32 of a-z 0-9 -
+	For      string   `json:"for,omitempty"`      // What it pays, once: request:ID of a request to you, or refund:ID of a payment to you that you give back
 }
 
 // LedgerTransferOut is what ledger.transfer answers.
@@ -1680,6 +1813,25 @@ type LedgerAllotment struct {
 	Left     int64   `json:"left"`     // what the device may still spend
 }
 
+// LedgerRequest is part of an answer or an input.
+type LedgerRequest struct {
+	ID       api.Hash    `json:"id"`
+	Time     time.Time   `json:"time"`
+	Payee    api.DID     `json:"payee"` // who asks, and is to be paid
+	Payer    api.DID     `json:"payer"` // who is to pay
+	Currency string      `json:"currency"`
+	Scale    int         `json:"scale"`
+	Amount   int64       `json:"amount"` // minor units
+	Memo     string      `json:"memo,omitempty"`
+	Category string      `json:"category,omitempty"`
+	Expires  time.Time   `json:"expires,omitzero"` // from when on it is shown as expired, by the clock of the node that shows it
+	For      []LedgerFor `json:"for,omitempty"`    // the payment that is asked back
+	State    string      `json:"state"`            // open, paid, declined, cancelled or expired
+	Reason   string      `json:"reason,omitempty"` // why it was declined
+	By       api.Hash    `json:"by,omitzero"`      // the record that paid, declined or cancelled it
+	Final    bool        `json:"final,omitempty"`  // nothing will change that
+}
+
 // LedgerBalance is part of an answer or an input.
 type LedgerBalance struct {
 	Currency       string `json:"currency"`
@@ -1695,17 +1847,22 @@ type LedgerBalance struct {
 
 // LedgerEntry is part of an answer or an input.
 type LedgerEntry struct {
-	Time         time.Time `json:"time"`
-	ID           api.Hash  `json:"id"`
-	From         api.DID   `json:"from"`
-	To           api.DID   `json:"to"`
-	Currency     string    `json:"currency"`
-	Scale        int       `json:"scale"`
-	Amount       int64     `json:"amount"`
-	Memo         string    `json:"memo"`
-	Final        bool      `json:"final"`
-	Level        api.Wait  `json:"level"`
-	BalanceDelta int64     `json:"balance_delta"`
+	Time         time.Time   `json:"time"`
+	ID           api.Hash    `json:"id"`
+	Leg          int         `json:"leg,omitempty"` // which payment of the record, from 0
+	Kind         string      `json:"kind"`          // transfer, request (one that was approved), order (a standing one), refund or batch
+	From         api.DID     `json:"from"`
+	To           api.DID     `json:"to"`
+	Currency     string      `json:"currency"`
+	Scale        int         `json:"scale"`
+	Amount       int64       `json:"amount"`
+	Memo         string      `json:"memo"`
+	Category     string      `json:"category,omitempty"`
+	For          []LedgerFor `json:"for,omitempty"`      // what it is for
+	Refunded     int64       `json:"refunded,omitempty"` // of what the record has paid this recipient in this currency, how much was given back, minor units
+	Final        bool        `json:"final"`
+	Level        api.Wait    `json:"level"`
+	BalanceDelta int64       `json:"balance_delta"`
 }
 
 // LedgerCurrencyOK is part of an answer or an input.
@@ -1993,6 +2150,13 @@ type FinalityCutOut struct {
 type KernelKeyDevice struct {
 	Key  api.Key `json:"key"`
 	Role string  `json:"role"` // primary or secondary
+}
+
+// LedgerFor is part of an answer or an input.
+type LedgerFor struct {
+	What string   `json:"what"` // request, order, refund or batch
+	ID   api.Hash `json:"id"`   // of the request, of the standing order, of the payment that is given back, or the digest of the batch
+	N    uint64   `json:"n"`    // 0 of a request, the period of an order from 1, the place of the payment in its feed, the part of a batch from 0
 }
 
 // KernelPrepareOut is part of an answer or an input.

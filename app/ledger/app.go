@@ -42,7 +42,9 @@ func New(spaces Spaces) *App { return &App{spaces: spaces} }
 // Info implements api.App.
 func (*App) Info() api.AppInfo {
 	return api.AppInfo{Name: "ledger", Topics: []api.TopicSpec{
-		{Name: fact.LedgerTopic, Retention: api.Log, Kinds: []string{kindTransfer, kindAck, kindGrant, kindAllot, kindReturn, fact.KindClose}},
+		{Name: fact.LedgerTopic, Retention: api.Log, Kinds: []string{
+			kindTransfer, kindBatch, kindRequest, kindCancel, kindDecline, kindAck, kindGrant, kindAllot, kindReturn, fact.KindClose,
+		}},
 	}}
 }
 

@@ -8,7 +8,11 @@ import (
 // Describe implements api.Describer.
 func (*App) Describe() []api.KindSpec {
 	return []api.KindSpec{
-		api.Says[transfer](fact.LedgerTopic, kindTransfer, "Pay {amount} to {to}[ for {memo}]."),
+		api.Says[transfer](fact.LedgerTopic, kindTransfer, "Pay {amount} to {to}[ for {memo}][{?category}, booked as {category}][{?for}, once: it names {for} thing(s) that it is for]."),
+		api.Says[batch](fact.LedgerTopic, kindBatch, "Make {legs} payment(s), all of them or none[{?for}, once, as one part of a list]: see what each says."),
+		api.Says[request](fact.LedgerTopic, kindRequest, "Ask {payer} to pay {amount}[ for {memo}][ until {expires}][{?back}, to give a payment back]."),
+		api.Says[cancel](fact.LedgerTopic, kindCancel, "Take back the request {request} for a payment."),
+		api.Says[decline](fact.LedgerTopic, kindDecline, "Decline to pay what the request {request} asks for[: {reason}]."),
 		api.Says[ack](fact.LedgerTopic, kindAck, "Acknowledge what has been paid to this account."),
 		api.Says[grant](fact.LedgerTopic, kindGrant, "Grant number {number}: {account} may owe up to {limit} and spend {p} that is not final[{?frozen}, and is frozen: it may spend nothing]."),
 		api.Says[allotment](fact.LedgerTopic, kindAllot, "Set {amount} aside for the device {device} to spend."),

@@ -16,6 +16,47 @@ type Transferred struct {
 	Currency string  `json:"currency"`
 	Amount   int64   `json:"amount" doc:"minor units"`
 	Memo     string  `json:"memo,omitempty"`
+	Category string  `json:"category,omitempty"`
+	For      []For   `json:"for,omitempty" doc:"what it is for: by it a payment of a request, of a standing order or back is told from others"`
+}
+
+// Batched is the data of ledger.batched.
+type Batched struct {
+	From api.DID `json:"from"`
+	Legs []Leg   `json:"legs" doc:"the payments, at most 64"`
+	For  []For   `json:"for,omitempty" doc:"the list, and which part of it this is"`
+}
+
+// Leg is one payment of a batch.
+type Leg struct {
+	To       api.DID `json:"to"`
+	Currency string  `json:"currency"`
+	Amount   int64   `json:"amount" doc:"minor units"`
+	Memo     string  `json:"memo,omitempty"`
+	Category string  `json:"category,omitempty"`
+}
+
+// Requested is the data of ledger.requested.
+type Requested struct {
+	From     api.DID `json:"from" doc:"who asks, and would be paid"`
+	To       api.DID `json:"to" doc:"who is asked to pay"`
+	Currency string  `json:"currency"`
+	Amount   int64   `json:"amount" doc:"minor units"`
+	Memo     string  `json:"memo,omitempty"`
+	Category string  `json:"category,omitempty"`
+	Expires  int64   `json:"expires,omitempty" doc:"Unix milliseconds"`
+	For      []For   `json:"for,omitempty" doc:"the payment that is to be given back"`
+}
+
+// Cancelled is the data of ledger.cancelled.
+type Cancelled struct {
+	Request api.Hash `json:"request" doc:"that its author has taken back"`
+}
+
+// Declined is the data of ledger.declined.
+type Declined struct {
+	Request api.Hash `json:"request" doc:"that is not going to be paid"`
+	Reason  string   `json:"reason,omitempty"`
 }
 
 // Acknowledged is the data of ledger.acknowledged.
@@ -57,7 +98,44 @@ func (*App) Events() []api.EventType {
 			if err != nil {
 				return nil
 			}
-			return &Transferred{From: rec.Author, To: t.To, Currency: t.Currency, Amount: t.Amount, Memo: t.Memo}
+			d := &Transferred{From: rec.Author, To: t.To, Currency: t.Currency, Amount: t.Amount, Memo: t.Memo, Category: t.Category}
+			d.For, _ = reasons(t.For)
+			return d
+		}),
+		api.Tell(of("batched", "Somebody has paid several at once", kindBatch), func(_ api.Past, rec *api.Record) *Batched {
+			legs, what := legsOf(rec)
+			if len(legs) == 0 {
+				return nil
+			}
+			d := &Batched{From: rec.Author}
+			for _, l := range legs {
+				d.Legs = append(d.Legs, Leg{To: l.To, Currency: l.Currency, Amount: l.Amount, Memo: l.Memo, Category: l.Category})
+			}
+			d.For, _ = reasons(what)
+			return d
+		}),
+		api.Tell(of("requested", "Somebody has asked somebody to pay", kindRequest), func(_ api.Past, rec *api.Record) *Requested {
+			var q request
+			if decode(rec.Body, &q) != nil {
+				return nil
+			}
+			d := &Requested{From: rec.Author, To: q.Payer, Currency: q.Currency, Amount: q.Amount, Memo: q.Memo, Category: q.Category, Expires: q.Expires}
+			d.For, _ = reasons(q.Back)
+			return d
+		}),
+		api.Tell(of("cancelled", "A request has been taken back", kindCancel), func(_ api.Past, rec *api.Record) *Cancelled {
+			var c cancel
+			if decode(rec.Body, &c) != nil {
+				return nil
+			}
+			return &Cancelled{Request: c.Request}
+		}),
+		api.Tell(of("declined", "A request has been declined", kindDecline), func(_ api.Past, rec *api.Record) *Declined {
+			var d decline
+			if decode(rec.Body, &d) != nil {
+				return nil
+			}
+			return &Declined{Request: d.Request, Reason: d.Reason}
 		}),
 		api.Tell(of("acknowledged", "An account takes payments and limits into account", kindAck), func(_ api.Past, rec *api.Record) *Acknowledged {
 			return &Acknowledged{Records: rec.Deps}

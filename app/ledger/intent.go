@@ -310,9 +310,12 @@ func dueAfter(r api.Reader, did api.DID, pos api.Position) (sums []sum, ok bool)
 		if !here || n == maxAfter {
 			return nil, false
 		}
-		if v.Accepted && rec.Kind == kindTransfer {
-			if t, err := decodeTransfer(rec.Body); err == nil && t.To == did {
-				sums = with(sums, t.Currency, addMax(of(sums, t.Currency), t.Amount))
+		if v.Accepted {
+			legs, _ := legsOf(rec)
+			for i := range legs {
+				if l := &legs[i]; l.To == did {
+					sums = with(sums, l.Currency, addMax(of(sums, l.Currency), l.Amount))
+				}
 			}
 		}
 		at.Seq, at.ID = at.Seq-1, rec.Prev

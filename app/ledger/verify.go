@@ -32,7 +32,7 @@ type CurrencyOK struct {
 	Sum      int64  `json:"sum"`
 }
 
-// verify checks the two invariants over all of a space's state: balances sum to zero, and each is the sum of its history. It reads every transfer
+// verify checks the two invariants over all of a space's state: balances sum to zero, and each is the sum of its history. It reads every payment
 // and holds one number per account.
 func (a *App) verify(ctx context.Context, _ *api.Call, in *VerifyIn) (*VerifyOut, error) {
 	const op = "ledger.verify"
@@ -56,7 +56,7 @@ func (a *App) verify(ctx context.Context, _ *api.Call, in *VerifyIn) (*VerifyOut
 		if err := ctx.Err(); err != nil {
 			return nil, api.Wrap(op, err)
 		}
-		did, _, ok := splitHistory(k)
+		did, _, _, ok := splitHistory(k)
 		if !ok {
 			problem("a history row has a damaged key: %x", k)
 			continue

@@ -29,8 +29,8 @@ test('a record is told in a sentence, by its bytes', () => {
   const kinds = indexKinds([...known, ...specs])
   const zero = new Uint8Array(32)
   for (const [r, text] of [
-    [record('ledger', 'transfer', [to, 'hours', 250, 'two "loaves"']), `Pay 250 minor units of hours to ${to} for "two 'loaves'".`],
-    [record('ledger', 'transfer', [to, 'hours', 250, '']), `Pay 250 minor units of hours to ${to}.`],
+    [record('ledger', 'transfer', [to, 'hours', 250, 'two "loaves"', '', []]), `Pay 250 minor units of hours to ${to} for "two 'loaves'".`],
+    [record('ledger', 'transfer', [to, 'hours', 250, '', '', []]), `Pay 250 minor units of hours to ${to}.`],
     [record('t', 'one', ['x\u202ey', 'a\nb\u200b', true]), 'x\ufffdy for "a\ufffdb\ufffd", at once.'],
     [record('t', 'one', ['{b} [c]', '', false]), '{b} [c].'],
     [record('t', 'sum', [-1, 'h', (1n << 64n) - 1n, time, 1_800_000_000, -12345]), '-1 minor units of h 18446744073709551615 2027-01-15T08:00:00Z 2027-01-15T08:00:00Z -1.2345'],
@@ -71,7 +71,7 @@ test('each field is what was asked for, or a person has to look', () => {
   assert.deepEqual(check('trust.add', { to, score: 0.5, context: 'repairs' }, attest(5000, 1)), ['kind', 'at'], 'another time than now')
   assert.throws(() => check('trust.add', { to, score: 0.5, context: 'repairs' }, attest(-5000)), /score is "-5000", not 0.5/)
 
-  const pay = record('ledger', 'transfer', [to, 'hours', 5, 'bread'])
+  const pay = record('ledger', 'transfer', [to, 'hours', 5, 'bread', '', []])
   assert.deepEqual(check('ledger.transfer', { to, currency: 'hours', amount: 5n, memo: 'bread' }, pay), [])
   assert.deepEqual(check('ledger.retry', { id: hex }, pay), ['kind', 'to', 'currency', 'amount', 'memo', 'id'])
   assert.deepEqual(check('security.transfer', { to, currency: 'hours', amount: 5, memo: 'bread' }, pay), ['kind'])

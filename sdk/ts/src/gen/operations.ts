@@ -781,6 +781,23 @@ export interface LedgerAllotmentsOut {
   primary?: Key
 }
 
+export interface LedgerApproveIn {
+  /** Pay it also when it has expired. */
+  anyway?: boolean
+  /** Id of the request, 64 hexadecimal digits: ledger.requests lists them. */
+  id: Hash
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerApproveOut {
+  available: number
+  balance: number
+  /** repeated: it was paid before. */
+  receipt: Receipt
+  request: LedgerRequest
+}
+
 export interface LedgerBalance {
   available: number
   balance: number
@@ -802,24 +819,58 @@ export interface LedgerBalanceOut {
   removed?: string
 }
 
+export interface LedgerCancelIn {
+  /** Id of a request of your own, 64 hexadecimal digits. */
+  id: Hash
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
 export interface LedgerCurrencyOK {
   accounts: number
   currency: string
   sum: number
 }
 
+export interface LedgerDeclineIn {
+  /** Id of the request, 64 hexadecimal digits. */
+  id: Hash
+  /** Why, for who asks: at most 256 bytes, one line. */
+  reason?: string
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
 export interface LedgerEntry {
   amount: number
   balance_delta: number
+  category?: string
   currency: string
   final: boolean
+  /** What it is for. */
+  for?: LedgerFor[]
   from: DID
   id: Hash
+  /** Transfer, request (one that was approved), order (a standing one), refund or batch. */
+  kind: string
+  /** Which payment of the record, from 0. */
+  leg?: number
   level: Wait
   memo: string
+  /** Of what the record has paid this recipient in this currency, how much was given back, minor units. */
+  refunded?: number
   scale: number
   time: string
   to: DID
+}
+
+export interface LedgerFor {
+  /** Of the request, of the standing order, of the payment that is given back, or the digest of the batch. */
+  id: Hash
+  /** 0 of a request, the period of an order from 1, the place of the payment in its feed, the part of a batch from 0. */
+  n: UInt64
+  /** Request, order, refund or batch. */
+  what: string
 }
 
 export interface LedgerFreezeIn {
@@ -856,6 +907,61 @@ export interface LedgerHistoryOut {
   entries: LedgerEntry[] | null
 }
 
+export interface LedgerRequest {
+  /** Minor units. */
+  amount: number
+  /** The record that paid, declined or cancelled it. */
+  by?: Hash
+  category?: string
+  currency: string
+  /** From when on it is shown as expired, by the clock of the node that shows it. */
+  expires?: string
+  /** Nothing will change that. */
+  final?: boolean
+  /** The payment that is asked back. */
+  for?: LedgerFor[]
+  id: Hash
+  memo?: string
+  /** Who asks, and is to be paid. */
+  payee: DID
+  /** Who is to pay. */
+  payer: DID
+  /** Why it was declined. */
+  reason?: string
+  scale: number
+  /** Open, paid, declined, cancelled or expired. */
+  state: string
+  time: string
+}
+
+export interface LedgerRequestIn {
+  /** Minor units, more than 0. */
+  amount: number
+  /** For the payer's books: at most 32 of a-z 0-9 -. */
+  category?: string
+  /** Code of the currency. */
+  currency: string
+  /** From when on the request is shown as expired; it can still be approved, if the payer insists. */
+  expires?: string
+  /** Id of a payment of yours to the payer that you ask back, wholly or in part. */
+  for?: Hash
+  /** What it is for, at most 256 bytes, one line. */
+  memo?: string
+  /** DID of the member who is asked to pay you. */
+  payer: DID
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerRequestOut {
+  receipt: Receipt
+}
+
+export interface LedgerRequestsOut {
+  cursor?: string
+  requests: LedgerRequest[] | null
+}
+
 export interface LedgerRetryIn {
   /** Id of the payment that has no effect, 64 hexadecimal digits. */
   id: Hash
@@ -890,11 +996,48 @@ export interface LedgerReturnOut {
   receipt: Receipt
 }
 
+export interface LedgerReverseIn {
+  /** Minor units; default: all that was not given back yet. */
+  amount?: number
+  /** Code of the currency; needed only when the payment was of several. */
+  currency?: string
+  /** Id of a payment to you, 64 hexadecimal digits: ledger.history lists them. */
+  id: Hash
+  /** Why, at most 256 bytes, one line. */
+  memo?: string
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerReverseOut {
+  /** Given back now. */
+  amount: number
+  available: number
+  balance: number
+  currency: string
+  /** Of the payment, not given back. */
+  left: number
+  receipt: Receipt
+  scale: number
+  /** Who had paid. */
+  to: DID
+}
+
+export interface LedgerSettledOut {
+  /** repeated: it was done before. */
+  receipt: Receipt
+  request: LedgerRequest
+}
+
 export interface LedgerTransferIn {
   /** Minor units, more than 0. */
   amount: number
+  /** For your books: at most 32 of a-z 0-9 -. */
+  category?: string
   /** Code of the currency. */
   currency: string
+  /** What it pays, once: request:ID of a request to you, or refund:ID of a payment to you that you give back. */
+  for?: string
   /** What it is for, at most 256 bytes, one line. */
   memo?: string
   /** Id of the space; default: the only one this node follows. */
@@ -1673,6 +1816,36 @@ export interface LedgerHistoryInput {
   did?: DID
   /** Only this currency. */
   currency?: string
+  /** Only payments to or from this account. */
+  with?: DID
+  /** Only this category. */
+  category?: string
+  /** Only what has this in its memo, in upper or lower case; at most 256 bytes. */
+  text?: string
+  /** Only from this time on, by the payer's clock. */
+  from?: string
+  /** Only before this time, by the payer's clock. */
+  until?: string
+  /** Only amounts of so many minor units at least. */
+  min?: number
+  /** Only amounts of so many minor units at most; 0: any. */
+  max?: number
+  /** Entries of a page, 1 to 500; default 50. */
+  limit?: number
+  /** Where the page before ended. */
+  cursor?: string
+}
+
+/** The input of ledger.requests. */
+export interface LedgerRequestsInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** DID of the account; default: your own. */
+  did?: DID
+  /** in: only what others ask of the account; out: only what it asks of others; default: both. */
+  side?: string
+  /** Only those that are open, paid, declined, cancelled or expired. */
+  state?: string
   /** Entries of a page, 1 to 500; default 50. */
   limit?: number
   /** Where the page before ended. */
@@ -1914,18 +2087,30 @@ export interface Operations {
     allot(input: LedgerAllotIn, options?: WriteOptions): Promise<LedgerAllotOut>
     /** Show what an account has set aside for other devices, and what is left of it. Scope ledger:read. */
     allotments(input: LedgerAllotmentsInput, options?: CallOptions): Promise<LedgerAllotmentsOut>
+    /** Pay what a member has asked you for, once. Scope ledger:write. */
+    approve(input: LedgerApproveIn, options?: WriteOptions): Promise<LedgerApproveOut>
     /** Show an account's balances and limits. Scope ledger:read. */
     balance(input: LedgerBalanceInput, options?: CallOptions): Promise<LedgerBalanceOut>
+    /** Take back a request of your own. Scope ledger:write. */
+    cancel(input: LedgerCancelIn, options?: WriteOptions): Promise<LedgerSettledOut>
+    /** Refuse to pay what a member has asked you for. Scope ledger:write. */
+    decline(input: LedgerDeclineIn, options?: WriteOptions): Promise<LedgerSettledOut>
     /** Stop an account from spending, or let it spend again. Scope ledger:grant. */
     freeze(input: LedgerFreezeIn, options?: WriteOptions): Promise<LedgerGrantOut>
     /** Set an account's credit limit. Scope ledger:grant. */
     grant(input: LedgerGrantIn, options?: WriteOptions): Promise<LedgerGrantOut>
     /** List an account's transfers, newest first. Scope ledger:read. */
     history(input?: LedgerHistoryInput, options?: CallOptions): Pages<LedgerHistoryOut, NonNullable<LedgerHistoryOut['entries']>[number]>
+    /** Ask a member to pay you. Scope ledger:write. */
+    request(input: LedgerRequestIn, options?: WriteOptions): Promise<LedgerRequestOut>
+    /** List requests for payments, newest first, and what has become of them. Scope ledger:read. */
+    requests(input?: LedgerRequestsInput, options?: CallOptions): Pages<LedgerRequestsOut, NonNullable<LedgerRequestsOut['requests']>[number]>
     /** Make a payment of your own that has no effect again, once. Scope ledger:write. */
     retry(input: LedgerRetryIn, options?: WriteOptions): Promise<LedgerRetryOut>
     /** Give back what is left of this device's allotments. Scope ledger:write. */
     return(input: LedgerReturnIn, options?: WriteOptions): Promise<LedgerReturnOut>
+    /** Give back a payment that was made to you, wholly or in part. Scope ledger:write. */
+    reverse(input: LedgerReverseIn, options?: WriteOptions): Promise<LedgerReverseOut>
     /** Pay a member. Scope ledger:write. */
     transfer(input: LedgerTransferIn, options?: WriteOptions): Promise<LedgerTransferOut>
     /** Check that the books balance. Scope ledger:read. */
@@ -2095,12 +2280,18 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'key.veto': ['POST', '/keys/veto', 'w1'],
   'ledger.allot': ['POST', '/ledger/allot', 'w1'],
   'ledger.allotments': ['GET', '/ledger/allotments/{did}', ''],
+  'ledger.approve': ['POST', '/ledger/approve', 'w1'],
   'ledger.balance': ['GET', '/ledger/balance/{did}', ''],
+  'ledger.cancel': ['POST', '/ledger/cancel', 'w1'],
+  'ledger.decline': ['POST', '/ledger/decline', 'w1'],
   'ledger.freeze': ['POST', '/ledger/freeze', 'w+'],
   'ledger.grant': ['POST', '/ledger/grant', 'w+'],
   'ledger.history': ['GET', '/ledger/history', 'l', 'entries'],
+  'ledger.request': ['POST', '/ledger/request', 'w1'],
+  'ledger.requests': ['GET', '/ledger/requests', 'l', 'requests'],
   'ledger.retry': ['POST', '/ledger/retry', 'w1'],
   'ledger.return': ['POST', '/ledger/return', 'w1'],
+  'ledger.reverse': ['POST', '/ledger/reverse', 'w1'],
   'ledger.transfer': ['POST', '/ledger/transfer', 'w1'],
   'ledger.verify': ['GET', '/ledger/verify', ''],
   'ledger.void': ['GET', '/ledger/void', 'l', 'entries'],
