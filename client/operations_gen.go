@@ -130,6 +130,11 @@ func (c *Client) LedgerBalance(ctx context.Context, in LedgerBalanceIn) (*Ledger
 	return call[LedgerBalanceOut](ctx, c, "ledger.balance", in, nil)
 }
 
+// LedgerBatch is the operation ledger.batch: Pay a list of members, once; or say first what that would do.
+func (c *Client) LedgerBatch(ctx context.Context, in LedgerBatchIn, opts ...CallOption) (*LedgerBatchOut, error) {
+	return call[LedgerBatchOut](ctx, c, "ledger.batch", in, opts)
+}
+
 // LedgerCancel is the operation ledger.cancel: Take back a request of your own.
 func (c *Client) LedgerCancel(ctx context.Context, in LedgerCancelIn, opts ...CallOption) (*LedgerCancelOut, error) {
 	return call[LedgerCancelOut](ctx, c, "ledger.cancel", in, opts)
@@ -793,6 +798,23 @@ type LedgerBalanceOut struct {
 	Balances   []LedgerBalance   `json:"balances"`
 	Removed    string            `json:"removed,omitempty"`    // why the account's owner is no member any more; the balance stays and is owed
 	Allotments []LedgerAllotment `json:"allotments,omitempty"` // what is set aside for other devices of the member
+}
+
+// LedgerBatchIn is the input of ledger.batch.
+type LedgerBatchIn struct {
+	Space  api.Hash    `json:"space,omitzero"`    // Id of the space; default: the only one this node follows
+	Rows   []LedgerLeg `json:"rows,omitempty"`    // The payments, at most 10,000; this or csv
+	CSV    string      `json:"csv,omitempty"`     // The payments as CSV with the header to,amount,currency,memo,category in any order, amounts in decimals; at most 10,000 rows and 4 MiB
+	Name   string      `json:"name,omitempty"`    // Tells the same list apart that is to be paid again, such as wages-2026-12: at most 64 bytes, one line
+	DryRun bool        `json:"dry_run,omitempty"` // Pay nobody, only say what would happen
+}
+
+// LedgerBatchOut is what ledger.batch answers.
+type LedgerBatchOut struct {
+	ID     api.Hash           `json:"id"`   // digest of the list and its name: the same list is paid once
+	Rows   []LedgerBatchRow   `json:"rows"` // in the order of the list
+	Totals []LedgerBatchTotal `json:"totals"`
+	Last   api.Receipt        `json:"last,omitzero"` // of the last record that was written now; none: everything was paid before, or nothing was to be
 }
 
 // LedgerCancelIn is the input of ledger.cancel.
@@ -1843,6 +1865,38 @@ type LedgerBalance struct {
 	Available      int64  `json:"available"`
 	SetAside       int64  `json:"set_aside"`
 	Frozen         bool   `json:"frozen,omitempty"`
+}
+
+// LedgerLeg is part of an answer or an input.
+type LedgerLeg struct {
+	To       api.DID `json:"to"`
+	Currency string  `json:"currency"`
+	Amount   int64   `json:"amount"` // minor units
+	Memo     string  `json:"memo,omitempty"`
+	Category string  `json:"category,omitempty"`
+}
+
+// LedgerBatchRow is part of an answer or an input.
+type LedgerBatchRow struct {
+	To       api.DID  `json:"to"`
+	Currency string   `json:"currency"`
+	Scale    int      `json:"scale"`
+	Amount   int64    `json:"amount"` // minor units
+	Memo     string   `json:"memo,omitempty"`
+	Category string   `json:"category,omitempty"`
+	State    string   `json:"state"`         // paid (now), before (paid by an earlier run), pays (a run would pay it) or refused
+	By       api.Hash `json:"by,omitzero"`   // the record that paid it
+	Why      string   `json:"why,omitempty"` // why it is refused
+}
+
+// LedgerBatchTotal is part of an answer or an input.
+type LedgerBatchTotal struct {
+	Currency  string `json:"currency"`
+	Scale     int    `json:"scale"`
+	Total     int64  `json:"total"`     // of all rows
+	Open      int64  `json:"open"`      // of those that are not paid
+	Available int64  `json:"available"` // what may be spent now
+	Left      int64  `json:"left"`      // of that after all open rows; below 0: so much is missing
 }
 
 // LedgerEntry is part of an answer or an input.

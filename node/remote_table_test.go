@@ -37,6 +37,7 @@ ledger.allot space one
 ledger.allotments space none
 ledger.approve space one
 ledger.balance space none
+ledger.batch space several
 ledger.cancel space one
 ledger.decline space one
 ledger.freeze space several
@@ -159,6 +160,7 @@ func (g *greeter) inputs() map[string]string {
 		"ledger.allot":  fmt.Sprintf(`{"device":%q,"currency":"hours","amount":1}`, g.eve.Device()),
 		"ledger.freeze": "{" + money + "}", "ledger.grant": "{" + money + `,"limit":5}`, "ledger.retry": id, "ledger.return": `{"currency":"hours"}`,
 		"ledger.approve": id, "ledger.cancel": id, "ledger.decline": id, "ledger.reverse": id, "ledger.request": fmt.Sprintf(`{"payer":%q,"currency":"hours","amount":1}`, did),
+		"ledger.batch": fmt.Sprintf(`{"rows":[{"to":%q,"currency":"hours","amount":1}]}`, did),
 		"ledger.transfer": "{" + money + `,"amount":1}`, "member.add": fmt.Sprintf(`{"did":%q,"device":%q}`, g.eve.DID(), g.eve.Device()), "member.device": "{" + who + "}",
 		"member.remove": fmt.Sprintf(`{"did":%q,"reason":"x"}`, did), "office.hand": `{"office":"clerk",` + who + "}", "office.replace": fmt.Sprintf(`{"silent":%q,%s}`, g.self.DID(), who),
 		"security.appeal": `{"text":"x"}`, "security.pardon": fmt.Sprintf(`{"subject":%q,"local":true}`, did), "space.create": `{"name":"Mine"}`,

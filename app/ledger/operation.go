@@ -63,6 +63,10 @@ func (a *App) Operations() []api.Operation {
 			Signs: api.SignsOne, Summary: "Give back a payment that was made to you, wholly or in part",
 		}, a.reverse),
 		api.Handle(api.Operation{
+			Name: "ledger.batch", Method: http.MethodPost, Path: "/ledger/batch", CLI: "ledger batch", Scope: "ledger:write", Write: true,
+			Signs: api.SignsSeveral, Summary: "Pay a list of members, once; or say first what that would do",
+		}, a.batch),
+		api.Handle(api.Operation{
 			Name: "ledger.grant", Method: http.MethodPost, Path: "/ledger/grant", CLI: "ledger grant", Scope: "ledger:grant", Write: true,
 			Signs: api.SignsSeveral, Summary: "Set an account's credit limit",
 		}, a.grant),

@@ -10,8 +10,8 @@ import (
 	"github.com/intercooperative/icn/kernel/api"
 )
 
-// maxProblems bounds what ledger.verify lists.
-const maxProblems = 100
+// maxUnsound bounds what ledger.verify lists.
+const maxUnsound = 100
 
 // VerifyIn is the input of ledger.verify.
 type VerifyIn struct {
@@ -43,7 +43,7 @@ func (a *App) verify(ctx context.Context, _ *api.Call, in *VerifyIn) (*VerifyOut
 	defer r.Close()
 	out := &VerifyOut{Currencies: []CurrencyOK{}, Problems: []string{}}
 	problem := func(format string, args ...any) {
-		if len(out.Problems) < maxProblems {
+		if len(out.Problems) < maxUnsound {
 			out.Problems = append(out.Problems, fmt.Sprintf(format, args...))
 		}
 	}

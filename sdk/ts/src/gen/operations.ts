@@ -819,6 +819,58 @@ export interface LedgerBalanceOut {
   removed?: string
 }
 
+export interface LedgerBatchIn {
+  /** The payments as CSV with the header to,amount,currency,memo,category in any order, amounts in decimals; at most 10,000 rows and 4 MiB. */
+  csv?: string
+  /** Pay nobody, only say what would happen. */
+  dry_run?: boolean
+  /** Tells the same list apart that is to be paid again, such as wages-2026-12: at most 64 bytes, one line. */
+  name?: string
+  /** The payments, at most 10,000; this or csv. */
+  rows?: LedgerLeg[]
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerBatchOut {
+  /** Digest of the list and its name: the same list is paid once. */
+  id: Hash
+  /** Of the last record that was written now; none: everything was paid before, or nothing was to be. */
+  last?: Receipt
+  /** In the order of the list. */
+  rows: LedgerBatchRow[] | null
+  totals: LedgerBatchTotal[] | null
+}
+
+export interface LedgerBatchRow {
+  /** Minor units. */
+  amount: number
+  /** The record that paid it. */
+  by?: Hash
+  category?: string
+  currency: string
+  memo?: string
+  scale: number
+  /** Paid (now), before (paid by an earlier run), pays (a run would pay it) or refused. */
+  state: string
+  to: DID
+  /** Why it is refused. */
+  why?: string
+}
+
+export interface LedgerBatchTotal {
+  /** What may be spent now. */
+  available: number
+  currency: string
+  /** Of that after all open rows; below 0: so much is missing. */
+  left: number
+  /** Of those that are not paid. */
+  open: number
+  scale: number
+  /** Of all rows. */
+  total: number
+}
+
 export interface LedgerCancelIn {
   /** Id of a request of your own, 64 hexadecimal digits. */
   id: Hash
@@ -905,6 +957,15 @@ export interface LedgerGrantOut {
 export interface LedgerHistoryOut {
   cursor?: string
   entries: LedgerEntry[] | null
+}
+
+export interface LedgerLeg {
+  /** Minor units. */
+  amount: number
+  category?: string
+  currency: string
+  memo?: string
+  to: DID
 }
 
 export interface LedgerRequest {
@@ -2091,6 +2152,8 @@ export interface Operations {
     approve(input: LedgerApproveIn, options?: WriteOptions): Promise<LedgerApproveOut>
     /** Show an account's balances and limits. Scope ledger:read. */
     balance(input: LedgerBalanceInput, options?: CallOptions): Promise<LedgerBalanceOut>
+    /** Pay a list of members, once; or say first what that would do. Scope ledger:write. */
+    batch(input?: LedgerBatchIn, options?: WriteOptions): Promise<LedgerBatchOut>
     /** Take back a request of your own. Scope ledger:write. */
     cancel(input: LedgerCancelIn, options?: WriteOptions): Promise<LedgerSettledOut>
     /** Refuse to pay what a member has asked you for. Scope ledger:write. */
@@ -2282,6 +2345,7 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.allotments': ['GET', '/ledger/allotments/{did}', ''],
   'ledger.approve': ['POST', '/ledger/approve', 'w1'],
   'ledger.balance': ['GET', '/ledger/balance/{did}', ''],
+  'ledger.batch': ['POST', '/ledger/batch', 'w+'],
   'ledger.cancel': ['POST', '/ledger/cancel', 'w1'],
   'ledger.decline': ['POST', '/ledger/decline', 'w1'],
   'ledger.freeze': ['POST', '/ledger/freeze', 'w+'],
