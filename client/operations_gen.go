@@ -160,6 +160,26 @@ func (c *Client) LedgerHistory(ctx context.Context, in LedgerHistoryIn) (*Ledger
 	return call[LedgerHistoryOut](ctx, c, "ledger.history", in, nil)
 }
 
+// LedgerOrderEnd is the operation ledger.order.end: End a standing order of yours.
+func (c *Client) LedgerOrderEnd(ctx context.Context, in LedgerOrderEndIn, opts ...CallOption) (*LedgerOrderEndOut, error) {
+	return call[LedgerOrderEndOut](ctx, c, "ledger.order.end", in, opts)
+}
+
+// LedgerOrderNew is the operation ledger.order.new: Give a standing order: your node pays it at regular times.
+func (c *Client) LedgerOrderNew(ctx context.Context, in LedgerOrderNewIn, opts ...CallOption) (*LedgerOrderNewOut, error) {
+	return call[LedgerOrderNewOut](ctx, c, "ledger.order.new", in, opts)
+}
+
+// LedgerOrderPay is the operation ledger.order.pay: Pay what is due of a standing order of yours, once.
+func (c *Client) LedgerOrderPay(ctx context.Context, in LedgerOrderPayIn, opts ...CallOption) (*LedgerOrderPayOut, error) {
+	return call[LedgerOrderPayOut](ctx, c, "ledger.order.pay", in, opts)
+}
+
+// LedgerOrders is the operation ledger.orders: List standing orders: what is paid, what is due, and why it is not paid.
+func (c *Client) LedgerOrders(ctx context.Context, in LedgerOrdersIn) (*LedgerOrdersOut, error) {
+	return call[LedgerOrdersOut](ctx, c, "ledger.orders", in, nil)
+}
+
 // LedgerRequest is the operation ledger.request: Ask a member to pay you.
 func (c *Client) LedgerRequest(ctx context.Context, in LedgerRequestIn, opts ...CallOption) (*LedgerRequestOut, error) {
 	return call[LedgerRequestOut](ctx, c, "ledger.request", in, opts)
@@ -892,6 +912,70 @@ type LedgerHistoryIn struct {
 type LedgerHistoryOut struct {
 	Entries []LedgerEntry `json:"entries"`
 	Cursor  string        `json:"cursor,omitempty"`
+}
+
+// LedgerOrderEndIn is the input of ledger.order.end.
+type LedgerOrderEndIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	ID    api.Hash `json:"id"`             // Id of a standing order of yours, 64 hexadecimal digits
+}
+
+// LedgerOrderEndOut is what ledger.order.end answers.
+type LedgerOrderEndOut struct {
+	Receipt api.Receipt         `json:"receipt"` // repeated: it was ended before
+	Order   LedgerStandingOrder `json:"order"`
+}
+
+// LedgerOrderNewIn is the input of ledger.order.new.
+type LedgerOrderNewIn struct {
+	Space    api.Hash `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
+	To       api.DID  `json:"to"`                 // DID of the member to pay
+	Currency string   `json:"currency"`           // Code of the currency
+	Amount   int64    `json:"amount"`             // Minor units, more than 0, in each period
+	Memo     string   `json:"memo,omitempty"`     // What it is for, at most 256 bytes, one line
+	Category string   `json:"category,omitempty"` // For your books: at most 32 of a-z 0-9 -
+	Every    int      `json:"every,omitempty"`    // Units in a period, 1 to 366; default 1
+	Unit     string   `json:"unit"`               // days, weeks or months
+	First    string   `json:"first"`              // The day of the first payment; the 31st is the last day of a shorter month
+	Last     string   `json:"last,omitempty"`     // No payment after this day; default: without end
+	Count    int      `json:"count,omitempty"`    // So many payments at most; default: any number
+	Zone     string   `json:"zone,omitempty"`     // Time zone in which days begin, by its IANA name; default UTC
+}
+
+// LedgerOrderNewOut is what ledger.order.new answers.
+type LedgerOrderNewOut struct {
+	Receipt api.Receipt `json:"receipt"`
+}
+
+// LedgerOrderPayIn is the input of ledger.order.pay.
+type LedgerOrderPayIn struct {
+	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	ID     api.Hash `json:"id"`               // Id of the standing order, 64 hexadecimal digits: ledger.orders lists them
+	Period int      `json:"period,omitempty"` // Which period to pay, from 1; default: the oldest that is due
+}
+
+// LedgerOrderPayOut is what ledger.order.pay answers.
+type LedgerOrderPayOut struct {
+	Receipt   api.Receipt `json:"receipt"` // repeated: it was paid before
+	Period    int         `json:"period"`
+	To        api.DID     `json:"to"`
+	Currency  string      `json:"currency"`
+	Scale     int         `json:"scale"`
+	Amount    int64       `json:"amount"`
+	Balance   int64       `json:"balance"`
+	Available int64       `json:"available"`
+}
+
+// LedgerOrdersIn is the input of ledger.orders.
+type LedgerOrdersIn struct {
+	Space api.Hash `json:"space,omitzero"`  // Id of the space; default: the only one this node follows
+	DID   api.DID  `json:"did,omitempty"`   // DID of the payer; default: your own
+	State string   `json:"state,omitempty"` // Only those that are active, done or ended
+}
+
+// LedgerOrdersOut is what ledger.orders answers.
+type LedgerOrdersOut struct {
+	Orders []LedgerStandingOrder `json:"orders"` // the newest first, at most 256
 }
 
 // LedgerRequestIn is the input of ledger.request.
@@ -1919,6 +2003,30 @@ type LedgerEntry struct {
 	BalanceDelta int64       `json:"balance_delta"`
 }
 
+// LedgerStandingOrder is part of an answer or an input.
+type LedgerStandingOrder struct {
+	ID       api.Hash    `json:"id"`
+	Time     time.Time   `json:"time"` // when it was given, by the payer's clock
+	Payer    api.DID     `json:"payer"`
+	To       api.DID     `json:"to"`
+	Currency string      `json:"currency"`
+	Scale    int         `json:"scale"`
+	Amount   int64       `json:"amount"` // minor units, in each period
+	Memo     string      `json:"memo,omitempty"`
+	Category string      `json:"category,omitempty"`
+	Every    int         `json:"every"` // units in a period
+	Unit     string      `json:"unit"`  // days, weeks or months
+	First    string      `json:"first"`
+	Last     string      `json:"last,omitempty"`
+	Count    int         `json:"count,omitempty"`
+	Zone     string      `json:"zone"`
+	State    string      `json:"state"`         // active; done: no further payment is due, and none is missing; ended by the payer
+	Begun    int         `json:"begun"`         // periods that have begun
+	Paid     int         `json:"paid"`          // periods that are paid
+	Next     time.Time   `json:"next,omitzero"` // when the next period begins
+	Due      []LedgerDue `json:"due,omitempty"` // periods that have begun and are not paid, the oldest first; the newest 64 of them
+}
+
 // LedgerCurrencyOK is part of an answer or an input.
 type LedgerCurrencyOK struct {
 	Currency string `json:"currency"`
@@ -2211,6 +2319,17 @@ type LedgerFor struct {
 	What string   `json:"what"` // request, order, refund or batch
 	ID   api.Hash `json:"id"`   // of the request, of the standing order, of the payment that is given back, or the digest of the batch
 	N    uint64   `json:"n"`    // 0 of a request, the period of an order from 1, the place of the payment in its feed, the part of a batch from 0
+}
+
+// LedgerDue is part of an answer or an input.
+type LedgerDue struct {
+	Period  int       `json:"period"` // from 1
+	Since   time.Time `json:"since"`
+	Missed  bool      `json:"missed,omitempty"`   // more than 12 periods are due, and this is an older one: it is not paid without being asked
+	Tries   int       `json:"tries,omitempty"`    // how often this node has tried and was refused
+	Next    time.Time `json:"next,omitzero"`      // when it tries again
+	GivenUp bool      `json:"given_up,omitempty"` // it tries no more
+	Why     string    `json:"why,omitempty"`      // of the last refusal
 }
 
 // KernelPrepareOut is part of an answer or an input.

@@ -43,6 +43,10 @@ ledger.decline space one
 ledger.freeze space several
 ledger.grant space several
 ledger.history space none
+ledger.order.end space one
+ledger.order.new space one
+ledger.order.pay space one
+ledger.orders space none
 ledger.request space one
 ledger.requests space none
 ledger.retry space one
@@ -160,6 +164,7 @@ func (g *greeter) inputs() map[string]string {
 		"ledger.allot":  fmt.Sprintf(`{"device":%q,"currency":"hours","amount":1}`, g.eve.Device()),
 		"ledger.freeze": "{" + money + "}", "ledger.grant": "{" + money + `,"limit":5}`, "ledger.retry": id, "ledger.return": `{"currency":"hours"}`,
 		"ledger.approve": id, "ledger.cancel": id, "ledger.decline": id, "ledger.reverse": id, "ledger.request": fmt.Sprintf(`{"payer":%q,"currency":"hours","amount":1}`, did),
+		"ledger.order.new": fmt.Sprintf(`{"to":%q,"currency":"hours","amount":1,"unit":"days","first":"2026-01-01"}`, did), "ledger.order.end": id, "ledger.order.pay": id,
 		"ledger.batch": fmt.Sprintf(`{"rows":[{"to":%q,"currency":"hours","amount":1}]}`, did),
 		"ledger.transfer": "{" + money + `,"amount":1}`, "member.add": fmt.Sprintf(`{"did":%q,"device":%q}`, g.eve.DID(), g.eve.Device()), "member.device": "{" + who + "}",
 		"member.remove": fmt.Sprintf(`{"did":%q,"reason":"x"}`, did), "office.hand": `{"office":"clerk",` + who + "}", "office.replace": fmt.Sprintf(`{"silent":%q,%s}`, g.self.DID(), who),

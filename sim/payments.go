@@ -12,7 +12,11 @@ import (
 
 // trade lets a member ask another to pay, settle what somebody has asked or what it has asked itself, or give something back.
 func (w *World) trade(n *kerneltest.Node) error {
-	switch w.Rand.IntN(6) {
+	switch w.Rand.IntN(9) {
+	case 6:
+		w.batch(n)
+	case 7, 8:
+		w.order(n)
 	case 0, 1:
 		w.ask(n)
 	case 2, 3:
@@ -88,6 +92,45 @@ func (w *World) askBack(n *kerneltest.Node) {
 		if _, err := call(n, "ledger.request", in); err == nil {
 			w.Count("request-back", "%d by %s", in.Amount, n.Name)
 		}
+	}
+}
+
+// batch lets a member pay a list. One list is paid again and again, by the name of few, so that it was paid before now and then.
+func (w *World) batch(n *kerneltest.Node) {
+	in := ledger.BatchIn{Space: w.Space, Name: fmt.Sprint("list ", w.Rand.IntN(2))}
+	for i, m := range w.members {
+		if m != n {
+			in.Rows = append(in.Rows, ledger.Leg{To: m.Member().DID(), Currency: Currency, Amount: int64(1 + i)})
+		}
+	}
+	if out, err := call(n, "ledger.batch", in); err == nil {
+		w.Count("batch "+out.(*ledger.BatchOut).Rows[0].State, "by %s", n.Name)
+	}
+}
+
+// order lets a member give a standing order that is due since long, which its node pays in its turns; or pays one by hand, or ends it.
+func (w *World) order(n *kerneltest.Node) {
+	out, err := n.Ask("ledger.orders", ledger.OrdersIn{Space: w.Space, DID: n.Member().DID(), State: "active"})
+	if err != nil {
+		return
+	}
+	all := out.(*ledger.OrdersOut).Orders
+	if len(all) < 2 {
+		in := ledger.OrderIn{Space: w.Space, To: w.other(n).Member().DID(), Currency: Currency, Amount: 1 + w.Rand.Int64N(40), Unit: "months", First: "1999-12-31", Count: 1 + w.Rand.IntN(6)}
+		if _, err := call(n, "ledger.order.new", in); err == nil {
+			w.Count("order", "%d by %s", in.Amount, n.Name)
+		}
+		return
+	}
+	o := all[w.Rand.IntN(len(all))]
+	if w.Rand.IntN(3) == 0 {
+		if _, err := call(n, "ledger.order.end", ledger.OrderEndIn{Space: w.Space, ID: o.ID}); err == nil {
+			w.Count("order-end", "%s by %s", o.ID.Short(), n.Name)
+		}
+		return
+	}
+	if _, err := call(n, "ledger.order.pay", ledger.OrderPayIn{Space: w.Space, ID: o.ID, Period: w.Rand.IntN(o.Begun + 1)}); err == nil {
+		w.Count("order-pay", "%s by %s", o.ID.Short(), n.Name)
 	}
 }
 

@@ -22,6 +22,7 @@ type App struct {
 	spaces Spaces
 	grants sync.Mutex // one grant at a time: they are numbered
 	owed   fact.Owed  // cuts, on the registrar's node
+	turns  turns      // of standing orders
 
 	mu   sync.Mutex
 	host api.Host
@@ -34,6 +35,7 @@ var (
 	_ api.OperationProvider = (*App)(nil)
 	_ api.Reactor           = (*App)(nil)
 	_ api.Starter           = (*App)(nil)
+	_ api.Ticker            = (*App)(nil)
 )
 
 // New returns the app.
@@ -43,7 +45,7 @@ func New(spaces Spaces) *App { return &App{spaces: spaces} }
 func (*App) Info() api.AppInfo {
 	return api.AppInfo{Name: "ledger", Topics: []api.TopicSpec{
 		{Name: fact.LedgerTopic, Retention: api.Log, Kinds: []string{
-			kindTransfer, kindBatch, kindRequest, kindCancel, kindDecline, kindAck, kindGrant, kindAllot, kindReturn, fact.KindClose,
+			kindTransfer, kindBatch, kindRequest, kindCancel, kindDecline, kindOrder, kindEndOrder, kindAck, kindGrant, kindAllot, kindReturn, fact.KindClose,
 		}},
 	}}
 }

@@ -13,6 +13,8 @@ func (*App) Describe() []api.KindSpec {
 		api.Says[request](fact.LedgerTopic, kindRequest, "Ask {payer} to pay {amount}[ for {memo}][ until {expires}][{?back}, to give a payment back]."),
 		api.Says[cancel](fact.LedgerTopic, kindCancel, "Take back the request {request} for a payment."),
 		api.Says[decline](fact.LedgerTopic, kindDecline, "Decline to pay what the request {request} asks for[: {reason}]."),
+		api.Says[order](fact.LedgerTopic, kindOrder, "Pay {amount} to {to} every {every} {unit} from {first} on[ until {last}][{?count}, {count} time(s)][ for {memo}], days as in {zone}."),
+		api.Says[endOrder](fact.LedgerTopic, kindEndOrder, "End the standing order {order}."),
 		api.Says[ack](fact.LedgerTopic, kindAck, "Acknowledge what has been paid to this account."),
 		api.Says[grant](fact.LedgerTopic, kindGrant, "Grant number {number}: {account} may owe up to {limit} and spend {p} that is not final[{?frozen}, and is frozen: it may spend nothing]."),
 		api.Says[allotment](fact.LedgerTopic, kindAllot, "Set {amount} aside for the device {device} to spend."),

@@ -48,6 +48,36 @@ type Requested struct {
 	For      []For   `json:"for,omitempty" doc:"the payment that is to be given back"`
 }
 
+// Ordered is the data of ledger.ordered.
+type Ordered struct {
+	To       api.DID `json:"to"`
+	Currency string  `json:"currency"`
+	Amount   int64   `json:"amount" doc:"minor units, in each period"`
+	Memo     string  `json:"memo,omitempty"`
+	Category string  `json:"category,omitempty"`
+	Every    uint64  `json:"every" doc:"units in a period"`
+	Unit     string  `json:"unit" doc:"days, weeks or months"`
+	First    string  `json:"first" doc:"the day on which the first period begins"`
+	Last     string  `json:"last,omitempty" doc:"no period begins after this day"`
+	Count    uint64  `json:"count,omitempty" doc:"so many periods at most"`
+	Zone     string  `json:"zone" doc:"time zone in which days begin"`
+}
+
+// OrderEnded is the data of ledger.order-ended.
+type OrderEnded struct {
+	Order api.Hash `json:"order"`
+}
+
+// OrderFailed is the data of ledger.order-failed.
+type OrderFailed struct {
+	Order   api.Hash `json:"order"`
+	Period  int      `json:"period" doc:"from 1"`
+	Tries   int      `json:"tries" doc:"so far"`
+	GivenUp bool     `json:"given_up" doc:"the node tries no more: the member can still pay it by hand"`
+	Rule    string   `json:"rule,omitempty" doc:"of the refusal"`
+	Why     string   `json:"why"`
+}
+
 // Cancelled is the data of ledger.cancelled.
 type Cancelled struct {
 	Request api.Hash `json:"request" doc:"that its author has taken back"`
@@ -123,6 +153,24 @@ func (*App) Events() []api.EventType {
 			d.For, _ = reasons(q.Back)
 			return d
 		}),
+		api.Tell(of("ordered", "A member means to pay somebody at regular times", kindOrder), func(_ api.Past, rec *api.Record) *Ordered {
+			var o order
+			if decode(rec.Body, &o) != nil {
+				return nil
+			}
+			return &Ordered{
+				To: o.To, Currency: o.Currency, Amount: o.Amount, Memo: o.Memo, Category: o.Category,
+				Every: o.Every, Unit: o.Unit, First: o.First, Last: o.Last, Count: o.Count, Zone: o.Zone,
+			}
+		}),
+		api.Tell(of("order-ended", "A standing order has been ended", kindEndOrder), func(_ api.Past, rec *api.Record) *OrderEnded {
+			var e endOrder
+			if decode(rec.Body, &e) != nil {
+				return nil
+			}
+			return &OrderEnded{Order: e.Order}
+		}),
+		api.Notice[OrderFailed](evOrderFailed, "ledger:read", "A payment of a standing order was refused"),
 		api.Tell(of("cancelled", "A request has been taken back", kindCancel), func(_ api.Past, rec *api.Record) *Cancelled {
 			var c cancel
 			if decode(rec.Body, &c) != nil {

@@ -67,6 +67,22 @@ func (a *App) Operations() []api.Operation {
 			Signs: api.SignsSeveral, Summary: "Pay a list of members, once; or say first what that would do",
 		}, a.batch),
 		api.Handle(api.Operation{
+			Name: "ledger.order.new", Method: http.MethodPost, Path: "/ledger/order", CLI: "ledger order new", Scope: "ledger:write", Write: true,
+			Signs: api.SignsOne, Summary: "Give a standing order: your node pays it at regular times",
+		}, a.order),
+		api.Handle(api.Operation{
+			Name: "ledger.orders", Method: http.MethodGet, Path: "/ledger/orders", CLI: "ledger order list", Scope: "ledger:read",
+			Summary: "List standing orders: what is paid, what is due, and why it is not paid",
+		}, a.orders),
+		api.Handle(api.Operation{
+			Name: "ledger.order.pay", Method: http.MethodPost, Path: "/ledger/order/pay", CLI: "ledger order pay", Scope: "ledger:write", Write: true,
+			Signs: api.SignsOne, Summary: "Pay what is due of a standing order of yours, once",
+		}, a.orderPay),
+		api.Handle(api.Operation{
+			Name: "ledger.order.end", Method: http.MethodPost, Path: "/ledger/order/end", CLI: "ledger order end", Scope: "ledger:write", Write: true,
+			Signs: api.SignsOne, Summary: "End a standing order of yours",
+		}, a.orderEnd),
+		api.Handle(api.Operation{
 			Name: "ledger.grant", Method: http.MethodPost, Path: "/ledger/grant", CLI: "ledger grant", Scope: "ledger:grant", Write: true,
 			Signs: api.SignsSeveral, Summary: "Set an account's credit limit",
 		}, a.grant),

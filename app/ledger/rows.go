@@ -26,6 +26,7 @@ import (
 //	aside            []aside: what is set aside for other devices
 //	purse/<feed>     purse: what this device, which is not the primary one, has of that; half of the feed's own id, as above
 //	req/<id>         asked: a request of this account's (see slot.go)
+//	order/<id>       ordered: a standing order of this account's (see order.go)
 //	slot/<what><id><n>  filled: what this account has paid, or will not pay; not by feed: who goes on from a device before has filled them, too
 //	back/<id>        sums: what of that payment to this account was given back
 //	cut/<feed>       number of the newest cut of this feed that it has taken into account, 8 bytes; half of the feed's own id, as above
@@ -191,12 +192,14 @@ func readRow[T any](b []byte, ok bool, zero T, read func(*codec.Reader) T) T {
 //	due/<space><did> 0 <payer feed><code>         paid to did by that feed and not counted by did yet (counter)
 //	hist/<space><did> 0 <time><feed><seq><leg>    entry: one side of a payment, newest last
 //	ask/<space><did> 0 <time><feed><seq>          id of a request to or by did, newest last
+//	ord/<space><did> 0 <time><feed><seq>          id of a standing order of did's, newest last
 //	slot/<space><what><id><n><feed><seq>          settled: what has become of a request, or fills another slot
 const (
 	counterBalance = "bal/"
 	counterDue     = "due/"
 	indexHistory   = "hist/"
 	indexAsks      = "ask/"
+	indexOrders    = "ord/"
 	indexSlots     = "slot/"
 )
 

@@ -108,7 +108,7 @@ func (f *fold) cancel(c *cancel) api.Outcome {
 func (f *fold) decline(d *decline) api.Outcome {
 	f.enter()
 	if !f.self.Member {
-		return notFromTab
+		return f.tabOnly()
 	}
 	ask, _, ok := f.askedFor(d.Request)
 	switch {
@@ -134,6 +134,8 @@ func (f *fold) fill(l *leg, p *purpose, all []purpose) api.Outcome {
 	switch p.What {
 	case forRequest:
 		out = f.fillRequest(l, p, all[1:])
+	case forOrder:
+		out = f.fillOrder(l, p)
 	case forRefund:
 		return f.fillRefund(l, p)
 	}

@@ -46,6 +46,18 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 			return malformed(err)
 		}
 		return f.decline(&d)
+	case kindOrder:
+		var o order
+		if err := decode(rec.Body, &o); err != nil {
+			return malformed(err)
+		}
+		return f.order(&o)
+	case kindEndOrder:
+		var e endOrder
+		if err := decode(rec.Body, &e); err != nil {
+			return malformed(err)
+		}
+		return f.endOrder(&e)
 	case kindGrant:
 		var g grant
 		if err := decode(rec.Body, &g); err != nil {

@@ -893,6 +893,22 @@ export interface LedgerDeclineIn {
   space?: Hash
 }
 
+export interface LedgerDue {
+  /** It tries no more. */
+  given_up?: boolean
+  /** More than 12 periods are due, and this is an older one: it is not paid without being asked. */
+  missed?: boolean
+  /** When it tries again. */
+  next?: string
+  /** From 1. */
+  period: number
+  since: string
+  /** How often this node has tried and was refused. */
+  tries?: number
+  /** Of the last refusal. */
+  why?: string
+}
+
 export interface LedgerEntry {
   amount: number
   balance_delta: number
@@ -966,6 +982,76 @@ export interface LedgerLeg {
   currency: string
   memo?: string
   to: DID
+}
+
+export interface LedgerOrderEndIn {
+  /** Id of a standing order of yours, 64 hexadecimal digits. */
+  id: Hash
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerOrderEndOut {
+  order: LedgerStandingOrder
+  /** repeated: it was ended before. */
+  receipt: Receipt
+}
+
+export interface LedgerOrderIn {
+  /** Minor units, more than 0, in each period. */
+  amount: number
+  /** For your books: at most 32 of a-z 0-9 -. */
+  category?: string
+  /** So many payments at most; default: any number. */
+  count?: number
+  /** Code of the currency. */
+  currency: string
+  /** Units in a period, 1 to 366; default 1. */
+  every?: number
+  /** The day of the first payment; the 31st is the last day of a shorter month. */
+  first: string
+  /** No payment after this day; default: without end. */
+  last?: string
+  /** What it is for, at most 256 bytes, one line. */
+  memo?: string
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** DID of the member to pay. */
+  to: DID
+  /** Days, weeks or months. */
+  unit: string
+  /** Time zone in which days begin, by its IANA name; default UTC. */
+  zone?: string
+}
+
+export interface LedgerOrderOut {
+  receipt: Receipt
+}
+
+export interface LedgerOrderPayIn {
+  /** Id of the standing order, 64 hexadecimal digits: ledger.orders lists them. */
+  id: Hash
+  /** Which period to pay, from 1; default: the oldest that is due. */
+  period?: number
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerOrderPayOut {
+  amount: number
+  available: number
+  balance: number
+  currency: string
+  period: number
+  /** repeated: it was paid before. */
+  receipt: Receipt
+  scale: number
+  to: DID
+}
+
+export interface LedgerOrdersOut {
+  /** The newest first, at most 256. */
+  orders: LedgerStandingOrder[] | null
 }
 
 export interface LedgerRequest {
@@ -1088,6 +1174,38 @@ export interface LedgerSettledOut {
   /** repeated: it was done before. */
   receipt: Receipt
   request: LedgerRequest
+}
+
+export interface LedgerStandingOrder {
+  /** Minor units, in each period. */
+  amount: number
+  /** Periods that have begun. */
+  begun: number
+  category?: string
+  count?: number
+  currency: string
+  /** Periods that have begun and are not paid, the oldest first; the newest 64 of them. */
+  due?: LedgerDue[]
+  /** Units in a period. */
+  every: number
+  first: string
+  id: Hash
+  last?: string
+  memo?: string
+  /** When the next period begins. */
+  next?: string
+  /** Periods that are paid. */
+  paid: number
+  payer: DID
+  scale: number
+  /** active; done: no further payment is due, and none is missing; ended by the payer. */
+  state: string
+  /** When it was given, by the payer's clock. */
+  time: string
+  to: DID
+  /** Days, weeks or months. */
+  unit: string
+  zone: string
 }
 
 export interface LedgerTransferIn {
@@ -1897,6 +2015,16 @@ export interface LedgerHistoryInput {
   cursor?: string
 }
 
+/** The input of ledger.orders. */
+export interface LedgerOrdersInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** DID of the payer; default: your own. */
+  did?: DID
+  /** Only those that are active, done or ended. */
+  state?: string
+}
+
 /** The input of ledger.requests. */
 export interface LedgerRequestsInput {
   /** Id of the space; default: the only one this node follows. */
@@ -2164,6 +2292,16 @@ export interface Operations {
     grant(input: LedgerGrantIn, options?: WriteOptions): Promise<LedgerGrantOut>
     /** List an account's transfers, newest first. Scope ledger:read. */
     history(input?: LedgerHistoryInput, options?: CallOptions): Pages<LedgerHistoryOut, NonNullable<LedgerHistoryOut['entries']>[number]>
+    order: {
+      /** End a standing order of yours. Scope ledger:write. */
+      end(input: LedgerOrderEndIn, options?: WriteOptions): Promise<LedgerOrderEndOut>
+      /** Give a standing order: your node pays it at regular times. Scope ledger:write. */
+      new(input: LedgerOrderIn, options?: WriteOptions): Promise<LedgerOrderOut>
+      /** Pay what is due of a standing order of yours, once. Scope ledger:write. */
+      pay(input: LedgerOrderPayIn, options?: WriteOptions): Promise<LedgerOrderPayOut>
+    }
+    /** List standing orders: what is paid, what is due, and why it is not paid. Scope ledger:read. */
+    orders(input?: LedgerOrdersInput, options?: CallOptions): Promise<LedgerOrdersOut>
     /** Ask a member to pay you. Scope ledger:write. */
     request(input: LedgerRequestIn, options?: WriteOptions): Promise<LedgerRequestOut>
     /** List requests for payments, newest first, and what has become of them. Scope ledger:read. */
@@ -2351,6 +2489,10 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.freeze': ['POST', '/ledger/freeze', 'w+'],
   'ledger.grant': ['POST', '/ledger/grant', 'w+'],
   'ledger.history': ['GET', '/ledger/history', 'l', 'entries'],
+  'ledger.order.end': ['POST', '/ledger/order/end', 'w1'],
+  'ledger.order.new': ['POST', '/ledger/order', 'w1'],
+  'ledger.order.pay': ['POST', '/ledger/order/pay', 'w1'],
+  'ledger.orders': ['GET', '/ledger/orders', ''],
   'ledger.request': ['POST', '/ledger/request', 'w1'],
   'ledger.requests': ['GET', '/ledger/requests', 'l', 'requests'],
   'ledger.retry': ['POST', '/ledger/retry', 'w1'],
