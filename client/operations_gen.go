@@ -210,6 +210,16 @@ func (c *Client) LedgerTransfer(ctx context.Context, in LedgerTransferIn, opts .
 	return call[LedgerTransferOut](ctx, c, "ledger.transfer", in, opts)
 }
 
+// LedgerUriMake is the operation ledger.uri.make: Make a payment link, for a QR code or a message.
+func (c *Client) LedgerUriMake(ctx context.Context, in LedgerUriMakeIn) (*LedgerUriMakeOut, error) {
+	return call[LedgerUriMakeOut](ctx, c, "ledger.uri.make", in, nil)
+}
+
+// LedgerUriRead is the operation ledger.uri.read: Read and check a payment link.
+func (c *Client) LedgerUriRead(ctx context.Context, in LedgerUriReadIn) (*LedgerUriReadOut, error) {
+	return call[LedgerUriReadOut](ctx, c, "ledger.uri.read", in, nil)
+}
+
 // LedgerVerify is the operation ledger.verify: Check that the books balance.
 func (c *Client) LedgerVerify(ctx context.Context, in LedgerVerifyIn) (*LedgerVerifyOut, error) {
 	return call[LedgerVerifyOut](ctx, c, "ledger.verify", in, nil)
@@ -1079,6 +1089,39 @@ type LedgerTransferOut struct {
 	Receipt   api.Receipt `json:"receipt"`
 	Balance   int64       `json:"balance"`
 	Available int64       `json:"available"`
+}
+
+// LedgerUriMakeIn is the input of ledger.uri.make.
+type LedgerUriMakeIn struct {
+	Space    api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	To       api.DID  `json:"to,omitempty"`     // DID of who is to be paid; default: you
+	Currency string   `json:"currency"`         // Code of the currency
+	Amount   int64    `json:"amount,omitempty"` // Minor units; default: the payer says how much
+	Memo     string   `json:"memo,omitempty"`   // What it is for, at most 256 bytes, one line
+	Request  api.Hash `json:"request,omitzero"` // Id of a request that is paid by it
+}
+
+// LedgerUriMakeOut is what ledger.uri.make answers.
+type LedgerUriMakeOut struct {
+	URI string `json:"uri"`
+}
+
+// LedgerUriReadIn is the input of ledger.uri.read.
+type LedgerUriReadIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space in which you mean to pay; default: the only one this node follows
+	URI   string   `json:"uri"`            // The text, which begins with icn:pay?
+}
+
+// LedgerUriReadOut is what ledger.uri.read answers.
+type LedgerUriReadOut struct {
+	Space    api.Hash `json:"space"`
+	Name     string   `json:"name"` // of the space
+	To       api.DID  `json:"to"`
+	Currency string   `json:"currency"`
+	Scale    int      `json:"scale"`
+	Amount   int64    `json:"amount,omitempty"` // minor units; none: the payer says how much
+	Memo     string   `json:"memo,omitempty"`
+	Request  api.Hash `json:"request,omitzero"` // pay it by ledger.approve
 }
 
 // LedgerVerifyIn is the input of ledger.verify.

@@ -53,6 +53,8 @@ ledger.retry space one
 ledger.return space one
 ledger.reverse space one
 ledger.transfer space one
+ledger.uri.make space none
+ledger.uri.read space none
 ledger.verify space none
 ledger.void space none
 member.add space one

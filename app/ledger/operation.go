@@ -83,6 +83,14 @@ func (a *App) Operations() []api.Operation {
 			Signs: api.SignsOne, Summary: "End a standing order of yours",
 		}, a.orderEnd),
 		api.Handle(api.Operation{
+			Name: "ledger.uri.make", Method: http.MethodGet, Path: "/ledger/uri", CLI: "ledger uri make", Scope: "ledger:read",
+			Summary: "Make a payment link, for a QR code or a message",
+		}, a.makeURI),
+		api.Handle(api.Operation{
+			Name: "ledger.uri.read", Method: http.MethodGet, Path: "/ledger/uri/read", CLI: "ledger uri read", Scope: "ledger:read",
+			Summary: "Read and check a payment link",
+		}, a.readURI),
+		api.Handle(api.Operation{
 			Name: "ledger.grant", Method: http.MethodPost, Path: "/ledger/grant", CLI: "ledger grant", Scope: "ledger:grant", Write: true,
 			Signs: api.SignsSeveral, Summary: "Set an account's credit limit",
 		}, a.grant),

@@ -13,7 +13,7 @@ import (
 func (c *ctl) ledgerCmd() *cobra.Command {
 	return group("ledger", "Mutual credit: paying, and what is there",
 		c.ledgerTransfer(), c.ledgerBalance(), c.ledgerHistory(), c.ledgerRequest(), c.ledgerRequests(), c.ledgerApprove(), c.ledgerDecline(), c.ledgerCancel(),
-		c.ledgerReverse(), c.ledgerBatch(), c.ledgerOrder(), c.ledgerAllot(), c.ledgerReturn(), c.ledgerAllotments(), c.ledgerGrant(), c.ledgerFreeze(),
+		c.ledgerReverse(), c.ledgerBatch(), c.ledgerOrder(), c.ledgerURI(), c.ledgerAllot(), c.ledgerReturn(), c.ledgerAllotments(), c.ledgerGrant(), c.ledgerFreeze(),
 		c.ledgerVerify(), c.ledgerVoid(), c.ledgerRetry())
 }
 

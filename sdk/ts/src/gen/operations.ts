@@ -1054,6 +1054,20 @@ export interface LedgerOrdersOut {
   orders: LedgerStandingOrder[] | null
 }
 
+export interface LedgerReadURIOut {
+  /** Minor units; none: the payer says how much. */
+  amount?: number
+  currency: string
+  memo?: string
+  /** Of the space. */
+  name: string
+  /** Pay it by ledger.approve. */
+  request?: Hash
+  scale: number
+  space: Hash
+  to: DID
+}
+
 export interface LedgerRequest {
   /** Minor units. */
   amount: number
@@ -1229,6 +1243,10 @@ export interface LedgerTransferOut {
   available: number
   balance: number
   receipt: Receipt
+}
+
+export interface LedgerURIOut {
+  uri: string
 }
 
 export interface LedgerVerifyOut {
@@ -2041,6 +2059,30 @@ export interface LedgerRequestsInput {
   cursor?: string
 }
 
+/** The input of ledger.uri.make. */
+export interface LedgerUriMakeInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** DID of who is to be paid; default: you. */
+  to?: DID
+  /** Code of the currency. */
+  currency: string
+  /** Minor units; default: the payer says how much. */
+  amount?: number
+  /** What it is for, at most 256 bytes, one line. */
+  memo?: string
+  /** Id of a request that is paid by it. */
+  request?: Hash
+}
+
+/** The input of ledger.uri.read. */
+export interface LedgerUriReadInput {
+  /** Id of the space in which you mean to pay; default: the only one this node follows. */
+  space?: Hash
+  /** The text, which begins with icn:pay? */
+  uri: string
+}
+
 /** The input of ledger.verify. */
 export interface LedgerVerifyInput {
   /** Id of the space; default: the only one this node follows. */
@@ -2314,6 +2356,12 @@ export interface Operations {
     reverse(input: LedgerReverseIn, options?: WriteOptions): Promise<LedgerReverseOut>
     /** Pay a member. Scope ledger:write. */
     transfer(input: LedgerTransferIn, options?: WriteOptions): Promise<LedgerTransferOut>
+    uri: {
+      /** Make a payment link, for a QR code or a message. Scope ledger:read. */
+      make(input: LedgerUriMakeInput, options?: CallOptions): Promise<LedgerURIOut>
+      /** Read and check a payment link. Scope ledger:read. */
+      read(input: LedgerUriReadInput, options?: CallOptions): Promise<LedgerReadURIOut>
+    }
     /** Check that the books balance. Scope ledger:read. */
     verify(input?: LedgerVerifyInput, options?: CallOptions): Promise<LedgerVerifyOut>
     /** List the records that have no effect, and why. Scope ledger:read. */
@@ -2499,6 +2547,8 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.return': ['POST', '/ledger/return', 'w1'],
   'ledger.reverse': ['POST', '/ledger/reverse', 'w1'],
   'ledger.transfer': ['POST', '/ledger/transfer', 'w1'],
+  'ledger.uri.make': ['GET', '/ledger/uri', ''],
+  'ledger.uri.read': ['GET', '/ledger/uri/read', ''],
   'ledger.verify': ['GET', '/ledger/verify', ''],
   'ledger.void': ['GET', '/ledger/void', 'l', 'entries'],
   'member.add': ['POST', '/member/add', 'w1'],
