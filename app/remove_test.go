@@ -14,7 +14,7 @@ import (
 
 // Every topic is either one in which members write, whose feeds end with the membership, or one that membership knows not to cut.
 func TestMemberTopicsAreComplete(t *testing.T) {
-	others := []string{fact.SpaceTopic, fact.JoinTopic, fact.FinalityTopic, fact.CutTopic, fact.KeysTopic, fact.OfficeTopic}
+	others := []string{fact.SpaceTopic, fact.JoinTopic, fact.FinalityTopic, fact.CutTopic, fact.KeysTopic, fact.OfficeTopic, fact.PostingsTopic}
 	for _, a := range Standard(Options{}) {
 		for _, topic := range a.Info().Topics {
 			if slices.Contains(fact.MemberTopics(), topic.Name) == slices.Contains(others, topic.Name) {

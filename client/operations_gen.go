@@ -140,6 +140,11 @@ func (c *Client) LedgerCancel(ctx context.Context, in LedgerCancelIn, opts ...Ca
 	return call[LedgerCancelOut](ctx, c, "ledger.cancel", in, opts)
 }
 
+// LedgerCharge is the operation ledger.charge: Charge accounts for the oldest period of a schedule that is due, which the clerk's node also does by itself.
+func (c *Client) LedgerCharge(ctx context.Context, in LedgerChargeIn, opts ...CallOption) (*LedgerChargeOut, error) {
+	return call[LedgerChargeOut](ctx, c, "ledger.charge", in, opts)
+}
+
 // LedgerDecline is the operation ledger.decline: Refuse to pay what a member has asked you for.
 func (c *Client) LedgerDecline(ctx context.Context, in LedgerDeclineIn, opts ...CallOption) (*LedgerDeclineOut, error) {
 	return call[LedgerDeclineOut](ctx, c, "ledger.decline", in, opts)
@@ -203,6 +208,16 @@ func (c *Client) LedgerReturn(ctx context.Context, in LedgerReturnIn, opts ...Ca
 // LedgerReverse is the operation ledger.reverse: Give back a payment that was made to you, wholly or in part.
 func (c *Client) LedgerReverse(ctx context.Context, in LedgerReverseIn, opts ...CallOption) (*LedgerReverseOut, error) {
 	return call[LedgerReverseOut](ctx, c, "ledger.reverse", in, opts)
+}
+
+// LedgerSchedule is the operation ledger.schedule: Say what accounts are charged by period: dues, levies, demurrage.
+func (c *Client) LedgerSchedule(ctx context.Context, in LedgerScheduleIn, opts ...CallOption) (*LedgerScheduleOut, error) {
+	return call[LedgerScheduleOut](ctx, c, "ledger.schedule", in, opts)
+}
+
+// LedgerSchedules is the operation ledger.schedules: Show what accounts are charged, and when next.
+func (c *Client) LedgerSchedules(ctx context.Context, in LedgerSchedulesIn) (*LedgerSchedulesOut, error) {
+	return call[LedgerSchedulesOut](ctx, c, "ledger.schedules", in, nil)
 }
 
 // LedgerTransfer is the operation ledger.transfer: Pay a member.
@@ -819,7 +834,7 @@ type LedgerApproveOut struct {
 // LedgerBalanceIn is the input of ledger.balance.
 type LedgerBalanceIn struct {
 	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
-	DID   api.DID  `json:"did,omitempty"`  // DID of the account; default: your own
+	DID   api.DID  `json:"did,omitempty"`  // Account: a DID, or office:treasury for the space's own; default: your own
 }
 
 // LedgerBalanceOut is what ledger.balance answers.
@@ -857,6 +872,27 @@ type LedgerCancelIn struct {
 type LedgerCancelOut struct {
 	Receipt api.Receipt   `json:"receipt"` // repeated: it was done before
 	Request LedgerRequest `json:"request"`
+}
+
+// LedgerChargeIn is the input of ledger.charge.
+type LedgerChargeIn struct {
+	Space  api.Hash `json:"space,omitzero"`    // Id of the space; default: the only one this node follows
+	Name   string   `json:"name"`              // Name of the schedule
+	DryRun bool     `json:"dry_run,omitempty"` // Say what would be charged, and charge nothing
+}
+
+// LedgerChargeOut is what ledger.charge answers.
+type LedgerChargeOut struct {
+	Schedule string         `json:"schedule"`
+	Currency string         `json:"currency"`
+	Scale    int            `json:"scale"`
+	Period   uint64         `json:"period"` // 0: nothing is due
+	Start    time.Time      `json:"start,omitzero"`
+	End      time.Time      `json:"end,omitzero"`
+	Charges  []LedgerCharge `json:"charges"`
+	Sum      int64          `json:"sum"`  // what the treasury gets, minor units
+	Left     int            `json:"left"` // further periods that are due, at most 4
+	Receipts []api.Receipt  `json:"receipts"`
 }
 
 // LedgerDeclineIn is the input of ledger.decline.
@@ -905,7 +941,7 @@ type LedgerGrantOut struct {
 // LedgerHistoryIn is the input of ledger.history.
 type LedgerHistoryIn struct {
 	Space    api.Hash  `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
-	DID      api.DID   `json:"did,omitempty"`      // DID of the account; default: your own
+	DID      api.DID   `json:"did,omitempty"`      // Account: a DID, or office:treasury for the space's own; default: your own
 	Currency string    `json:"currency,omitempty"` // Only this currency
 	With     api.DID   `json:"with,omitempty"`     // Only payments to or from this account
 	Category string    `json:"category,omitempty"` // Only this category
@@ -1073,10 +1109,41 @@ type LedgerReverseOut struct {
 	Available int64       `json:"available"`
 }
 
+// LedgerScheduleIn is the input of ledger.schedule.
+type LedgerScheduleIn struct {
+	Space    api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	Name     string   `json:"name"`             // 1 to 16 of a-z 0-9 -; a schedule of the same name is replaced from its next period on
+	Charge   string   `json:"charge"`           // dues (an amount, of each member), levy-in or levy-out (a share of what an account was paid or has paid), or demurrage (a share of what an account has at the end, above what is exempt)
+	Currency string   `json:"currency"`         // Code of the currency
+	Amount   int64    `json:"amount,omitempty"` // Dues: minor units per period
+	Rate     int64    `json:"rate,omitempty"`   // All else: hundredths of a percent, 1 to 10000; 200 is 2 %
+	Exempt   int64    `json:"exempt,omitempty"` // Demurrage: how much of a balance is not charged for, minor units
+	Every    string   `json:"every"`            // day, week or month
+	First    string   `json:"first,omitempty"`  // Day on which the first period begins, such as 2026-11-01; default: today
+	Last     string   `json:"last,omitempty"`   // Last day; a period that ends later is not charged
+	Zone     string   `json:"zone,omitempty"`   // Time zone of the days, by IANA; default UTC
+}
+
+// LedgerScheduleOut is what ledger.schedule answers.
+type LedgerScheduleOut struct {
+	Receipt  api.Receipt    `json:"receipt"`
+	Schedule LedgerSchedule `json:"schedule"`
+}
+
+// LedgerSchedulesIn is the input of ledger.schedules.
+type LedgerSchedulesIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+}
+
+// LedgerSchedulesOut is what ledger.schedules answers.
+type LedgerSchedulesOut struct {
+	Schedules []LedgerSchedule `json:"schedules"`
+}
+
 // LedgerTransferIn is the input of ledger.transfer.
 type LedgerTransferIn struct {
 	Space    api.Hash `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
-	To       api.DID  `json:"to"`                 // DID of the member to pay
+	To       api.DID  `json:"to"`                 // DID of the member to pay, or office:treasury for the space's own account
 	Currency string   `json:"currency"`           // Code of the currency
 	Amount   int64    `json:"amount"`             // Minor units, more than 0
 	Memo     string   `json:"memo,omitempty"`     // What it is for, at most 256 bytes, one line
@@ -1988,6 +2055,7 @@ type LedgerBalance struct {
 	Balance        int64  `json:"balance"`
 	FinalCredits   int64  `json:"final_credits"`
 	Unacknowledged int64  `json:"unacknowledged"`
+	Charged        int64  `json:"charged,omitempty"` // dues, levies and demurrage that the account's feed has not counted yet; the balance and what is available have
 	Limit          int64  `json:"limit"`
 	Available      int64  `json:"available"`
 	SetAside       int64  `json:"set_aside"`
@@ -2026,13 +2094,20 @@ type LedgerBatchTotal struct {
 	Left      int64  `json:"left"`      // of that after all open rows; below 0: so much is missing
 }
 
+// LedgerCharge is part of an answer or an input.
+type LedgerCharge struct {
+	Account api.DID `json:"account"`
+	Base    int64   `json:"base,omitempty"` // what the charge is a share of
+	Amount  int64   `json:"amount"`         // negative: the account gets it back
+}
+
 // LedgerEntry is part of an answer or an input.
 type LedgerEntry struct {
 	Time         time.Time   `json:"time"`
 	ID           api.Hash    `json:"id"`
 	Leg          int         `json:"leg,omitempty"` // which payment of the record, from 0
-	Kind         string      `json:"kind"`          // transfer, request (one that was approved), order (a standing one), refund or batch
-	From         api.DID     `json:"from"`
+	Kind         string      `json:"kind"`          // transfer, request (one that was approved), order (a standing one), refund, batch, or charge: dues, a levy or demurrage
+	From         api.DID     `json:"from"`          // a DID, or office:treasury
 	To           api.DID     `json:"to"`
 	Currency     string      `json:"currency"`
 	Scale        int         `json:"scale"`
@@ -2068,6 +2143,26 @@ type LedgerStandingOrder struct {
 	Paid     int         `json:"paid"`          // periods that are paid
 	Next     time.Time   `json:"next,omitzero"` // when the next period begins
 	Due      []LedgerDue `json:"due,omitempty"` // periods that have begun and are not paid, the oldest first; the newest 64 of them
+}
+
+// LedgerSchedule is part of an answer or an input.
+type LedgerSchedule struct {
+	Name     string    `json:"name"`
+	Number   uint64    `json:"number"` // of the schedules that the office has set
+	Charge   string    `json:"charge"` // dues, levy-in, levy-out or demurrage
+	Currency string    `json:"currency"`
+	Scale    int       `json:"scale"`
+	Amount   int64     `json:"amount,omitempty"` // of dues
+	Rate     int64     `json:"rate,omitempty"`   // of all else, hundredths of a percent
+	Exempt   int64     `json:"exempt,omitempty"` // of demurrage: what is not charged for
+	Every    string    `json:"every"`
+	First    string    `json:"first"`
+	Last     string    `json:"last,omitempty"`
+	Zone     string    `json:"zone"`
+	Period   uint64    `json:"period"`          // the newest that was charged, from 1; 0: none
+	Next     time.Time `json:"next,omitzero"`   // when a period will be charged next; none: no more
+	Due      int       `json:"due"`             // periods that are due and not charged to everybody, at most 4
+	Waits    string    `json:"waits,omitempty"` // why what is due is not charged by itself
 }
 
 // LedgerCurrencyOK is part of an answer or an input.

@@ -39,6 +39,7 @@ ledger.approve space one
 ledger.balance space none
 ledger.batch space several
 ledger.cancel space one
+ledger.charge space several
 ledger.decline space one
 ledger.freeze space several
 ledger.grant space several
@@ -52,6 +53,8 @@ ledger.requests space none
 ledger.retry space one
 ledger.return space one
 ledger.reverse space one
+ledger.schedule space one
+ledger.schedules space none
 ledger.transfer space one
 ledger.uri.make space none
 ledger.uri.read space none
@@ -168,6 +171,7 @@ func (g *greeter) inputs() map[string]string {
 		"ledger.approve": id, "ledger.cancel": id, "ledger.decline": id, "ledger.reverse": id, "ledger.request": fmt.Sprintf(`{"payer":%q,"currency":"hours","amount":1}`, did),
 		"ledger.order.new": fmt.Sprintf(`{"to":%q,"currency":"hours","amount":1,"unit":"days","first":"2026-01-01"}`, did), "ledger.order.end": id, "ledger.order.pay": id,
 		"ledger.batch": fmt.Sprintf(`{"rows":[{"to":%q,"currency":"hours","amount":1}]}`, did),
+		"ledger.charge": `{"name":"dues","dry_run":true}`, "ledger.schedule": `{"name":"dues","charge":"dues","currency":"hours","amount":1,"every":"month"}`,
 		"ledger.transfer": "{" + money + `,"amount":1}`, "member.add": fmt.Sprintf(`{"did":%q,"device":%q}`, g.eve.DID(), g.eve.Device()), "member.device": "{" + who + "}",
 		"member.remove": fmt.Sprintf(`{"did":%q,"reason":"x"}`, did), "office.hand": `{"office":"clerk",` + who + "}", "office.replace": fmt.Sprintf(`{"silent":%q,%s}`, g.self.DID(), who),
 		"security.appeal": `{"text":"x"}`, "security.pardon": fmt.Sprintf(`{"subject":%q,"local":true}`, did), "space.create": `{"name":"Mine"}`,

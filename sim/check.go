@@ -64,7 +64,15 @@ func (b books) debt(n, m *kerneltest.Node) error {
 		return nil //nolint:nilerr // n has not heard of m
 	}
 	for _, x := range out.(*ledger.BalanceOut).Balances {
-		if most := max(limit, b.w.granted[m]); x.Balance < -most && !b.w.overhangs(n, m) {
+		most := max(limit, b.w.granted[m])
+		if x.Balance >= -most || b.w.overhangs(n, m) {
+			continue
+		}
+		charged, err := b.w.charged(n, m) // that takes an account below its limit
+		if err != nil {
+			return err
+		}
+		if most += charged; x.Balance < -most {
 			return fmt.Errorf("%s: %s owes %d, and was allowed %d at most", n.Name, m.Name, -x.Balance, most)
 		}
 	}
@@ -90,9 +98,14 @@ func (b books) End(c *kerneltest.Cluster) error {
 	if err := b.Step(c); err != nil {
 		return err
 	}
-	for _, n := range c.Honest() {
+	for i, n := range c.Honest() {
 		if err := verify(n); err != nil {
 			return err
+		}
+		if i == 0 && n.Up() {
+			if err := b.w.charges(n); err != nil {
+				return err
+			}
 		}
 		if err := b.w.unproven(n); err != nil {
 			return err

@@ -38,6 +38,7 @@ func (w *World) workload() []kerneltest.Action {
 			_ = w.Freeze(w.other(w.members[0]), w.Rand.IntN(2) == 0)
 			return nil
 		}},
+		{Name: "dues", Weight: 1, Do: func(*kerneltest.Cluster) error { return w.dues() }},
 		{Name: "retry", Weight: 4, Do: by(w.retry)},
 		{Name: "cut", Weight: 2, Do: func(*kerneltest.Cluster) error { return w.cut() }},
 		{Name: "checkpoint", Weight: 2, Do: func(*kerneltest.Cluster) error {

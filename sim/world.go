@@ -66,16 +66,17 @@ type World struct {
 	*kerneltest.Cluster
 	Space api.Hash
 
-	opt      Options
-	members  []*kerneltest.Node         // in the order in which they joined
-	councils [][]*kerneltest.Node       // the witnesses, and all that were named to follow them
-	clerk    *kerneltest.Node           // who has the office, as far as the registrar knows
-	clerks   map[*kerneltest.Node]bool  // all who may have had it
-	granted  map[*kerneltest.Node]int64 // the highest limit that each was ever granted
-	retries  []retried
-	guest    *guest                      // who is about to join, nil for nobody
-	moves    map[*kerneltest.Node]moving // who changes devices
-	moved    map[*kerneltest.Node]bool   // who has changed devices
+	opt       Options
+	members   []*kerneltest.Node         // in the order in which they joined
+	councils  [][]*kerneltest.Node       // the witnesses, and all that were named to follow them
+	clerk     *kerneltest.Node           // who has the office, as far as the registrar knows
+	clerks    map[*kerneltest.Node]bool  // all who may have had it
+	granted   map[*kerneltest.Node]int64 // the highest limit that each was ever granted
+	retries   []retried
+	schedules []string                    // by which the clerk charges
+	guest     *guest                      // who is about to join, nil for nobody
+	moves     map[*kerneltest.Node]moving // who changes devices
+	moved     map[*kerneltest.Node]bool   // who has changed devices
 }
 
 // guest is a node whose member has an invitation and is not a member yet.

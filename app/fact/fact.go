@@ -26,6 +26,7 @@ const (
 	FinalityTopic = "finality" // what witnesses state
 	CutTopic      = "cuts"     // where an office ends or corrects other feeds
 	LedgerTopic   = "ledger"   // transfers, grants, acknowledgements
+	PostingsTopic = "postings" // what the clerk's office posts to the accounts of others: dues, levies, demurrage
 	TrustTopic    = "trust"    // attestations
 	SecurityTopic = "security" // reports, appeals, pardons
 	KeysTopic     = "keys"     // key event logs, and what the registrar makes of them
@@ -42,6 +43,10 @@ const (
 	Clerk     = "clerk"     // grants credit limits
 	Treasury  = "treasury"  // holds the space's own money
 )
+
+// TreasuryAccount is the account of a space's own money: what the office of the treasury spends. It stands where else the DID of an account's owner
+// stands, and is no DID.
+const TreasuryAccount api.DID = "office:" + Treasury
 
 // Names of facts, and their keys.
 const (
@@ -241,6 +246,11 @@ type Mover interface {
 	Move(ctx context.Context, signer api.Signer, space api.Hash, did api.DID, device api.Key) error
 }
 
+// Roll lists the members of a space by DID, ascending, found among api.Services.
+type Roll interface {
+	Roll(space api.Hash) ([]api.DID, error)
+}
+
 // PutSpenders publishes which other devices of its author may spend by what is in this feed.
 func PutSpenders(tx api.Tx, devices []api.Key) {
 	tx.Publish(nameSpenders, nil, codec.MustMarshal(devices))
@@ -294,6 +304,11 @@ func officeKey(name string, number uint64) []byte {
 // OfficeAt reads who held an office at dep, a position of the feed that founded the space or of one in which the office was handed over.
 func OfficeAt(tx api.Tx, dep api.Position, name string) (Office, bool) {
 	return at[Office](tx, dep, nameOffice, []byte(name))
+}
+
+// HandedAt reads who was the Number-th holder of an office, at dep as for OfficeAt.
+func HandedAt(tx api.Tx, dep api.Position, name string, number uint64) (Office, bool) {
+	return at[Office](tx, dep, nameOffice, officeKey(name, number))
 }
 
 // PutWitness publishes that device is a witness.

@@ -20,12 +20,13 @@ type Spaces interface {
 // App is the ledger app. Make one with New.
 type App struct {
 	spaces Spaces
-	grants sync.Mutex // one grant at a time: they are numbered
+	grants sync.Mutex // one grant, schedule or charge at a time: they are numbered
 	owed   fact.Owed  // cuts, on the registrar's node
 	turns  turns      // of standing orders
 
-	mu   sync.Mutex
-	host api.Host
+	mu      sync.Mutex
+	host    api.Host
+	charged map[billed]uint64 // newest period that everybody was charged for, as far as this node has looked
 }
 
 var (
@@ -47,6 +48,7 @@ func (*App) Info() api.AppInfo {
 		{Name: fact.LedgerTopic, Retention: api.Log, Kinds: []string{
 			kindTransfer, kindBatch, kindRequest, kindCancel, kindDecline, kindOrder, kindEndOrder, kindAck, kindGrant, kindAllot, kindReturn, fact.KindClose,
 		}},
+		{Name: fact.PostingsTopic, Retention: api.Log, Kinds: []string{kindSchedule, kindCharge}},
 	}}
 }
 

@@ -94,7 +94,7 @@ func batchID(name string, legs []leg) api.Hash {
 }
 
 // chunks are the parts of a list that are paid together.
-func chunks(legs []leg) [][]leg { return slices.Collect(slices.Chunk(legs, maxLegs)) }
+func chunks(legs []leg) [][]leg { return slices.Collect(slices.Chunk(legs, maxBatch)) }
 
 // batch pays a list, part by part. Each part fills a slot, so that who runs it again goes on where it stopped. Nobody is paid as long as a row of what is open
 // could not be, as far as this node knows.
@@ -129,7 +129,7 @@ func (a *App) batch(ctx context.Context, call *api.Call, in *BatchIn) (*BatchOut
 		return nil, api.Refusal(op, why)
 	}
 	for i, part := range chunks(legs) {
-		first := i * maxLegs
+		first := i * maxBatch
 		if out.Rows[first].State == rowBefore {
 			continue
 		}
@@ -185,7 +185,7 @@ func (out *BatchOut) plan(r api.Reader, s *fact.Space, payer api.DID, legs []leg
 			}
 			t := out.total(r, s, payer, l.Currency)
 			t.Total = addMax(t.Total, l.Amount)
-			n := i*maxLegs + j
+			n := i*maxBatch + j
 			switch _, _, member := s.Member(l.To); {
 			case done:
 				row.State, row.By = rowBefore, by

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/kernel/api"
@@ -60,6 +61,9 @@ func owedBy(r api.Reader, s *fact.Space, did api.DID) (owed []fact.CutRequest) {
 			continue
 		}
 		_, why, ok := s.Handed(fact.Clerk, all[i-1].Number)
+		if c, _, cut := s.Cut(s.Feed(fact.PostingsTopic, o.Device)); ok && (!cut || c.Next != all[i-1].Device) {
+			owed = append(owed, fact.CutRequest{Topic: fact.PostingsTopic, Device: o.Device, Next: all[i-1].Device, Causes: []api.Position{why}})
+		}
 		c, _, cut := s.Cut(s.Feed(fact.LedgerTopic, o.Device))
 		if ok && (!cut || !c.Names(why) && c.Next == (api.Key{})) && o.Device != all[0].Device { // a device that has ended is not opened for this
 			owed = append(owed, fact.CutRequest{Topic: fact.LedgerTopic, Device: o.Device, Causes: []api.Position{why}})
@@ -83,14 +87,45 @@ func owedBy(r api.Reader, s *fact.Space, did api.DID) (owed []fact.CutRequest) {
 			q.Causes = append(q.Causes, why)
 		}
 	}
+	q.Causes = append(q.Causes, ignored(r, s, m.Device, did, func(why api.Position) bool {
+		return c.Names(why) || before.Next == m.Device && before.Names(why)
+	})...)
 	if len(q.Causes) == 0 {
 		return owed
 	}
-	if i := slices.IndexFunc(owed, func(o fact.CutRequest) bool { return o.Device == q.Device }); i >= 0 {
+	if i := slices.IndexFunc(owed, func(o fact.CutRequest) bool { return o.Device == q.Device && o.Topic == q.Topic }); i >= 0 {
 		owed[i].Causes = append(owed[i].Causes, q.Causes...)
 		return owed
 	}
 	return append(owed, q)
+}
+
+// feeGrace is how long after a charge an account's feed may go on without counting it. In a space for tests each hour of it is a second.
+const feeGrace = 24 * time.Hour
+
+// ignored lists the charges that an account's feed has gone on without counting for so long that it is to be cut for them. Who writes nothing spends nothing,
+// and is left alone.
+func ignored(r api.Reader, s *fact.Space, device api.Key, did api.DID, known func(api.Position) bool) (causes []api.Position) {
+	grace := feeGrace
+	if s.Genesis.Test {
+		grace /= 3600
+	}
+	head, ok := r.Head(s.Feed(fact.LedgerTopic, device))
+	if !ok {
+		return nil
+	}
+	for feed := range feesOwed(r, s.ID, did) {
+		_, why, ok := r.Own(feed, rowCharged(feed, did))
+		if !ok || known(why) || slices.Contains(causes, why) {
+			continue
+		}
+		charged, _, here := r.Record(why)
+		newest, _, begun := r.Record(head)
+		if sh, ok := certain(r, s, feed); here && begun && ok && sh.at.Seq >= why.Seq && newest.Time.Time().Sub(charged.Time.Time()) > grace {
+			causes = append(causes, why)
+		}
+	}
+	return causes
 }
 
 // spendersOwed lists the cuts of the feeds of devices for which the account had set something aside when it did not know of a grant that lessens: what they
@@ -98,7 +133,7 @@ func owedBy(r api.Reader, s *fact.Space, did api.DID) (owed []fact.CutRequest) {
 func spendersOwed(r api.Reader, s *fact.Space, m fact.Member, did api.DID, all []fact.Office) (owed []fact.CutRequest) {
 	from, _, _ := standing(r, s, s.Feed(fact.LedgerTopic, m.Device), m)
 	for _, a := range get[[]aside](first(r.Own(from, rowAsides))) {
-		if a.open() == 0 || a.Device == m.Device || slices.ContainsFunc(owed, func(q fact.CutRequest) bool { return q.Device == a.Device }) {
+		if a.open() == 0 || a.Device == m.Device || slices.ContainsFunc(owed, func(q fact.CutRequest) bool { return q.Device == a.Device && q.Topic == fact.LedgerTopic }) {
 			continue
 		}
 		c, _, _ := s.Cut(s.Feed(fact.LedgerTopic, a.Device))
@@ -123,6 +158,7 @@ func spendersOwed(r api.Reader, s *fact.Space, m fact.Member, did api.DID, all [
 // in the way.
 func (a *App) bindOwed(ctx context.Context, host api.Host, commits []api.Commit) error {
 	spaces := map[api.Hash]bool{}
+	authors := map[api.Hash]map[api.DID]bool{}
 	for _, c := range commits {
 		space := c.Record.Topic.Space
 		switch {
@@ -138,6 +174,16 @@ func (a *App) bindOwed(ctx context.Context, host api.Host, commits []api.Commit)
 				a.owed.Note(space, g.Account, true)
 				spaces[space] = true
 			}
+		case c.Record.Topic.Name == fact.LedgerTopic:
+			if authors[space] == nil {
+				authors[space] = map[api.DID]bool{}
+			}
+			authors[space][c.Record.Author] = true
+		}
+	}
+	for space, dids := range authors {
+		if a.noteIgnored(host, space, dids) {
+			spaces[space] = true
 		}
 	}
 	for space := range spaces {
@@ -168,6 +214,26 @@ func (a *App) noteClerks(host api.Host, space api.Hash) {
 	}
 }
 
+// noteIgnored notes those who go on without counting what they were charged.
+func (a *App) noteIgnored(host api.Host, space api.Hash, authors map[api.DID]bool) (any bool) {
+	if host.Self() == nil {
+		return false
+	}
+	r := host.Read()
+	defer r.Close()
+	s, ok := fact.Open(r, space)
+	if !ok || !s.Holds(host.Self(), fact.Registrar) {
+		return false
+	}
+	for did := range authors {
+		if m, _, ok := s.Member(did); ok && len(ignored(r, s, m.Device, did, func(api.Position) bool { return false })) > 0 {
+			a.owed.Note(space, did, true)
+			any = true
+		}
+	}
+	return any
+}
+
 // findOwed notes, when the node starts, for whom cuts are owed.
 func (a *App) findOwed(host api.Host) {
 	r := host.Read()
@@ -181,6 +247,11 @@ func (a *App) findOwed(host api.Host) {
 			dids := []api.DID{o.DID}
 			for k := range r.Rows(s.Feed(fact.LedgerTopic, o.Device), rowsLess) {
 				dids = append(dids, api.DID(k[len(rowsLess):]))
+			}
+			for k := range r.Rows(s.Feed(fact.PostingsTopic, o.Device), rowsCharge) {
+				if at := len(rowsCharge) + 16; len(k) > at {
+					dids = append(dids, api.DID(k[at:]))
+				}
 			}
 			for _, did := range dids {
 				if len(owedBy(r, s, did)) > 0 {

@@ -19,6 +19,8 @@ func (*App) Describe() []api.KindSpec {
 		api.Says[grant](fact.LedgerTopic, kindGrant, "Grant number {number}: {account} may owe up to {limit} and spend {p} that is not final[{?frozen}, and is frozen: it may spend nothing]."),
 		api.Says[allotment](fact.LedgerTopic, kindAllot, "Set {amount} aside for the device {device} to spend."),
 		api.Says[giveBack](fact.LedgerTopic, kindReturn, "Give back what is left of this device's allotments in {currency}."),
+		api.Says[schedule](fact.PostingsTopic, kindSchedule, "Schedule number {number}, {name}: charge accounts in {currency}[, {amount}][, {rate} hundredths of a percent][, but not for {exempt}]."),
+		api.Says[charge](fact.PostingsTopic, kindCharge, "Charge accounts by schedule {schedule} for period {period}."),
 		fact.SaysClose(fact.LedgerTopic),
 	}
 }

@@ -117,10 +117,38 @@ type Returned struct {
 	Currency string  `json:"currency"`
 }
 
+// Scheduled is the data of ledger.scheduled.
+type Scheduled struct {
+	Name     string `json:"name"`
+	Number   uint64 `json:"number" doc:"of the schedules that the office has set"`
+	Charge   string `json:"charge" doc:"dues, levy-in, levy-out or demurrage"`
+	Currency string `json:"currency"`
+	Amount   int64  `json:"amount,omitempty" doc:"of dues, minor units"`
+	Rate     int64  `json:"rate,omitempty" doc:"of all else, hundredths of a percent"`
+	Exempt   int64  `json:"exempt,omitempty" doc:"what is not charged for, minor units"`
+	Every    string `json:"every" doc:"day, week or month"`
+	First    string `json:"first" doc:"day on which the first period begins"`
+	Last     string `json:"last,omitempty"`
+}
+
+// Charged is the data of ledger.charged.
+type Charged struct {
+	Schedule string   `json:"schedule"`
+	Number   uint64   `json:"number" doc:"of the schedule"`
+	Period   uint64   `json:"period" doc:"from 1"`
+	Charges  []Charge `json:"charges"`
+	Done     bool     `json:"done" doc:"nobody is left to charge for the period"`
+}
+
 // Events implements api.EventSource.
 func (*App) Events() []api.EventType {
 	of := func(name, summary string, kind string) api.EventType {
 		return api.EventType{Name: "ledger." + name, Scope: "ledger:read", Summary: summary, Topic: fact.LedgerTopic, Kinds: []string{kind}}
+	}
+	office := func(name, summary string, kind string) api.EventType {
+		t := of(name, summary, kind)
+		t.Topic = fact.PostingsTopic
+		return t
 	}
 	return []api.EventType{
 		api.Tell(of("transferred", "Somebody has paid somebody", kindTransfer), func(_ api.Past, rec *api.Record) *Transferred {
@@ -217,6 +245,27 @@ func (*App) Events() []api.EventType {
 				return nil
 			}
 			return &Returned{Device: rec.Device, Currency: g.Currency}
+		}),
+		api.Tell(office("scheduled", "The clerk has said what accounts are charged", kindSchedule), func(_ api.Past, rec *api.Record) *Scheduled {
+			var s schedule
+			if decode(rec.Body, &s) != nil {
+				return nil
+			}
+			return &Scheduled{
+				Name: s.Name, Number: s.Number, Charge: nameOf(chargeNames, s.Charge), Currency: s.Currency, Amount: s.Amount, Rate: s.Rate, Exempt: s.Exempt,
+				Every: nameOf(everyNames, s.Every), First: showDay(s.First), Last: showDay(s.Last),
+			}
+		}),
+		api.Tell(office("charged", "Accounts were charged dues, a levy or demurrage", kindCharge), func(_ api.Past, rec *api.Record) *Charged {
+			var c charge
+			if decode(rec.Body, &c) != nil {
+				return nil
+			}
+			out := &Charged{Schedule: c.Schedule, Number: c.Number, Period: c.Period, Done: c.Done}
+			for _, l := range c.Legs {
+				out.Charges = append(out.Charges, Charge{Account: l.Account, Base: l.Base, Amount: l.Amount})
+			}
+			return out
 		}),
 		fact.CloseEvent("ledger", "ledger:read", fact.LedgerTopic),
 	}

@@ -43,7 +43,7 @@ func FuzzBodies(f *testing.F) {
 			t.Errorf("allotment %+v from %x", al, b)
 		}
 		var ba batch
-		if decode(b, &ba) == nil && (!bytes.Equal(codec.MustMarshal(&ba), b) || len(ba.Legs) == 0 || len(ba.Legs) > maxLegs) {
+		if decode(b, &ba) == nil && (!bytes.Equal(codec.MustMarshal(&ba), b) || len(ba.Legs) == 0 || len(ba.Legs) > maxBatch) {
 			t.Errorf("batch %+v from %x", ba, b)
 		}
 		var rq request

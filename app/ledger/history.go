@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 // HistoryIn is the input of ledger.history.
 type HistoryIn struct {
 	Space    api.Hash  `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
-	DID      api.DID   `json:"did,omitempty" doc:"DID of the account; default: your own"`
+	DID      api.DID   `json:"did,omitempty" doc:"Account: a DID, or office:treasury for the space's own; default: your own"`
 	Currency string    `json:"currency,omitempty" doc:"Only this currency"`
 	With     api.DID   `json:"with,omitempty" doc:"Only payments to or from this account"`
 	Category string    `json:"category,omitempty" doc:"Only this category" example:"food"`
@@ -30,15 +31,11 @@ type HistoryIn struct {
 
 // Validate implements api.Validator.
 func (in *HistoryIn) Validate() error {
-	if in.DID != "" {
-		if err := checkDID("did", in.DID); err != nil {
-			return err
-		}
+	if err := checkAccount("did", in.DID); err != nil {
+		return err
 	}
-	if in.With != "" {
-		if err := checkDID("with", in.With); err != nil {
-			return err
-		}
+	if err := checkAccount("with", in.With); err != nil {
+		return err
 	}
 	switch {
 	case in.Category != "" && !isCode(in.Category, maxCategory):
@@ -85,8 +82,8 @@ type Entry struct {
 	Time         time.Time `json:"time"`
 	ID           api.Hash  `json:"id"`
 	Leg          int       `json:"leg,omitempty" doc:"which payment of the record, from 0"`
-	Kind         string    `json:"kind" doc:"transfer, request (one that was approved), order (a standing one), refund or batch"`
-	From         api.DID   `json:"from"`
+	Kind         string    `json:"kind" doc:"transfer, request (one that was approved), order (a standing one), refund, batch, or charge: dues, a levy or demurrage"`
+	From         api.DID   `json:"from" doc:"a DID, or office:treasury"`
 	To           api.DID   `json:"to"`
 	Currency     string    `json:"currency"`
 	Scale        int       `json:"scale"`
@@ -173,28 +170,53 @@ func (a *App) history(_ context.Context, call *api.Call, in *HistoryIn) (*Histor
 
 // complete reads the rest of a history row from its record.
 func complete(host api.Host, r api.Reader, s *fact.Space, k []byte, e entry) (Entry, bool) {
-	_, pos, n, ok := splitHistory(k)
+	did, pos, n, ok := splitHistory(k)
 	pos.ID = e.ID
 	rec, v, here := r.Record(pos)
 	if !ok || !here {
 		return Entry{}, false
 	}
-	legs, what := legsOf(rec)
-	if n >= len(legs) {
+	l, from, what, ok := said(rec, did, n, e)
+	if !ok {
 		return Entry{}, false
 	}
-	l := legs[n]
 	c, _ := s.Currency(l.Currency)
 	full := Entry{
-		Time: rec.Time.Time(), ID: rec.ID, Leg: n, From: rec.Author, To: l.To, Currency: l.Currency, Scale: int(c.Scale), Amount: l.Amount, Memo: l.Memo,
+		Time: rec.Time.Time(), ID: rec.ID, Leg: n, From: from, To: l.To, Currency: l.Currency, Scale: int(c.Scale), Amount: l.Amount, Memo: l.Memo,
 		Category: l.Category, Final: v.Final, Level: api.LevelOf(v.Final, 0), BalanceDelta: e.Delta,
 		Refunded: givenBack(r, s, rec, l.To, l.Currency),
 	}
-	full.For, full.Kind = reasons(what)
+	if full.For, full.Kind = reasons(what); rec.Kind == kindCharge {
+		full.Kind = kindCharge
+	}
 	if h, ok := host.(api.LevelHost); ok && !v.Final {
 		full.Level, _ = h.Level(pos)
 	}
 	return full, true
+}
+
+// said returns what a record says of an account, as a payment, who pays and what for.
+func said(rec *api.Record, did api.DID, n int, e entry) (l leg, from api.DID, what []purpose, ok bool) {
+	if rec.Kind != kindCharge {
+		legs, what := legsOf(rec)
+		if n >= len(legs) {
+			return l, "", nil, false
+		}
+		return legs[n], rec.Author, what, true
+	}
+	var c charge
+	if decode(rec.Body, &c) != nil {
+		return l, "", nil, false
+	}
+	other := fact.TreasuryAccount
+	if did == other {
+		other = rec.Author // all that are charged at once: the clerk speaks for them
+	}
+	from, l = did, leg{To: other, Currency: e.Code, Amount: -e.Delta, Memo: c.Schedule + ", period " + strconv.FormatUint(c.Period, 10)}
+	if e.Delta > 0 {
+		from, l.To, l.Amount = other, did, e.Delta
+	}
+	return l, from, nil, true
 }
 
 // givenBack adds up what somebody has given back of what a record has paid them.

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"iter"
 	"math"
 	"slices"
 
@@ -36,6 +37,7 @@ type state struct {
 	spent   int64  // by other devices, beyond the account's debits, as far as this node knows
 	waiting int64  // credits that it cites and that are not final
 	due     int64  // all that was paid and is not counted yet
+	charged int64  // what offices have charged and is not counted yet
 	limits  limits // as of the next record
 	waits   bool   // for the cut of the device before: until then this one spends nothing
 }
@@ -46,6 +48,7 @@ func (s *state) available() int64 {
 	}
 	a := s.account
 	a.Credits = addMax(a.Credits, s.gained)
+	a.Debits = addMax(a.Debits, s.charged)
 	a.Aside -= s.freed
 	return available(a, s.waiting, s.limits)
 }
@@ -94,6 +97,7 @@ func prepare(r api.Reader, s *fact.Space, did api.DID, code string, amount int64
 		}
 		p.states = append(p.states, st)
 	}
+	p.fees(r, s, did)
 	p.reclaim(r, s, from, m.Device)
 	p.acknowledge(r, s, did, code, amount, at)
 	p.deps = fact.Deps(p.deps)
@@ -259,6 +263,35 @@ func (p *plan) acknowledge(r api.Reader, s *fact.Space, did api.DID, code string
 	}
 }
 
+// fees adds to the plan what offices have charged: it counts at once, and the record cites what is final of it.
+func (p *plan) fees(r api.Reader, s *fact.Space, did api.DID) {
+	var last api.Hash
+	for feed, u := range feesOwed(r, s.ID, did) {
+		if st := p.state(u.Code); st != nil {
+			st.charged = addMax(st.charged, u.Amount)
+		}
+		if feed == last {
+			continue
+		}
+		last = feed
+		if sh, ok := certain(r, s, feed); ok {
+			p.deps = append(append(p.deps, sh.cite...), s.Views()...)
+		}
+	}
+}
+
+// feesOwed goes through what an account was charged and has not counted, by office's feed.
+func feesOwed(r api.Reader, space api.Hash, did api.DID) iter.Seq2[api.Hash, sum] {
+	return func(yield func(api.Hash, sum) bool) {
+		prefix := didKey(nil, counterFee, space, did)
+		for k, n := range r.Counters(prefix) {
+			if rest := k[len(prefix):]; n > 0 && len(rest) > 32 && !yield(api.Hash(rest[:32]), sum{Code: string(rest[32:]), Amount: n}) {
+				return
+			}
+		}
+	}
+}
+
 // gain adds what the plan's record counts as credit, and what it counts as waiting.
 func (p *plan) gain(final, waiting []sum) {
 	for _, u := range final {
@@ -311,16 +344,37 @@ func dueAfter(r api.Reader, did api.DID, pos api.Position) (sums []sum, ok bool)
 			return nil, false
 		}
 		if v.Accepted {
-			legs, _ := legsOf(rec)
-			for i := range legs {
-				if l := &legs[i]; l.To == did {
-					sums = with(sums, l.Currency, addMax(of(sums, l.Currency), l.Amount))
-				}
+			for _, u := range paidBy(r, rec, did) {
+				sums = with(sums, u.Code, addMax(of(sums, u.Code), u.Amount))
 			}
 		}
 		at.Seq, at.ID = at.Seq-1, rec.Prev
 	}
 	return sums, ok
+}
+
+// paidBy returns what a record has paid to did.
+func paidBy(r api.Reader, rec *api.Record, did api.DID) []sum {
+	switch rec.Kind {
+	case kindTransfer:
+		if t, err := decodeTransfer(rec.Body); err == nil && t.To == did {
+			return []sum{{Code: t.Currency, Amount: t.Amount}}
+		}
+	case kindBatch:
+		var sums []sum
+		legs, _ := legsOf(rec)
+		for i := range legs {
+			if l := &legs[i]; l.To == did {
+				sums = with(sums, l.Currency, addMax(of(sums, l.Currency), l.Amount))
+			}
+		}
+		return sums
+	case kindCharge:
+		if e, ok := chargedBy(r, rec, did); ok && e.Delta > 0 {
+			return []sum{{Code: e.Code, Amount: e.Delta}}
+		}
+	}
+	return nil
 }
 
 // draft makes the plan's record.

@@ -111,6 +111,18 @@ func (a *App) Operations() []api.Operation {
 			Signs: api.SignsSeveral, Summary: "Stop an account from spending, or let it spend again",
 		}, a.freeze),
 		api.Handle(api.Operation{
+			Name: "ledger.schedule", Method: http.MethodPost, Path: "/ledger/schedules", CLI: "ledger schedule", Scope: "ledger:grant", Write: true,
+			Signs: api.SignsOne, Summary: "Say what accounts are charged by period: dues, levies, demurrage",
+		}, a.schedule),
+		api.Handle(api.Operation{
+			Name: "ledger.schedules", Method: http.MethodGet, Path: "/ledger/schedules", CLI: "ledger schedules", Scope: "ledger:read",
+			Summary: "Show what accounts are charged, and when next",
+		}, a.schedules),
+		api.Handle(api.Operation{
+			Name: "ledger.charge", Method: http.MethodPost, Path: "/ledger/charge", CLI: "ledger charge", Scope: "ledger:grant", Write: true,
+			Signs: api.SignsSeveral, Summary: "Charge accounts for the oldest period of a schedule that is due, which the clerk's node also does by itself",
+		}, a.charge),
+		api.Handle(api.Operation{
 			Name: "ledger.verify", Method: http.MethodGet, Path: "/ledger/verify", CLI: "ledger verify", Scope: "ledger:read",
 			Summary: "Check that the books balance",
 		}, a.verify),
@@ -120,7 +132,7 @@ func (a *App) Operations() []api.Operation {
 // TransferIn is the input of ledger.transfer.
 type TransferIn struct {
 	Space    api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
-	To       api.DID  `json:"to" doc:"DID of the member to pay"`
+	To       api.DID  `json:"to" doc:"DID of the member to pay, or office:treasury for the space's own account"`
 	Currency string   `json:"currency" doc:"Code of the currency" example:"hours"`
 	Amount   int64    `json:"amount" doc:"Minor units, more than 0" example:"150"`
 	Memo     string   `json:"memo,omitempty" doc:"What it is for, at most 256 bytes, one line"`
@@ -130,8 +142,10 @@ type TransferIn struct {
 
 // Validate implements api.Validator.
 func (in *TransferIn) Validate() error {
-	if err := checkDID("to", in.To); err != nil {
-		return err
+	if in.To != fact.TreasuryAccount {
+		if err := checkDID("to", in.To); err != nil {
+			return err
+		}
 	}
 	t, err := in.body()
 	if err != nil {
@@ -208,7 +222,7 @@ func (a *App) pay(ctx context.Context, call *api.Call, op string, host api.Host,
 	if t.To == signer.DID() {
 		return nil, api.Errorf(op, api.Invalid, "to: this is your own account; name the member to pay")
 	}
-	if _, _, ok := s.Member(t.To); !ok {
+	if !receives(s, t.To) {
 		why := stranger(s, t.To)
 		if why.Rule == "removed" {
 			return nil, api.Refusal(op, why)
@@ -241,6 +255,16 @@ func (a *App) pay(ctx context.Context, call *api.Call, op string, host api.Host,
 		}
 	}
 	return out, nil
+}
+
+// receives reports whether an account can be paid.
+func receives(s *fact.Space, account api.DID) bool {
+	if account == fact.TreasuryAccount {
+		_, ok := s.Office(fact.Treasury)
+		return ok
+	}
+	_, _, ok := s.Member(account)
+	return ok
 }
 
 // explain adds to the refusal of an overdraft what only this node knows.

@@ -53,18 +53,18 @@ func (o *order) check() error {
 	return err
 }
 
-// schedule returns when the order's periods begin.
-func (o *order) schedule() (*schedule, error) {
+// timetable returns when the order's periods begin.
+func (o *order) timetable() (*timetable, error) {
 	zone, err := time.LoadLocation(o.Zone)
 	if err != nil || o.Zone == "Local" {
 		return nil, fmt.Errorf("zone %q: not known here; want UTC or a name such as Europe/Vienna", clip(o.Zone))
 	}
 	first, err := parseDate("first", o.First)
-	return &schedule{first: first, every: int(o.Every), unit: o.Unit, zone: zone}, err
+	return &timetable{first: first, every: int(o.Every), unit: o.Unit, zone: zone}, err
 }
 
 // periods is how many of the order's periods have begun by now, as far as the order goes, and whether no more come.
-func (o *order) periods(s *schedule, now time.Time) (n int, last bool) {
+func (o *order) periods(s *timetable, now time.Time) (n int, last bool) {
 	most := maxPeriods
 	if o.Count > 0 {
 		most = int(o.Count)

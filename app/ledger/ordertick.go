@@ -42,25 +42,9 @@ func (t *turns) next(now time.Time) bool {
 	return true
 }
 
-// Serve implements api.Runner.
-func (a *App) Serve(ctx context.Context, host api.Host) error {
-	tick := time.NewTicker(turnEvery)
-	defer tick.Stop()
-	for {
-		if err := a.Tick(ctx, host, host.Now()); err != nil {
-			host.Log().Warn("standing orders could not be looked at", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
-}
-
-// Tick implements api.Ticker: it pays what is due of this node's member's standing orders.
-func (a *App) Tick(ctx context.Context, host api.Host, now time.Time) error {
-	if host.Self() == nil || !a.turns.next(now) {
+// payDue pays what is due of this node's member's standing orders.
+func (a *App) payDue(ctx context.Context, host api.Host, now time.Time) error {
+	if !a.turns.next(now) {
 		return nil
 	}
 	tried := tries(host)

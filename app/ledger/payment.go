@@ -10,8 +10,8 @@ import (
 	"github.com/intercooperative/icn/kernel/api"
 )
 
-// maxLegs bounds the payments in one batch record.
-const maxLegs = 64
+// maxBatch bounds the payments in one batch record.
+const maxBatch = 64
 
 // transfer pays.
 type transfer struct {
@@ -27,7 +27,7 @@ type transfer struct {
 // batch pays several at once, or nobody.
 type batch struct {
 	_    struct{} `cbor:",toarray"`
-	Legs []leg    // 1 to maxLegs
+	Legs []leg    // 1 to maxBatch
 	For  []purpose
 }
 
@@ -120,8 +120,8 @@ func (t *transfer) check() error {
 }
 
 func (b *batch) check() error {
-	if len(b.Legs) == 0 || len(b.Legs) > maxLegs {
-		return fmt.Errorf("legs: %d, want 1 to %d", len(b.Legs), maxLegs)
+	if len(b.Legs) == 0 || len(b.Legs) > maxBatch {
+		return fmt.Errorf("legs: %d, want 1 to %d", len(b.Legs), maxBatch)
 	}
 	for i := range b.Legs {
 		l := &b.Legs[i]

@@ -32,15 +32,18 @@ func page(limit int) int {
 // BalanceIn is the input of ledger.balance.
 type BalanceIn struct {
 	Space api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
-	DID   api.DID  `json:"did,omitempty" doc:"DID of the account; default: your own"`
+	DID   api.DID  `json:"did,omitempty" doc:"Account: a DID, or office:treasury for the space's own; default: your own"`
 }
 
 // Validate implements api.Validator.
-func (in *BalanceIn) Validate() error {
-	if in.DID == "" {
+func (in *BalanceIn) Validate() error { return checkAccount("did", in.DID) }
+
+// checkAccount checks the name of an account; an empty one is the caller's own.
+func checkAccount(field string, account api.DID) error {
+	if account == "" || account == fact.TreasuryAccount {
 		return nil
 	}
-	return checkDID("did", in.DID)
+	return checkDID(field, account)
 }
 
 // BalanceOut is the output of ledger.balance.
@@ -59,9 +62,10 @@ type Balance struct {
 	Balance        int64  `json:"balance"`        // all that was paid in, less all that was paid out
 	FinalCredits   int64  `json:"final_credits"`  // counted so far, ever
 	Unacknowledged int64  `json:"unacknowledged"` // paid in and not counted yet
-	Limit          int64  `json:"limit"`          // how far below zero it may go
-	Available      int64  `json:"available"`      // what the next transfer of the primary device may spend
-	SetAside       int64  `json:"set_aside"`      // what other devices may spend, or have not given back
+	Charged        int64  `json:"charged,omitempty" doc:"dues, levies and demurrage that the account's feed has not counted yet; the balance and what is available have"`
+	Limit          int64  `json:"limit"`     // how far below zero it may go
+	Available      int64  `json:"available"` // what the next transfer of the primary device may spend
+	SetAside       int64  `json:"set_aside"` // what other devices may spend, or have not given back
 	Frozen         bool   `json:"frozen,omitempty"`
 }
 
@@ -75,6 +79,9 @@ func (a *App) balance(_ context.Context, call *api.Call, in *BalanceIn) (*Balanc
 	did := in.DID
 	if did == "" {
 		did = call.Actor
+	}
+	if did == fact.TreasuryAccount {
+		return treasuryBalance(op, r, s)
 	}
 	m, _, ok := s.Known(did)
 	if !ok {
@@ -101,11 +108,25 @@ func (a *App) balance(_ context.Context, call *api.Call, in *BalanceIn) (*Balanc
 		st := p.state(code)
 		n := r.Counter(balanceKey(nil, s.ID, code, did))
 		out.Balances = append(out.Balances, Balance{
-			Currency: code, Scale: int(st.scale), Balance: n, FinalCredits: st.Credits, Unacknowledged: n - (st.Credits - st.Debits - st.spent),
+			Currency: code, Scale: int(st.scale), Balance: n, FinalCredits: st.Credits, Unacknowledged: n - (st.Credits - st.Debits - st.spent) + st.charged, Charged: st.charged,
 			Limit: st.limits.Limit, Available: st.available(), SetAside: max(0, st.Aside-st.freed-st.spent), Frozen: st.limits.Frozen,
 		})
 	}
 	out.Allotments = allotments(r, s, m)
+	return out, nil
+}
+
+// treasuryBalance is the account of the space's own money.
+func treasuryBalance(op string, r api.Reader, s *fact.Space) (*BalanceOut, error) {
+	if _, ok := s.Office(fact.Treasury); !ok {
+		return nil, api.Errorf(op, api.NotFound, "%s has no treasury", s.Genesis.Name)
+	}
+	out := &BalanceOut{DID: fact.TreasuryAccount, Balances: []Balance{}}
+	for _, code := range s.Genesis.Currencies {
+		c, _ := s.Currency(code)
+		n := r.Counter(balanceKey(nil, s.ID, code, fact.TreasuryAccount))
+		out.Balances = append(out.Balances, Balance{Currency: code, Scale: int(c.Scale), Balance: n, Unacknowledged: n})
+	}
 	return out, nil
 }
 

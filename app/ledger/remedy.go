@@ -4,6 +4,10 @@ package ledger
 func (*App) Remedies() map[string]string {
 	return map[string]string{
 		"already-paid":        "nothing is to be done: icnctl explain and the id that stands with it shows the payment",
+		"already-charged":     "nothing is lost: icnctl ledger schedules shows how far the charges have got",
+		"other-periods":       "end the schedule by its last day, and set one of another name: icnctl ledger schedule",
+		"other-schedule":      "nothing is lost: run icnctl ledger charge again on the clerk's node",
+		"wrong-amount":        "nothing is lost: run icnctl ledger charge again on the clerk's node",
 		"bad-account":         "check the DID for a typing error: icnctl member list",
 		"bad-recipient":       "check the DID for a typing error: icnctl member list",
 		"cancelled":           "ask for a new request, or pay without one: icnctl ledger transfer",

@@ -190,6 +190,7 @@ func readRow[T any](b []byte, ok bool, zero T, read func(*codec.Reader) T) T {
 //
 //	bal/<space><code>/<did>                       balance (counter)
 //	due/<space><did> 0 <payer feed><code>         paid to did by that feed and not counted by did yet (counter)
+//	fee/<space><did> 0 <office feed><code>        charged to did by that feed and not counted by did yet (counter)
 //	hist/<space><did> 0 <time><feed><seq><leg>    entry: one side of a payment, newest last
 //	ask/<space><did> 0 <time><feed><seq>          id of a request to or by did, newest last
 //	ord/<space><did> 0 <time><feed><seq>          id of a standing order of did's, newest last
@@ -197,6 +198,7 @@ func readRow[T any](b []byte, ok bool, zero T, read func(*codec.Reader) T) T {
 const (
 	counterBalance = "bal/"
 	counterDue     = "due/"
+	counterFee     = "fee/"
 	indexHistory   = "hist/"
 	indexAsks      = "ask/"
 	indexOrders    = "ord/"
@@ -238,6 +240,10 @@ func didKey(dst []byte, kind string, space api.Hash, did api.DID) []byte {
 
 func dueKey(dst []byte, space api.Hash, did api.DID, payer api.Hash, code string) []byte {
 	return append(append(didKey(dst, counterDue, space, did), payer[:]...), code...)
+}
+
+func feeKey(dst []byte, space api.Hash, did api.DID, office api.Hash, code string) []byte {
+	return append(append(didKey(dst, counterFee, space, did), office[:]...), code...)
 }
 
 func historyKey(dst []byte, did api.DID, rec *api.Record, leg int) []byte {

@@ -45,9 +45,9 @@ const (
 	slotEnded
 )
 
-func rowAsked(id api.Hash) []byte { return append([]byte("req/"), id[:]...) }
-func rowBack(id api.Hash) []byte  { return append([]byte("back/"), id[:]...) }
-func rowSlot(p *purpose) []byte   { return p.key([]byte("slot/")) }
+func rowAsked(id api.Hash) []byte   { return append([]byte("req/"), id[:]...) }
+func rowRefunds(id api.Hash) []byte { return append([]byte("back/"), id[:]...) }
+func rowSlot(p *purpose) []byte     { return p.key([]byte("slot/")) }
 
 func (p *purpose) key(dst []byte) []byte {
 	return binary.BigEndian.AppendUint64(append(append(dst, p.What), p.ID[:]...), p.N)
@@ -199,7 +199,7 @@ func (f *fold) fillRefund(l *leg, p *purpose) api.Outcome {
 	if !ok {
 		return api.Voided(Domain, "not-paid", "what is given back was not paid by its recipient to the author in this currency, as far as the record cites it")
 	}
-	row := rowBack(p.ID)
+	row := rowRefunds(p.ID)
 	back := getSums(f.Own(row))
 	had := of(back, l.Currency)
 	if l.Amount > paid-had {

@@ -14,6 +14,9 @@ import (
 // Apply implements api.Applier.
 func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 	f := &fold{Tx: tx, rec: rec}
+	if rec.Topic.Name == fact.PostingsTopic {
+		return f.posting()
+	}
 	switch rec.Kind {
 	case kindTransfer:
 		t, err := decodeTransfer(rec.Body)
@@ -84,6 +87,10 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 	case fact.KindClose:
 		return fact.Close(tx, rec, Domain)
 	}
+	return unknownKind(rec)
+}
+
+func unknownKind(rec *api.Record) api.Outcome {
 	return api.Voided(Domain, "unknown-kind", "no record of kind "+rec.Kind+" belongs in topic "+rec.Topic.Name)
 }
 
@@ -100,12 +107,14 @@ type fold struct {
 
 	terms    map[string]fact.Currency // read from the genesis by this record
 	accounts []*opened
-	limits   []limits // newly cited
-	waiting  []sum    // cited credits that are not final
-	set      []aside  // what is set aside
-	counted  bool     // set was read
-	settled  bool     // and has changed
-	nth      uint64   // clerks, 0 before it is looked up
+	limits   []limits            // newly cited
+	waiting  []sum               // cited credits that are not final
+	set      []aside             // what is set aside
+	binding  []fact.Cause        // of cuts that this record takes into account
+	counting map[api.Hash][]byte // the rows fees/<feed> that this record has written
+	counted  bool                // set was read
+	settled  bool                // and has changed
+	nth      uint64              // clerks, 0 before it is looked up
 	refused  *api.Outcome
 }
 
@@ -134,7 +143,7 @@ func (f *fold) pay(legs []leg, what []purpose) api.Outcome {
 		}
 	}
 	for i := range legs {
-		if out := f.debit(legs[i].Currency, legs[i].Amount); out.Void != nil {
+		if out := f.takeOut(legs[i].Currency, legs[i].Amount); out.Void != nil {
 			return out
 		}
 	}
@@ -142,8 +151,8 @@ func (f *fold) pay(legs []leg, what []purpose) api.Outcome {
 	return f.post(legs)
 }
 
-// debit takes an amount from the author's account, if the limit lets it.
-func (f *fold) debit(code string, amount int64) api.Outcome {
+// takeOut takes an amount from the author's account, if the limit lets it.
+func (f *fold) takeOut(code string, amount int64) api.Outcome {
 	cur, ok := f.currency(code)
 	if !ok {
 		return unknownCurrency(code)
@@ -197,7 +206,7 @@ func (f *fold) post(legs []leg) api.Outcome {
 func (f *fold) paid(to api.DID, legs []leg) api.Outcome {
 	row := rowPaid(f.rec.Feed, to)
 	b, known := f.Own(row)
-	if !known {
+	if !known && to != fact.TreasuryAccount {
 		if _, err := record.ParseDID(string(to)); err != nil {
 			return api.Voided(Domain, "bad-recipient", "to: "+err.Error())
 		}
@@ -329,18 +338,8 @@ func (f *fold) enter() {
 		if o, ok := fact.OfficeAt(f, d, fact.Clerk); ok {
 			f.office(o)
 		}
-		if f.self.Terms {
-			continue
-		}
-		if g, ok := fact.GenesisAt(f, d); ok {
-			f.self.Terms = true
-			f.terms = map[string]fact.Currency{}
-			for _, code := range g.Currencies {
-				if c, ok := fact.CurrencyAt(f, d, code); ok {
-					f.terms[code] = c
-					f.Put(rowCurrency(code), codec.MustMarshal(&c))
-				}
-			}
+		if !f.self.Terms {
+			f.self.Terms = f.learn(d)
 		}
 	}
 	if f.self.Member && !member {
@@ -350,6 +349,22 @@ func (f *fold) enter() {
 	if f.self != old {
 		f.Put(rowSelf, codec.MustMarshal(&f.self))
 	}
+}
+
+// learn takes the currencies of the space from its genesis, if d shows it.
+func (f *fold) learn(d api.Position) bool {
+	g, ok := fact.GenesisAt(f, d)
+	if !ok {
+		return false
+	}
+	f.terms = map[string]fact.Currency{}
+	for _, code := range g.Currencies {
+		if c, ok := fact.CurrencyAt(f, d, code); ok {
+			f.terms[code] = c
+			f.Put(rowCurrency(code), codec.MustMarshal(&c))
+		}
+	}
+	return true
 }
 
 // office takes note of who is clerk, when it is news: this device, or another one, also if it was this one before.
@@ -379,7 +394,11 @@ func (f *fold) continues(before api.Key) bool {
 	old := record.FeedID(f.rec.Topic, before)
 	for _, d := range f.rec.Deps {
 		if c, ok := fact.CutAt(f, d, old); ok && c.Next == f.rec.Device {
-			return f.knows(&c)
+			if !f.knows(&c) {
+				return false
+			}
+			f.binding = append(f.binding, c.Causes...)
+			return true
 		}
 	}
 	return false
@@ -407,6 +426,7 @@ func (f *fold) accept(d api.Position) {
 	if !f.knows(&c) {
 		return
 	}
+	f.binding = append(f.binding, c.Causes...)
 	f.Put(rowCut(f.rec.Feed), api.Seq8(c.Number))
 }
 
@@ -479,7 +499,7 @@ func (f *fold) cite() {
 		paid []sum
 	}
 	var credits []credit
-	var views, cuts []api.Position
+	var views, cuts, posted []api.Position
 	for _, d := range f.rec.Deps {
 		if d.Feed == f.rec.Feed {
 			continue
@@ -495,11 +515,14 @@ func (f *fold) cite() {
 		if isPaid || isGrants {
 			continue
 		}
-		if h, accepted := f.Dep(d); accepted && h.Topic.Name == fact.FinalityTopic {
+		switch h, accepted := f.Dep(d); {
+		case accepted && h.Topic.Name == fact.FinalityTopic:
 			views = append(views, d)
-		} else if h.Topic.Name == fact.CutTopic {
+		case h.Topic.Name == fact.CutTopic:
 			f.accept(d)
 			cuts = append(cuts, d)
+		case h.Topic.Name == fact.PostingsTopic:
+			posted = append(posted, d)
 		}
 	}
 	for _, c := range credits {
@@ -513,6 +536,7 @@ func (f *fold) cite() {
 		}
 		f.credit(d.Feed, final, all)
 	}
+	f.posted(views, cuts, posted)
 	if f.self.Allots {
 		f.reclaim(views, cuts)
 	}

@@ -31,6 +31,7 @@ var (
 	_ api.Reactor           = (*App)(nil)
 	_ api.Starter           = (*App)(nil)
 	_ fact.Mover            = (*App)(nil)
+	_ fact.Roll             = (*App)(nil)
 )
 
 // New returns the app. Invitation keys and the nonces of new spaces are read from entropy, which must be safe for concurrent use; crypto/rand's
@@ -51,6 +52,7 @@ func (a *App) Start(_ context.Context, host api.Host) error {
 	a.host = host
 	a.mu.Unlock()
 	api.Provide[fact.Mover](host.Services(), a)
+	api.Provide[fact.Roll](host.Services(), a)
 	a.findOwed(host)
 	return nil
 }

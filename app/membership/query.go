@@ -196,12 +196,9 @@ func (a *App) members(_ context.Context, _ *api.Call, in *MembersIn) (*MembersOu
 	}
 	out := &MembersOut{Members: []Member{}}
 	for k, v := range r.Index(indexMembers(s.ID), after, false) {
-		var m member
-		if codec.Unmarshal(v, &m) != nil {
+		m, ok := current(s, k, v)
+		if !ok {
 			continue
-		}
-		if _, by, ok := s.Member(m.DID); !ok || !bytes.HasSuffix(k, append(by.Feed[:], api.Seq8(by.Seq)...)) {
-			continue // removed since, or a device before
 		}
 		if len(out.Members) == limit {
 			out.Cursor = string(out.Members[limit-1].DID)
@@ -210,4 +207,34 @@ func (a *App) members(_ context.Context, _ *api.Call, in *MembersIn) (*MembersOu
 		out.Members = append(out.Members, Member{DID: m.DID, Device: m.Device, Since: time.UnixMilli(m.Since).UTC(), Founder: m.Founder})
 	}
 	return out, nil
+}
+
+// current reads a row of the list of members, if it is of a member as things are now: not one removed since, and not a device before.
+func current(s *fact.Space, k, v []byte) (m member, ok bool) {
+	if codec.Unmarshal(v, &m) != nil {
+		return m, false
+	}
+	_, by, ok := s.Member(m.DID)
+	return m, ok && bytes.HasSuffix(k, append(by.Feed[:], api.Seq8(by.Seq)...))
+}
+
+// Roll implements fact.Roll.
+func (a *App) Roll(space api.Hash) ([]api.DID, error) {
+	host, err := a.with("member.list")
+	if err != nil {
+		return nil, err
+	}
+	r := host.Read()
+	defer r.Close()
+	s, err := a.open("member.list", r, space)
+	if err != nil {
+		return nil, err
+	}
+	var all []api.DID
+	for k, v := range r.Index(indexMembers(s.ID), nil, false) {
+		if m, ok := current(s, k, v); ok {
+			all = append(all, m.DID)
+		}
+	}
+	return all, nil
 }

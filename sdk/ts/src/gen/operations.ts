@@ -801,6 +801,8 @@ export interface LedgerApproveOut {
 export interface LedgerBalance {
   available: number
   balance: number
+  /** Dues, levies and demurrage that the account's feed has not counted yet; the balance and what is available have. */
+  charged?: number
   currency: string
   final_credits: number
   frozen?: boolean
@@ -878,6 +880,39 @@ export interface LedgerCancelIn {
   space?: Hash
 }
 
+export interface LedgerCharge {
+  account: DID
+  /** negative: the account gets it back. */
+  amount: number
+  /** What the charge is a share of. */
+  base?: number
+}
+
+export interface LedgerChargeIn {
+  /** Say what would be charged, and charge nothing. */
+  dry_run?: boolean
+  /** Name of the schedule. */
+  name: string
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerChargeOut {
+  charges: LedgerCharge[] | null
+  currency: string
+  end?: string
+  /** Further periods that are due, at most 4. */
+  left: number
+  /** 0: nothing is due. */
+  period: UInt64
+  receipts: Receipt[] | null
+  scale: number
+  schedule: string
+  start?: string
+  /** What the treasury gets, minor units. */
+  sum: number
+}
+
 export interface LedgerCurrencyOK {
   accounts: number
   currency: string
@@ -917,9 +952,10 @@ export interface LedgerEntry {
   final: boolean
   /** What it is for. */
   for?: LedgerFor[]
+  /** A DID, or office:treasury. */
   from: DID
   id: Hash
-  /** Transfer, request (one that was approved), order (a standing one), refund or batch. */
+  /** Transfer, request (one that was approved), order (a standing one), refund, batch, or charge: dues, a levy or demurrage. */
   kind: string
   /** Which payment of the record, from 0. */
   leg?: number
@@ -1184,6 +1220,68 @@ export interface LedgerReverseOut {
   to: DID
 }
 
+export interface LedgerSchedule {
+  /** Of dues. */
+  amount?: number
+  /** Dues, levy-in, levy-out or demurrage. */
+  charge: string
+  currency: string
+  /** Periods that are due and not charged to everybody, at most 4. */
+  due: number
+  every: string
+  /** Of demurrage: what is not charged for. */
+  exempt?: number
+  first: string
+  last?: string
+  name: string
+  /** When a period will be charged next; none: no more. */
+  next?: string
+  /** Of the schedules that the office has set. */
+  number: UInt64
+  /** The newest that was charged, from 1; 0: none. */
+  period: UInt64
+  /** Of all else, hundredths of a percent. */
+  rate?: number
+  scale: number
+  /** Why what is due is not charged by itself. */
+  waits?: string
+  zone: string
+}
+
+export interface LedgerScheduleIn {
+  /** Dues: minor units per period. */
+  amount?: number
+  /** Dues (an amount, of each member), levy-in or levy-out (a share of what an account was paid or has paid), or demurrage (a share of what an account has at the end, above what is exempt). */
+  charge: string
+  /** Code of the currency. */
+  currency: string
+  /** Day, week or month. */
+  every: string
+  /** Demurrage: how much of a balance is not charged for, minor units. */
+  exempt?: number
+  /** Day on which the first period begins, such as 2026-11-01; default: today. */
+  first?: string
+  /** Last day; a period that ends later is not charged. */
+  last?: string
+  /** 1 to 16 of a-z 0-9 -; a schedule of the same name is replaced from its next period on. */
+  name: string
+  /** All else: hundredths of a percent, 1 to 10000; 200 is 2 %. */
+  rate?: number
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** Time zone of the days, by IANA; default UTC. */
+  zone?: string
+}
+
+export interface LedgerScheduleOut {
+  receipt: Receipt
+  schedule: LedgerSchedule
+}
+
+export interface LedgerSchedulesOut {
+  schedules: LedgerSchedule[] | null
+}
+
 export interface LedgerSettledOut {
   /** repeated: it was done before. */
   receipt: Receipt
@@ -1235,7 +1333,7 @@ export interface LedgerTransferIn {
   memo?: string
   /** Id of the space; default: the only one this node follows. */
   space?: Hash
-  /** DID of the member to pay. */
+  /** DID of the member to pay, or office:treasury for the space's own account. */
   to: DID
 }
 
@@ -1999,7 +2097,7 @@ export interface LedgerAllotmentsInput {
 
 /** The input of ledger.balance. */
 export interface LedgerBalanceInput {
-  /** DID of the account; default: your own. */
+  /** Account: a DID, or office:treasury for the space's own; default: your own. */
   did: DID
   /** Id of the space; default: the only one this node follows. */
   space?: Hash
@@ -2009,7 +2107,7 @@ export interface LedgerBalanceInput {
 export interface LedgerHistoryInput {
   /** Id of the space; default: the only one this node follows. */
   space?: Hash
-  /** DID of the account; default: your own. */
+  /** Account: a DID, or office:treasury for the space's own; default: your own. */
   did?: DID
   /** Only this currency. */
   currency?: string
@@ -2057,6 +2155,12 @@ export interface LedgerRequestsInput {
   limit?: number
   /** Where the page before ended. */
   cursor?: string
+}
+
+/** The input of ledger.schedules. */
+export interface LedgerSchedulesInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
 }
 
 /** The input of ledger.uri.make. */
@@ -2326,6 +2430,8 @@ export interface Operations {
     batch(input?: LedgerBatchIn, options?: WriteOptions): Promise<LedgerBatchOut>
     /** Take back a request of your own. Scope ledger:write. */
     cancel(input: LedgerCancelIn, options?: WriteOptions): Promise<LedgerSettledOut>
+    /** Charge accounts for the oldest period of a schedule that is due, which the clerk's node also does by itself. Scope ledger:grant. */
+    charge(input: LedgerChargeIn, options?: WriteOptions): Promise<LedgerChargeOut>
     /** Refuse to pay what a member has asked you for. Scope ledger:write. */
     decline(input: LedgerDeclineIn, options?: WriteOptions): Promise<LedgerSettledOut>
     /** Stop an account from spending, or let it spend again. Scope ledger:grant. */
@@ -2354,6 +2460,10 @@ export interface Operations {
     return(input: LedgerReturnIn, options?: WriteOptions): Promise<LedgerReturnOut>
     /** Give back a payment that was made to you, wholly or in part. Scope ledger:write. */
     reverse(input: LedgerReverseIn, options?: WriteOptions): Promise<LedgerReverseOut>
+    /** Say what accounts are charged by period: dues, levies, demurrage. Scope ledger:grant. */
+    schedule(input: LedgerScheduleIn, options?: WriteOptions): Promise<LedgerScheduleOut>
+    /** Show what accounts are charged, and when next. Scope ledger:read. */
+    schedules(input?: LedgerSchedulesInput, options?: CallOptions): Promise<LedgerSchedulesOut>
     /** Pay a member. Scope ledger:write. */
     transfer(input: LedgerTransferIn, options?: WriteOptions): Promise<LedgerTransferOut>
     uri: {
@@ -2533,6 +2643,7 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.balance': ['GET', '/ledger/balance/{did}', ''],
   'ledger.batch': ['POST', '/ledger/batch', 'w+'],
   'ledger.cancel': ['POST', '/ledger/cancel', 'w1'],
+  'ledger.charge': ['POST', '/ledger/charge', 'w+'],
   'ledger.decline': ['POST', '/ledger/decline', 'w1'],
   'ledger.freeze': ['POST', '/ledger/freeze', 'w+'],
   'ledger.grant': ['POST', '/ledger/grant', 'w+'],
@@ -2546,6 +2657,8 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.retry': ['POST', '/ledger/retry', 'w1'],
   'ledger.return': ['POST', '/ledger/return', 'w1'],
   'ledger.reverse': ['POST', '/ledger/reverse', 'w1'],
+  'ledger.schedule': ['POST', '/ledger/schedules', 'w1'],
+  'ledger.schedules': ['GET', '/ledger/schedules', ''],
   'ledger.transfer': ['POST', '/ledger/transfer', 'w1'],
   'ledger.uri.make': ['GET', '/ledger/uri', ''],
   'ledger.uri.read': ['GET', '/ledger/uri/read', ''],

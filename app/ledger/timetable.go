@@ -19,8 +19,8 @@ const (
 	maxZone    = 64      // bytes of a time zone's name
 )
 
-// schedule says when the periods of a standing order begin: at the start of a day in a time zone.
-type schedule struct {
+// timetable says when the periods of a standing order begin: at the start of a day in a time zone.
+type timetable struct {
 	first time.Time // a date, at 00:00 UTC
 	every int
 	unit  string
@@ -29,7 +29,7 @@ type schedule struct {
 
 // date is the day on which period n, from 1, begins, as a date at 00:00 UTC. Months are counted from the first date, so that the 31st is the last day of
 // a shorter month and the 31st again in the next.
-func (s *schedule) date(n int) time.Time {
+func (s *timetable) date(n int) time.Time {
 	k := (n - 1) * s.every
 	y, m, d := s.first.Date()
 	switch s.unit {
@@ -43,7 +43,7 @@ func (s *schedule) date(n int) time.Time {
 }
 
 // begins is when the day of period n begins in the order's time zone. Where a change of clocks leaves midnight out, the day begins later.
-func (s *schedule) begins(n int) time.Time {
+func (s *timetable) begins(n int) time.Time {
 	y, m, d := s.date(n).Date()
 	t := time.Date(y, m, d, 0, 0, 0, 0, s.zone)
 	for t.Day() != d {
@@ -53,7 +53,7 @@ func (s *schedule) begins(n int) time.Time {
 }
 
 // due is how many periods have begun by now, at most maxPeriods.
-func (s *schedule) due(now time.Time) int {
+func (s *timetable) due(now time.Time) int {
 	return sort.Search(maxPeriods, func(i int) bool { return s.begins(i + 1).After(now) })
 }
 
