@@ -122,8 +122,26 @@ func TestLeviesAndDemurrage(t *testing.T) {
 	if n.treasury() != 75 || n.balanceOf(bob) != -5033+10-75 {
 		t.Errorf("the treasury has %d, bob %d: want 75, %d", n.treasury(), n.balanceOf(bob), -5033+10-75)
 	}
+	for _, e := range do[ledger.HistoryOut](n, "ledger.history", ledger.HistoryIn{DID: bob.DID()}).Entries {
+		if e.Amount == 33 { // it was a mistake: it comes back, and with it what the levy has taken
+			if _, err := as[ledger.ReverseOut](n, carol, "ledger.reverse", ledger.ReverseIn{ID: e.ID}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if e.Amount == 5000 {
+			if _, err := as[ledger.ReverseOut](n, carol, "ledger.reverse", ledger.ReverseIn{ID: e.ID, Amount: 1000}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	n.passes(7 * day)
+	if got := n.balanceOf(bob); got != -5033+10-75+1033+15 {
+		t.Errorf("bob has %d after a refund, want the levy on it back: %d", got, -5033+10-75+1033+15)
+	}
+	n.mustPay(bob, carol, 1033)
+	n.passes(7 * day)
 	n.mustPay(carol, bob, 100)
-	n.passes(25 * day)
+	n.passes(11 * day)
 	// Carol had 4923 on 1 April, less the levy of 1 on what she paid in the second week.
 	if got := n.balanceOf(carol); got != 4922-78 {
 		t.Errorf("carol has %d, want %d", got, 4922-78)

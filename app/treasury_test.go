@@ -29,7 +29,7 @@ func (n *node) proposes(by, to api.Signer, amount int64, purpose string) api.Has
 }
 
 func (n *node) approves(by api.Signer, id api.Hash) error {
-	_, err := as[ledger.ApproveOut](n, by, "treasury.approve", ledger.ApproveIn{Proposal: id})
+	_, err := as[ledger.ConsentOut](n, by, "treasury.approve", ledger.ConsentIn{Proposal: id})
 	return err
 }
 
@@ -117,7 +117,7 @@ func TestTreasury(t *testing.T) {
 	for _, e := range do[ledger.HistoryOut](n, "ledger.history", ledger.HistoryIn{DID: fact.TreasuryAccount}).Entries {
 		kinds = append(kinds, e.Kind)
 	}
-	if want := []string{"spend", "transfer", "spend", "transfer"}; !slices.Equal(kinds, want) {
+	if want := []string{"treasury", "transfer", "treasury", "transfer"}; !slices.Equal(kinds, want) {
 		t.Errorf("the treasury's history: %v, want %v", kinds, want)
 	}
 	n.sound()

@@ -130,14 +130,34 @@ func (c *Client) LedgerAllotments(ctx context.Context, in LedgerAllotmentsIn) (*
 	return call[LedgerAllotmentsOut](ctx, c, "ledger.allotments", in, nil)
 }
 
+// LedgerApprove is the operation ledger.approve: Pay what a member has asked you for, once.
+func (c *Client) LedgerApprove(ctx context.Context, in LedgerApproveIn, opts ...CallOption) (*LedgerApproveOut, error) {
+	return call[LedgerApproveOut](ctx, c, "ledger.approve", in, opts)
+}
+
 // LedgerBalance is the operation ledger.balance: Show an account's balances and limits.
 func (c *Client) LedgerBalance(ctx context.Context, in LedgerBalanceIn) (*LedgerBalanceOut, error) {
 	return call[LedgerBalanceOut](ctx, c, "ledger.balance", in, nil)
 }
 
+// LedgerBatch is the operation ledger.batch: Pay a list of members, once; or say first what that would do.
+func (c *Client) LedgerBatch(ctx context.Context, in LedgerBatchIn, opts ...CallOption) (*LedgerBatchOut, error) {
+	return call[LedgerBatchOut](ctx, c, "ledger.batch", in, opts)
+}
+
+// LedgerCancel is the operation ledger.cancel: Take back a request of your own.
+func (c *Client) LedgerCancel(ctx context.Context, in LedgerCancelIn, opts ...CallOption) (*LedgerCancelOut, error) {
+	return call[LedgerCancelOut](ctx, c, "ledger.cancel", in, opts)
+}
+
 // LedgerCharge is the operation ledger.charge: Charge accounts for the oldest period of a schedule that is due, which the clerk's node also does by itself.
 func (c *Client) LedgerCharge(ctx context.Context, in LedgerChargeIn, opts ...CallOption) (*LedgerChargeOut, error) {
 	return call[LedgerChargeOut](ctx, c, "ledger.charge", in, opts)
+}
+
+// LedgerDecline is the operation ledger.decline: Refuse to pay what a member has asked you for.
+func (c *Client) LedgerDecline(ctx context.Context, in LedgerDeclineIn, opts ...CallOption) (*LedgerDeclineOut, error) {
+	return call[LedgerDeclineOut](ctx, c, "ledger.decline", in, opts)
 }
 
 // LedgerFreeze is the operation ledger.freeze: Stop an account from spending, or let it spend again.
@@ -155,6 +175,36 @@ func (c *Client) LedgerHistory(ctx context.Context, in LedgerHistoryIn) (*Ledger
 	return call[LedgerHistoryOut](ctx, c, "ledger.history", in, nil)
 }
 
+// LedgerOrderEnd is the operation ledger.order.end: End a standing order of yours.
+func (c *Client) LedgerOrderEnd(ctx context.Context, in LedgerOrderEndIn, opts ...CallOption) (*LedgerOrderEndOut, error) {
+	return call[LedgerOrderEndOut](ctx, c, "ledger.order.end", in, opts)
+}
+
+// LedgerOrderNew is the operation ledger.order.new: Give a standing order: your node pays it at regular times.
+func (c *Client) LedgerOrderNew(ctx context.Context, in LedgerOrderNewIn, opts ...CallOption) (*LedgerOrderNewOut, error) {
+	return call[LedgerOrderNewOut](ctx, c, "ledger.order.new", in, opts)
+}
+
+// LedgerOrderPay is the operation ledger.order.pay: Pay what is due of a standing order of yours, once.
+func (c *Client) LedgerOrderPay(ctx context.Context, in LedgerOrderPayIn, opts ...CallOption) (*LedgerOrderPayOut, error) {
+	return call[LedgerOrderPayOut](ctx, c, "ledger.order.pay", in, opts)
+}
+
+// LedgerOrders is the operation ledger.orders: List standing orders: what is paid, what is due, and why it is not paid.
+func (c *Client) LedgerOrders(ctx context.Context, in LedgerOrdersIn) (*LedgerOrdersOut, error) {
+	return call[LedgerOrdersOut](ctx, c, "ledger.orders", in, nil)
+}
+
+// LedgerRequest is the operation ledger.request: Ask a member to pay you.
+func (c *Client) LedgerRequest(ctx context.Context, in LedgerRequestIn, opts ...CallOption) (*LedgerRequestOut, error) {
+	return call[LedgerRequestOut](ctx, c, "ledger.request", in, opts)
+}
+
+// LedgerRequests is the operation ledger.requests: List requests for payments, newest first, and what has become of them.
+func (c *Client) LedgerRequests(ctx context.Context, in LedgerRequestsIn) (*LedgerRequestsOut, error) {
+	return call[LedgerRequestsOut](ctx, c, "ledger.requests", in, nil)
+}
+
 // LedgerRetry is the operation ledger.retry: Make a payment of your own that has no effect again, once.
 func (c *Client) LedgerRetry(ctx context.Context, in LedgerRetryIn, opts ...CallOption) (*LedgerRetryOut, error) {
 	return call[LedgerRetryOut](ctx, c, "ledger.retry", in, opts)
@@ -163,6 +213,11 @@ func (c *Client) LedgerRetry(ctx context.Context, in LedgerRetryIn, opts ...Call
 // LedgerReturn is the operation ledger.return: Give back what is left of this device's allotments.
 func (c *Client) LedgerReturn(ctx context.Context, in LedgerReturnIn, opts ...CallOption) (*LedgerReturnOut, error) {
 	return call[LedgerReturnOut](ctx, c, "ledger.return", in, opts)
+}
+
+// LedgerReverse is the operation ledger.reverse: Give back a payment that was made to you, wholly or in part.
+func (c *Client) LedgerReverse(ctx context.Context, in LedgerReverseIn, opts ...CallOption) (*LedgerReverseOut, error) {
+	return call[LedgerReverseOut](ctx, c, "ledger.reverse", in, opts)
 }
 
 // LedgerSchedule is the operation ledger.schedule: Say what accounts are charged by period: dues, levies, demurrage.
@@ -178,6 +233,16 @@ func (c *Client) LedgerSchedules(ctx context.Context, in LedgerSchedulesIn) (*Le
 // LedgerTransfer is the operation ledger.transfer: Pay a member.
 func (c *Client) LedgerTransfer(ctx context.Context, in LedgerTransferIn, opts ...CallOption) (*LedgerTransferOut, error) {
 	return call[LedgerTransferOut](ctx, c, "ledger.transfer", in, opts)
+}
+
+// LedgerUriMake is the operation ledger.uri.make: Make a payment link, for a QR code or a message.
+func (c *Client) LedgerUriMake(ctx context.Context, in LedgerUriMakeIn) (*LedgerUriMakeOut, error) {
+	return call[LedgerUriMakeOut](ctx, c, "ledger.uri.make", in, nil)
+}
+
+// LedgerUriRead is the operation ledger.uri.read: Read and check a payment link.
+func (c *Client) LedgerUriRead(ctx context.Context, in LedgerUriReadIn) (*LedgerUriReadOut, error) {
+	return call[LedgerUriReadOut](ctx, c, "ledger.uri.read", in, nil)
 }
 
 // LedgerVerify is the operation ledger.verify: Check that the books balance.
@@ -818,6 +883,21 @@ type LedgerAllotmentsOut struct {
 	Allotments []LedgerAllotment `json:"allotments"`
 }
 
+// LedgerApproveIn is the input of ledger.approve.
+type LedgerApproveIn struct {
+	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	ID     api.Hash `json:"id"`               // Id of the request, 64 hexadecimal digits: ledger.requests lists them
+	Anyway bool     `json:"anyway,omitempty"` // Pay it also when it has expired
+}
+
+// LedgerApproveOut is what ledger.approve answers.
+type LedgerApproveOut struct {
+	Receipt   api.Receipt   `json:"receipt"` // repeated: it was paid before
+	Request   LedgerRequest `json:"request"`
+	Balance   int64         `json:"balance"`
+	Available int64         `json:"available"`
+}
+
 // LedgerBalanceIn is the input of ledger.balance.
 type LedgerBalanceIn struct {
 	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
@@ -830,6 +910,35 @@ type LedgerBalanceOut struct {
 	Balances   []LedgerBalance   `json:"balances"`
 	Removed    string            `json:"removed,omitempty"`    // why the account's owner is no member any more; the balance stays and is owed
 	Allotments []LedgerAllotment `json:"allotments,omitempty"` // what is set aside for other devices of the member
+}
+
+// LedgerBatchIn is the input of ledger.batch.
+type LedgerBatchIn struct {
+	Space  api.Hash    `json:"space,omitzero"`    // Id of the space; default: the only one this node follows
+	Rows   []LedgerLeg `json:"rows,omitempty"`    // The payments, at most 10,000; this or csv
+	CSV    string      `json:"csv,omitempty"`     // The payments as CSV with the header to,amount,currency,memo,category in any order, amounts in decimals; at most 10,000 rows and 4 MiB
+	Name   string      `json:"name,omitempty"`    // Tells the same list apart that is to be paid again, such as wages-2026-12: at most 64 bytes, one line
+	DryRun bool        `json:"dry_run,omitempty"` // Pay nobody, only say what would happen
+}
+
+// LedgerBatchOut is what ledger.batch answers.
+type LedgerBatchOut struct {
+	ID     api.Hash           `json:"id"`   // digest of the list and its name: the same list is paid once
+	Rows   []LedgerBatchRow   `json:"rows"` // in the order of the list
+	Totals []LedgerBatchTotal `json:"totals"`
+	Last   api.Receipt        `json:"last,omitzero"` // of the last record that was written now; none: everything was paid before, or nothing was to be
+}
+
+// LedgerCancelIn is the input of ledger.cancel.
+type LedgerCancelIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	ID    api.Hash `json:"id"`             // Id of a request of your own, 64 hexadecimal digits
+}
+
+// LedgerCancelOut is what ledger.cancel answers.
+type LedgerCancelOut struct {
+	Receipt api.Receipt   `json:"receipt"` // repeated: it was done before
+	Request LedgerRequest `json:"request"`
 }
 
 // LedgerChargeIn is the input of ledger.charge.
@@ -851,6 +960,19 @@ type LedgerChargeOut struct {
 	Sum      int64          `json:"sum"`  // what the treasury gets, minor units
 	Left     int            `json:"left"` // further periods that are due, at most 4
 	Receipts []api.Receipt  `json:"receipts"`
+}
+
+// LedgerDeclineIn is the input of ledger.decline.
+type LedgerDeclineIn struct {
+	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	ID     api.Hash `json:"id"`               // Id of the request, 64 hexadecimal digits
+	Reason string   `json:"reason,omitempty"` // Why, for who asks: at most 256 bytes, one line
+}
+
+// LedgerDeclineOut is what ledger.decline answers.
+type LedgerDeclineOut struct {
+	Receipt api.Receipt   `json:"receipt"` // repeated: it was done before
+	Request LedgerRequest `json:"request"`
 }
 
 // LedgerFreezeIn is the input of ledger.freeze.
@@ -885,17 +1007,121 @@ type LedgerGrantOut struct {
 
 // LedgerHistoryIn is the input of ledger.history.
 type LedgerHistoryIn struct {
-	Space    api.Hash `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
-	DID      api.DID  `json:"did,omitempty"`      // Account: a DID, or office:treasury for the space's own; default: your own
-	Currency string   `json:"currency,omitempty"` // Only this currency
-	Limit    int      `json:"limit,omitempty"`    // Entries of a page, 1 to 500; default 50
-	Cursor   string   `json:"cursor,omitempty"`   // Where the page before ended
+	Space    api.Hash  `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
+	DID      api.DID   `json:"did,omitempty"`      // Account: a DID, or office:treasury for the space's own; default: your own
+	Currency string    `json:"currency,omitempty"` // Only this currency
+	With     api.DID   `json:"with,omitempty"`     // Only payments to or from this account
+	Category string    `json:"category,omitempty"` // Only this category
+	Text     string    `json:"text,omitempty"`     // Only what has this in its memo, in upper or lower case; at most 256 bytes
+	From     time.Time `json:"from,omitzero"`      // Only from this time on, by the payer's clock
+	Until    time.Time `json:"until,omitzero"`     // Only before this time, by the payer's clock
+	Min      int64     `json:"min,omitempty"`      // Only amounts of so many minor units at least
+	Max      int64     `json:"max,omitempty"`      // Only amounts of so many minor units at most; 0: any
+	Limit    int       `json:"limit,omitempty"`    // Entries of a page, 1 to 500; default 50
+	Cursor   string    `json:"cursor,omitempty"`   // Where the page before ended
 }
 
 // LedgerHistoryOut is what ledger.history answers.
 type LedgerHistoryOut struct {
 	Entries []LedgerEntry `json:"entries"`
 	Cursor  string        `json:"cursor,omitempty"`
+}
+
+// LedgerOrderEndIn is the input of ledger.order.end.
+type LedgerOrderEndIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	ID    api.Hash `json:"id"`             // Id of a standing order of yours, 64 hexadecimal digits
+}
+
+// LedgerOrderEndOut is what ledger.order.end answers.
+type LedgerOrderEndOut struct {
+	Receipt api.Receipt         `json:"receipt"` // repeated: it was ended before
+	Order   LedgerStandingOrder `json:"order"`
+}
+
+// LedgerOrderNewIn is the input of ledger.order.new.
+type LedgerOrderNewIn struct {
+	Space    api.Hash `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
+	To       api.DID  `json:"to"`                 // DID of the member to pay
+	Currency string   `json:"currency"`           // Code of the currency
+	Amount   int64    `json:"amount"`             // Minor units, more than 0, in each period
+	Memo     string   `json:"memo,omitempty"`     // What it is for, at most 256 bytes, one line
+	Category string   `json:"category,omitempty"` // For your books: at most 32 of a-z 0-9 -
+	Every    int      `json:"every,omitempty"`    // Units in a period, 1 to 366; default 1
+	Unit     string   `json:"unit"`               // days, weeks or months
+	First    string   `json:"first"`              // The day of the first payment; the 31st is the last day of a shorter month
+	Last     string   `json:"last,omitempty"`     // No payment after this day; default: without end
+	Count    int      `json:"count,omitempty"`    // So many payments at most; default: any number
+	Zone     string   `json:"zone,omitempty"`     // Time zone in which days begin, by its IANA name; default UTC
+}
+
+// LedgerOrderNewOut is what ledger.order.new answers.
+type LedgerOrderNewOut struct {
+	Receipt api.Receipt `json:"receipt"`
+}
+
+// LedgerOrderPayIn is the input of ledger.order.pay.
+type LedgerOrderPayIn struct {
+	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	ID     api.Hash `json:"id"`               // Id of the standing order, 64 hexadecimal digits: ledger.orders lists them
+	Period int      `json:"period,omitempty"` // Which period to pay, from 1; default: the oldest that is due
+}
+
+// LedgerOrderPayOut is what ledger.order.pay answers.
+type LedgerOrderPayOut struct {
+	Receipt   api.Receipt `json:"receipt"` // repeated: it was paid before
+	Period    int         `json:"period"`
+	To        api.DID     `json:"to"`
+	Currency  string      `json:"currency"`
+	Scale     int         `json:"scale"`
+	Amount    int64       `json:"amount"`
+	Balance   int64       `json:"balance"`
+	Available int64       `json:"available"`
+}
+
+// LedgerOrdersIn is the input of ledger.orders.
+type LedgerOrdersIn struct {
+	Space api.Hash `json:"space,omitzero"`  // Id of the space; default: the only one this node follows
+	DID   api.DID  `json:"did,omitempty"`   // DID of the payer; default: your own
+	State string   `json:"state,omitempty"` // Only those that are active, done or ended
+}
+
+// LedgerOrdersOut is what ledger.orders answers.
+type LedgerOrdersOut struct {
+	Orders []LedgerStandingOrder `json:"orders"` // the newest first, at most 256
+}
+
+// LedgerRequestIn is the input of ledger.request.
+type LedgerRequestIn struct {
+	Space    api.Hash  `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
+	Payer    api.DID   `json:"payer"`              // DID of the member who is asked to pay you
+	Currency string    `json:"currency"`           // Code of the currency
+	Amount   int64     `json:"amount"`             // Minor units, more than 0
+	Memo     string    `json:"memo,omitempty"`     // What it is for, at most 256 bytes, one line
+	Category string    `json:"category,omitempty"` // For the payer's books: at most 32 of a-z 0-9 -
+	Expires  time.Time `json:"expires,omitzero"`   // From when on the request is shown as expired; it can still be approved, if the payer insists
+	For      api.Hash  `json:"for,omitzero"`       // Id of a payment of yours to the payer that you ask back, wholly or in part
+}
+
+// LedgerRequestOut is what ledger.request answers.
+type LedgerRequestOut struct {
+	Receipt api.Receipt `json:"receipt"`
+}
+
+// LedgerRequestsIn is the input of ledger.requests.
+type LedgerRequestsIn struct {
+	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	DID    api.DID  `json:"did,omitempty"`    // DID of the account; default: your own
+	Side   string   `json:"side,omitempty"`   // in: only what others ask of the account; out: only what it asks of others; default: both
+	State  string   `json:"state,omitempty"`  // Only those that are open, paid, declined, cancelled or expired
+	Limit  int      `json:"limit,omitempty"`  // Entries of a page, 1 to 500; default 50
+	Cursor string   `json:"cursor,omitempty"` // Where the page before ended
+}
+
+// LedgerRequestsOut is what ledger.requests answers.
+type LedgerRequestsOut struct {
+	Requests []LedgerRequest `json:"requests"`
+	Cursor   string          `json:"cursor,omitempty"`
 }
 
 // LedgerRetryIn is the input of ledger.retry.
@@ -927,6 +1153,27 @@ type LedgerReturnIn struct {
 type LedgerReturnOut struct {
 	Receipt api.Receipt `json:"receipt"`
 	Amount  int64       `json:"amount"` // what is given back, minor units; the primary device counts it once it is final
+}
+
+// LedgerReverseIn is the input of ledger.reverse.
+type LedgerReverseIn struct {
+	Space    api.Hash `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
+	ID       api.Hash `json:"id"`                 // Id of a payment to you, 64 hexadecimal digits: ledger.history lists them
+	Currency string   `json:"currency,omitempty"` // Code of the currency; needed only when the payment was of several
+	Amount   int64    `json:"amount,omitempty"`   // Minor units; default: all that was not given back yet
+	Memo     string   `json:"memo,omitempty"`     // Why, at most 256 bytes, one line
+}
+
+// LedgerReverseOut is what ledger.reverse answers.
+type LedgerReverseOut struct {
+	Receipt   api.Receipt `json:"receipt"`
+	To        api.DID     `json:"to"` // who had paid
+	Currency  string      `json:"currency"`
+	Scale     int         `json:"scale"`
+	Amount    int64       `json:"amount"` // given back now
+	Left      int64       `json:"left"`   // of the payment, not given back
+	Balance   int64       `json:"balance"`
+	Available int64       `json:"available"`
 }
 
 // LedgerScheduleIn is the input of ledger.schedule.
@@ -962,11 +1209,13 @@ type LedgerSchedulesOut struct {
 
 // LedgerTransferIn is the input of ledger.transfer.
 type LedgerTransferIn struct {
-	Space    api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
-	To       api.DID  `json:"to"`             // DID of the member to pay, or office:treasury for the space's own account
-	Currency string   `json:"currency"`       // Code of the currency
-	Amount   int64    `json:"amount"`         // Minor units, more than 0
-	Memo     string   `json:"memo,omitempty"` // What it is for, at most 256 bytes, one line
+	Space    api.Hash `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
+	To       api.DID  `json:"to"`                 // DID of the member to pay, or office:treasury for the space's own account
+	Currency string   `json:"currency"`           // Code of the currency
+	Amount   int64    `json:"amount"`             // Minor units, more than 0
+	Memo     string   `json:"memo,omitempty"`     // What it is for, at most 256 bytes, one line
+	Category string   `json:"category,omitempty"` // For your books: at most 32 of a-z 0-9 -
+	For      string   `json:"for,omitempty"`      // What it pays, once: request:ID of a request to you, or refund:ID of a payment to you that you give back
 }
 
 // LedgerTransferOut is what ledger.transfer answers.
@@ -974,6 +1223,39 @@ type LedgerTransferOut struct {
 	Receipt   api.Receipt `json:"receipt"`
 	Balance   int64       `json:"balance"`
 	Available int64       `json:"available"`
+}
+
+// LedgerUriMakeIn is the input of ledger.uri.make.
+type LedgerUriMakeIn struct {
+	Space    api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	To       api.DID  `json:"to,omitempty"`     // DID of who is to be paid; default: you
+	Currency string   `json:"currency"`         // Code of the currency
+	Amount   int64    `json:"amount,omitempty"` // Minor units; default: the payer says how much
+	Memo     string   `json:"memo,omitempty"`   // What it is for, at most 256 bytes, one line
+	Request  api.Hash `json:"request,omitzero"` // Id of a request that is paid by it
+}
+
+// LedgerUriMakeOut is what ledger.uri.make answers.
+type LedgerUriMakeOut struct {
+	URI string `json:"uri"`
+}
+
+// LedgerUriReadIn is the input of ledger.uri.read.
+type LedgerUriReadIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space in which you mean to pay; default: the only one this node follows
+	URI   string   `json:"uri"`            // The text, which begins with icn:pay?
+}
+
+// LedgerUriReadOut is what ledger.uri.read answers.
+type LedgerUriReadOut struct {
+	Space    api.Hash `json:"space"`
+	Name     string   `json:"name"` // of the space
+	To       api.DID  `json:"to"`
+	Currency string   `json:"currency"`
+	Scale    int      `json:"scale"`
+	Amount   int64    `json:"amount,omitempty"` // minor units; none: the payer says how much
+	Memo     string   `json:"memo,omitempty"`
+	Request  api.Hash `json:"request,omitzero"` // pay it by ledger.approve
 }
 
 // LedgerVerifyIn is the input of ledger.verify.
@@ -1916,6 +2198,25 @@ type LedgerAllotment struct {
 	Left     int64   `json:"left"`     // what the device may still spend
 }
 
+// LedgerRequest is part of an answer or an input.
+type LedgerRequest struct {
+	ID       api.Hash    `json:"id"`
+	Time     time.Time   `json:"time"`
+	Payee    api.DID     `json:"payee"` // who asks, and is to be paid
+	Payer    api.DID     `json:"payer"` // who is to pay
+	Currency string      `json:"currency"`
+	Scale    int         `json:"scale"`
+	Amount   int64       `json:"amount"` // minor units
+	Memo     string      `json:"memo,omitempty"`
+	Category string      `json:"category,omitempty"`
+	Expires  time.Time   `json:"expires,omitzero"` // from when on it is shown as expired, by the clock of the node that shows it
+	For      []LedgerFor `json:"for,omitempty"`    // the payment that is asked back
+	State    string      `json:"state"`            // open, paid, declined, cancelled or expired
+	Reason   string      `json:"reason,omitempty"` // why it was declined
+	By       api.Hash    `json:"by,omitzero"`      // the record that paid, declined or cancelled it
+	Final    bool        `json:"final,omitempty"`  // nothing will change that
+}
+
 // LedgerBalance is part of an answer or an input.
 type LedgerBalance struct {
 	Currency       string `json:"currency"`
@@ -1930,6 +2231,38 @@ type LedgerBalance struct {
 	Frozen         bool   `json:"frozen,omitempty"`
 }
 
+// LedgerLeg is part of an answer or an input.
+type LedgerLeg struct {
+	To       api.DID `json:"to"`
+	Currency string  `json:"currency"`
+	Amount   int64   `json:"amount"` // minor units
+	Memo     string  `json:"memo,omitempty"`
+	Category string  `json:"category,omitempty"`
+}
+
+// LedgerBatchRow is part of an answer or an input.
+type LedgerBatchRow struct {
+	To       api.DID  `json:"to"`
+	Currency string   `json:"currency"`
+	Scale    int      `json:"scale"`
+	Amount   int64    `json:"amount"` // minor units
+	Memo     string   `json:"memo,omitempty"`
+	Category string   `json:"category,omitempty"`
+	State    string   `json:"state"`         // paid (now), before (paid by an earlier run), pays (a run would pay it) or refused
+	By       api.Hash `json:"by,omitzero"`   // the record that paid it
+	Why      string   `json:"why,omitempty"` // why it is refused
+}
+
+// LedgerBatchTotal is part of an answer or an input.
+type LedgerBatchTotal struct {
+	Currency  string `json:"currency"`
+	Scale     int    `json:"scale"`
+	Total     int64  `json:"total"`     // of all rows
+	Open      int64  `json:"open"`      // of those that are not paid
+	Available int64  `json:"available"` // what may be spent now
+	Left      int64  `json:"left"`      // of that after all open rows; below 0: so much is missing
+}
+
 // LedgerCharge is part of an answer or an input.
 type LedgerCharge struct {
 	Account api.DID `json:"account"`
@@ -1939,18 +2272,46 @@ type LedgerCharge struct {
 
 // LedgerEntry is part of an answer or an input.
 type LedgerEntry struct {
-	Time         time.Time `json:"time"`
-	ID           api.Hash  `json:"id"`
-	Kind         string    `json:"kind"` // transfer; charge: dues, a levy or demurrage; spend or pay: from the treasury
-	From         api.DID   `json:"from"` // a DID, or office:treasury
-	To           api.DID   `json:"to"`
-	Currency     string    `json:"currency"`
-	Scale        int       `json:"scale"`
-	Amount       int64     `json:"amount"`
-	Memo         string    `json:"memo"`
-	Final        bool      `json:"final"`
-	Level        api.Wait  `json:"level"`
-	BalanceDelta int64     `json:"balance_delta"`
+	Time         time.Time   `json:"time"`
+	ID           api.Hash    `json:"id"`
+	Leg          int         `json:"leg,omitempty"` // which payment of the record, from 0
+	Kind         string      `json:"kind"`          // transfer, request (one that was approved), order (a standing one), refund, batch, charge: dues, a levy or demurrage; or treasury: it has paid
+	From         api.DID     `json:"from"`          // a DID, or office:treasury
+	To           api.DID     `json:"to"`
+	Currency     string      `json:"currency"`
+	Scale        int         `json:"scale"`
+	Amount       int64       `json:"amount"`
+	Memo         string      `json:"memo"`
+	Category     string      `json:"category,omitempty"`
+	For          []LedgerFor `json:"for,omitempty"`      // what it is for
+	Refunded     int64       `json:"refunded,omitempty"` // of what the record has paid this recipient in this currency, how much was given back, minor units
+	Final        bool        `json:"final"`
+	Level        api.Wait    `json:"level"`
+	BalanceDelta int64       `json:"balance_delta"`
+}
+
+// LedgerStandingOrder is part of an answer or an input.
+type LedgerStandingOrder struct {
+	ID       api.Hash    `json:"id"`
+	Time     time.Time   `json:"time"` // when it was given, by the payer's clock
+	Payer    api.DID     `json:"payer"`
+	To       api.DID     `json:"to"`
+	Currency string      `json:"currency"`
+	Scale    int         `json:"scale"`
+	Amount   int64       `json:"amount"` // minor units, in each period
+	Memo     string      `json:"memo,omitempty"`
+	Category string      `json:"category,omitempty"`
+	Every    int         `json:"every"` // units in a period
+	Unit     string      `json:"unit"`  // days, weeks or months
+	First    string      `json:"first"`
+	Last     string      `json:"last,omitempty"`
+	Count    int         `json:"count,omitempty"`
+	Zone     string      `json:"zone"`
+	State    string      `json:"state"`         // active; done: no further payment is due, and none is missing; ended by the payer
+	Begun    int         `json:"begun"`         // periods that have begun
+	Paid     int         `json:"paid"`          // periods that are paid
+	Next     time.Time   `json:"next,omitzero"` // when the next period begins
+	Due      []LedgerDue `json:"due,omitempty"` // periods that have begun and are not paid, the oldest first; the newest 64 of them
 }
 
 // LedgerSchedule is part of an answer or an input.
@@ -2287,6 +2648,24 @@ type KernelKeyDevice struct {
 	Role string  `json:"role"` // primary or secondary
 }
 
+// LedgerFor is part of an answer or an input.
+type LedgerFor struct {
+	What string   `json:"what"` // request, order, refund or batch
+	ID   api.Hash `json:"id"`   // of the request, of the standing order, of the payment that is given back, or the digest of the batch
+	N    uint64   `json:"n"`    // 0 of a request, the period of an order from 1, the place of the payment in its feed, the part of a batch from 0
+}
+
+// LedgerDue is part of an answer or an input.
+type LedgerDue struct {
+	Period  int       `json:"period"` // from 1
+	Since   time.Time `json:"since"`
+	Missed  bool      `json:"missed,omitempty"`   // more than 12 periods are due, and this is an older one: it is not paid without being asked
+	Tries   int       `json:"tries,omitempty"`    // how often this node has tried and was refused
+	Next    time.Time `json:"next,omitzero"`      // when it tries again
+	GivenUp bool      `json:"given_up,omitempty"` // it tries no more
+	Why     string    `json:"why,omitempty"`      // of the last refusal
+}
+
 // KernelPrepareOut is part of an answer or an input.
 type KernelPrepareOut struct {
 	Bytes       []uint8          `json:"bytes,omitempty"`       // exactly what the device signs, base64; none: there is nothing to sign
@@ -2378,26 +2757,52 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "POST", path: "/ledger/allot", write: true, signs: api.SignsOne}, true
 	case "ledger.allotments":
 		return route{method: "GET", path: "/ledger/allotments/{did}"}, true
+	case "ledger.approve":
+		return route{method: "POST", path: "/ledger/approve", write: true, signs: api.SignsOne}, true
 	case "ledger.balance":
 		return route{method: "GET", path: "/ledger/balance/{did}"}, true
+	case "ledger.batch":
+		return route{method: "POST", path: "/ledger/batch", write: true, signs: api.SignsSeveral}, true
+	case "ledger.cancel":
+		return route{method: "POST", path: "/ledger/cancel", write: true, signs: api.SignsOne}, true
 	case "ledger.charge":
 		return route{method: "POST", path: "/ledger/charge", write: true, signs: api.SignsSeveral}, true
+	case "ledger.decline":
+		return route{method: "POST", path: "/ledger/decline", write: true, signs: api.SignsOne}, true
 	case "ledger.freeze":
 		return route{method: "POST", path: "/ledger/freeze", write: true, signs: api.SignsSeveral}, true
 	case "ledger.grant":
 		return route{method: "POST", path: "/ledger/grant", write: true, signs: api.SignsSeveral}, true
 	case "ledger.history":
 		return route{method: "GET", path: "/ledger/history"}, true
+	case "ledger.order.end":
+		return route{method: "POST", path: "/ledger/order/end", write: true, signs: api.SignsOne}, true
+	case "ledger.order.new":
+		return route{method: "POST", path: "/ledger/order", write: true, signs: api.SignsOne}, true
+	case "ledger.order.pay":
+		return route{method: "POST", path: "/ledger/order/pay", write: true, signs: api.SignsOne}, true
+	case "ledger.orders":
+		return route{method: "GET", path: "/ledger/orders"}, true
+	case "ledger.request":
+		return route{method: "POST", path: "/ledger/request", write: true, signs: api.SignsOne}, true
+	case "ledger.requests":
+		return route{method: "GET", path: "/ledger/requests"}, true
 	case "ledger.retry":
 		return route{method: "POST", path: "/ledger/retry", write: true, signs: api.SignsOne}, true
 	case "ledger.return":
 		return route{method: "POST", path: "/ledger/return", write: true, signs: api.SignsOne}, true
+	case "ledger.reverse":
+		return route{method: "POST", path: "/ledger/reverse", write: true, signs: api.SignsOne}, true
 	case "ledger.schedule":
 		return route{method: "POST", path: "/ledger/schedules", write: true, signs: api.SignsOne}, true
 	case "ledger.schedules":
 		return route{method: "GET", path: "/ledger/schedules"}, true
 	case "ledger.transfer":
 		return route{method: "POST", path: "/ledger/transfer", write: true, signs: api.SignsOne}, true
+	case "ledger.uri.make":
+		return route{method: "GET", path: "/ledger/uri"}, true
+	case "ledger.uri.read":
+		return route{method: "GET", path: "/ledger/uri/read"}, true
 	case "ledger.verify":
 		return route{method: "GET", path: "/ledger/verify"}, true
 	case "ledger.void":

@@ -37,16 +37,29 @@ key.recoveries space none
 key.veto space one
 ledger.allot space one
 ledger.allotments space none
+ledger.approve space one
 ledger.balance space none
+ledger.batch space several
+ledger.cancel space one
 ledger.charge space several
+ledger.decline space one
 ledger.freeze space several
 ledger.grant space several
 ledger.history space none
+ledger.order.end space one
+ledger.order.new space one
+ledger.order.pay space one
+ledger.orders space none
+ledger.request space one
+ledger.requests space none
 ledger.retry space one
 ledger.return space one
+ledger.reverse space one
 ledger.schedule space one
 ledger.schedules space none
 ledger.transfer space one
+ledger.uri.make space none
+ledger.uri.read space none
 ledger.verify space none
 ledger.void space none
 member.add space one
@@ -159,11 +172,15 @@ func (g *greeter) inputs() map[string]string {
 	who := fmt.Sprintf(`"did":%q,"device":%q`, did, key)
 	money := fmt.Sprintf(`"to":%q,"currency":"hours"`, did)
 	inv := here[client.SpaceInviteOut](g, "space.invite", nil).Invitation
+	id := fmt.Sprintf(`{"id":%q}`, g.space)
 	return map[string]string{
 		"feed.close": `{"topic":"ledger"}`, "feed.cut": fmt.Sprintf(`{"topic":"ledger","device":%q}`, key), "key.veto": fmt.Sprintf(`{"event":%q,"signature":"AA=="}`, g.space),
 		"ledger.allot":  fmt.Sprintf(`{"device":%q,"currency":"hours","amount":1}`, g.eve.Device()),
+		"ledger.freeze": "{" + money + "}", "ledger.grant": "{" + money + `,"limit":5}`, "ledger.retry": id, "ledger.return": `{"currency":"hours"}`,
+		"ledger.approve": id, "ledger.cancel": id, "ledger.decline": id, "ledger.reverse": id, "ledger.request": fmt.Sprintf(`{"payer":%q,"currency":"hours","amount":1}`, did),
+		"ledger.order.new": fmt.Sprintf(`{"to":%q,"currency":"hours","amount":1,"unit":"days","first":"2026-01-01"}`, did), "ledger.order.end": id, "ledger.order.pay": id,
+		"ledger.batch": fmt.Sprintf(`{"rows":[{"to":%q,"currency":"hours","amount":1}]}`, did),
 		"ledger.charge": `{"name":"dues","dry_run":true}`, "ledger.schedule": `{"name":"dues","charge":"dues","currency":"hours","amount":1,"every":"month"}`,
-		"ledger.freeze": "{" + money + "}", "ledger.grant": "{" + money + `,"limit":5}`, "ledger.retry": fmt.Sprintf(`{"id":%q}`, g.space), "ledger.return": `{"currency":"hours"}`,
 		"ledger.transfer": "{" + money + `,"amount":1}`, "member.add": fmt.Sprintf(`{"did":%q,"device":%q}`, g.eve.DID(), g.eve.Device()), "member.device": "{" + who + "}",
 		"member.remove": fmt.Sprintf(`{"did":%q,"reason":"x"}`, did), "office.hand": `{"office":"clerk",` + who + "}", "office.replace": fmt.Sprintf(`{"silent":%q,%s}`, g.self.DID(), who),
 		"security.appeal": `{"text":"x"}`, "security.pardon": fmt.Sprintf(`{"subject":%q,"local":true}`, did), "space.create": `{"name":"Mine"}`,

@@ -92,15 +92,7 @@ func (w *World) CutTab(m *kerneltest.Node, end bool) error {
 	return err
 }
 
-// payment is the body of a transfer, and setAside that of an allotment, as this package reads them: it does not ask the app.
-type payment struct {
-	_        struct{} `cbor:",toarray"`
-	To       api.DID
-	Currency string
-	Amount   int64
-	Memo     string
-}
-
+// setAside is the body of an allotment, as this package reads it.
 type setAside struct {
 	_        struct{} `cbor:",toarray"`
 	Device   api.Key
@@ -125,14 +117,13 @@ func (b books) spendings(n *kerneltest.Node) error {
 	r := n.Read("")
 	defer r.Close()
 	for _, rec := range n.Records() {
-		if rec.Topic.Name != fact.LedgerTopic || rec.Kind != "transfer" && rec.Kind != "allot" {
+		if rec.Topic.Name != fact.LedgerTopic || rec.Kind != "transfer" && rec.Kind != "batch" && rec.Kind != "allot" {
 			continue
 		}
 		full, v, ok := r.Record(rec.Position())
 		if !ok || !v.Accepted || v.Held {
 			continue
 		}
-		var p payment
 		var s setAside
 		if rec.Kind == "allot" {
 			if err := codec.Unmarshal(rec.Body, &s); err != nil {
@@ -143,13 +134,16 @@ func (b books) spendings(n *kerneltest.Node) error {
 			}
 			continue
 		}
-		if err := codec.Unmarshal(rec.Body, &p); err != nil {
+		p, err := paidBy(rec)
+		if err != nil {
 			return fmt.Errorf("%s: an accepted payment: %w", n.Name, err)
 		}
-		of(full.Author).paid += p.Amount
-		of(p.To).got += p.Amount
-		if tab := tabs[rec.Device]; tab != nil {
-			tab.tabbed += p.Amount
+		for _, l := range p.Legs {
+			of(full.Author).paid += l.Amount
+			of(l.To).got += l.Amount
+			if tab := tabs[rec.Device]; tab != nil {
+				tab.tabbed += l.Amount
+			}
 		}
 	}
 	for _, m := range b.w.members {

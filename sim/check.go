@@ -121,6 +121,9 @@ func (b books) End(c *kerneltest.Cluster) error {
 				return err
 			}
 		}
+		if err := b.w.slotsOnce(n); err != nil {
+			return err
+		}
 		if err := b.spendings(n); err != nil {
 			return err
 		}

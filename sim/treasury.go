@@ -30,7 +30,7 @@ func (w *World) treasury(n *kerneltest.Node) error {
 		_ = w.Do(w.members[0], p.ID)
 		return nil
 	}
-	_, _ = call(n, "treasury.approve", ledger.ApproveIn{Space: w.Space, Proposal: p.ID})
+	_, _ = call(n, "treasury.approve", ledger.ConsentIn{Space: w.Space, Proposal: p.ID})
 	return nil
 }
 

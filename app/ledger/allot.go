@@ -32,7 +32,7 @@ func (a *allotment) check() error {
 	switch {
 	case a.Device == (api.Key{}):
 		return errors.New("device: missing; want the public key of another device of yours")
-	case !isCode(a.Currency):
+	case !isCode(a.Currency, maxCode):
 		return fmt.Errorf("currency: want 1 to %d of a-z 0-9 -", maxCode)
 	case a.Amount <= 0:
 		return fmt.Errorf("amount %d: want more than 0", a.Amount)
@@ -47,7 +47,7 @@ type giveBack struct {
 }
 
 func (g *giveBack) check() error {
-	if !isCode(g.Currency) {
+	if !isCode(g.Currency, maxCode) {
 		return fmt.Errorf("currency: want 1 to %d of a-z 0-9 -", maxCode)
 	}
 	return nil
@@ -165,6 +165,7 @@ func (f *fold) allot(b *allotment) api.Outcome {
 var (
 	overflow      = api.Voided(Domain, "overflow", "the account cannot count so much")
 	tooManyAsides = api.Voided(Domain, "too-many-allotments", "an account sets something aside for at most "+strconv.Itoa(maxAsides)+" devices and currencies")
+	notFromTab    = api.Voided(Domain, "not-from-allotment", "what is paid for a request, an order, a refund or a list of payments is paid from the account itself, by its device")
 	nothingLeft   = api.Voided(Domain, "nothing-left", "nothing is left of this device's allotments")
 )
 
@@ -334,23 +335,29 @@ func (f *fold) purse() (p purse, ok bool) {
 
 func (f *fold) putPurse(p *purse) { f.Put(rowPurse(f.rec.Feed), codec.MustMarshal(p)) }
 
-// spend pays from an allotment.
-func (f *fold) spend(t *transfer) api.Outcome {
+// spend pays from allotments. What counts once is for the account's own feed to pay, which has one order.
+func (f *fold) spend(legs []leg, what []purpose) api.Outcome {
 	p, ok := f.purse()
 	if !ok {
 		return f.stranger()
 	}
-	k := p.of(t.Currency)
-	if t.Amount > k.Left {
-		return overAllotment(t.Currency, t.Amount, k.Left)
+	if len(what) > 0 {
+		return notFromTab
 	}
-	k.Left -= t.Amount
-	if k.Spent, ok = add(k.Spent, t.Amount); !ok {
-		return overflow
+	for i := range legs {
+		l := &legs[i]
+		k := p.of(l.Currency)
+		if l.Amount > k.Left {
+			return overAllotment(l.Currency, l.Amount, k.Left)
+		}
+		k.Left -= l.Amount
+		if k.Spent, ok = add(k.Spent, l.Amount); !ok {
+			return overflow
+		}
+		p.set(k)
 	}
-	p.set(k)
 	f.putPurse(&p)
-	return f.post(t)
+	return f.post(legs)
 }
 
 // takeIn is an ack of a device that is not the primary one.

@@ -85,13 +85,24 @@ func notPrimary(device, primary api.Key) *api.Reason {
 	}
 }
 
+// onPrimary says that something is done from the device whose feed the account is: what counts once needs one order.
+func onPrimary(device, primary api.Key) *api.Reason {
+	why := *notFromTab.Void
+	why.Inputs = map[string]string{"device": device.String(), "primary": primary.String()}
+	why.Remedy = "do it on your primary device: icnctl ledger allotments shows which that is"
+	return &why
+}
+
 // spend pays from what was set aside for the signer's device.
 func (a *App) spend(ctx context.Context, call *api.Call, op string, host api.Host, r api.Reader, s *fact.Space, t *transfer) (*TransferOut, error) {
 	signer := call.Signer
 	m, _, _ := s.Member(signer.DID())
 	p, ok := prepareDevice(r, s, signer.DID(), signer.Device())
-	if !ok {
+	switch {
+	case !ok:
 		return nil, api.Refusal(op, notPrimary(signer.Device(), m.Device))
+	case len(t.For) > 0:
+		return nil, api.Refusal(op, onPrimary(signer.Device(), m.Device))
 	}
 	rc, err := host.Append(ctx, signer, p.draft(s, kindTransfer, t, call.Idempotency), call.Wait)
 	if err != nil {

@@ -22,6 +22,7 @@ type App struct {
 	spaces Spaces
 	grants sync.Mutex // one grant, schedule or charge at a time: they are numbered
 	owed   fact.Owed  // cuts, on the registrar's node
+	turns  turns      // of standing orders
 
 	mu      sync.Mutex
 	host    api.Host
@@ -44,7 +45,9 @@ func New(spaces Spaces) *App { return &App{spaces: spaces} }
 // Info implements api.App.
 func (*App) Info() api.AppInfo {
 	return api.AppInfo{Name: "ledger", Topics: []api.TopicSpec{
-		{Name: fact.LedgerTopic, Retention: api.Log, Kinds: []string{kindTransfer, kindAck, kindGrant, kindAllot, kindReturn, kindPropose, kindProposeRules, kindApprove, fact.KindClose}},
+		{Name: fact.LedgerTopic, Retention: api.Log, Kinds: []string{
+			kindTransfer, kindBatch, kindRequest, kindCancel, kindDecline, kindOrder, kindEndOrder, kindAck, kindGrant, kindAllot, kindReturn, kindPropose, kindProposeRules, kindApprove, fact.KindClose,
+		}},
 		{Name: fact.PostingsTopic, Retention: api.Log, Kinds: []string{kindSchedule, kindCharge}},
 		{Name: fact.TreasuryTopic, Retention: api.Log, Kinds: []string{kindRules, kindSpend, kindPay}},
 	}}

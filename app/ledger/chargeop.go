@@ -202,7 +202,7 @@ type ChargeIn struct {
 
 // Validate implements api.Validator.
 func (in *ChargeIn) Validate() error {
-	if !isCode(in.Name) {
+	if !isCode(in.Name, maxCode) {
 		return fmt.Errorf("name %q: want the name of a schedule, as ledger schedules lists them", clip(in.Name))
 	}
 	return nil
@@ -354,7 +354,7 @@ func (a *App) Serve(ctx context.Context, host api.Host) error {
 	defer tick.Stop()
 	for {
 		if err := a.Tick(ctx, host, host.Now()); err != nil && ctx.Err() == nil {
-			host.Log().Warn("what is due is not charged", "err", err)
+			host.Log().Warn("what is due is not charged or paid", "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -364,11 +364,14 @@ func (a *App) Serve(ctx context.Context, host api.Host) error {
 	}
 }
 
-// Tick implements api.Ticker: the clerk's node charges what is due.
+// Tick implements api.Ticker: the clerk's node charges what is due, and each member's pays its standing orders.
 func (a *App) Tick(ctx context.Context, host api.Host, now time.Time) error {
 	self := host.Self()
 	if self == nil {
 		return nil
+	}
+	if err := a.payDue(ctx, host, now); err != nil {
+		return err
 	}
 	for _, id := range host.Follows() {
 		for _, name := range a.overdue(host, self, id, now) {

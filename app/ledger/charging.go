@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"math"
 	"slices"
 	"time"
 
@@ -130,12 +131,12 @@ func (s *schedule) periods(at reached, now time.Time, most int) (open []period, 
 }
 
 // bill is what a schedule charges for a period, as far as it is not charged yet.
-func (a *App) bill(ctx context.Context, host api.Host, r api.Reader, s *fact.Space, d *desk, sch *schedule, p *period) ([]leg, error) {
+func (a *App) bill(ctx context.Context, host api.Host, r api.Reader, s *fact.Space, d *desk, sch *schedule, p *period) ([]levied, error) {
 	at := d.reached(r, sch.Name)
-	var all []leg
+	var all []levied
 	add := func(account api.DID, base int64) {
 		if n := sch.due(base); n != 0 && at.before(p.number, account) {
-			all = append(all, leg{Account: account, Base: base, Amount: n})
+			all = append(all, levied{Account: account, Base: base, Amount: n})
 		}
 	}
 	roll, ok := api.Lookup[fact.Roll](host.Services())
@@ -156,7 +157,7 @@ func (a *App) bill(ctx context.Context, host api.Host, r api.Reader, s *fact.Spa
 			add(did, d.base(r, s, sch, did, p))
 		}
 	}
-	slices.SortFunc(all, func(a, b leg) int { return cmp.Compare(a.Account, b.Account) })
+	slices.SortFunc(all, func(a, b levied) int { return cmp.Compare(a.Account, b.Account) })
 	return all, nil
 }
 
@@ -178,11 +179,41 @@ func (d *desk) base(r api.Reader, s *fact.Space, sch *schedule, did api.DID, p *
 	}
 	var n int64
 	for pos, e := range entriesFrom(r, s.ID, did, p.start) {
-		if pos.time.Before(p.end) && e.Code == sch.Currency && !offices[pos.Feed] && (e.Delta > 0) == (sch.Charge == chargeLevyIn) {
-			n = addMax(n, max(e.Delta, -e.Delta))
+		if !pos.time.Before(p.end) || e.Code != sch.Currency || offices[pos.Feed] {
+			continue
+		}
+		switch in := sch.Charge == chargeLevyIn; {
+		case !refunds(r, pos.Position, e):
+			if e.Delta > 0 == in {
+				n = addMax(n, max(e.Delta, -e.Delta))
+			}
+		case e.Delta < 0 == in: // what was paid in is given back, or what was paid out comes back
+			back := max(e.Delta, -e.Delta)
+			n = max(n, math.MinInt64+back) - back
 		}
 	}
-	return n
+	return max(n, -d.most(r, sch, did))
+}
+
+// refunds reports whether an entry gives a payment back: it is no trade, and undoes one.
+func refunds(r api.Reader, pos api.Position, e entry) bool {
+	pos.ID = e.ID
+	rec, _, ok := r.Record(pos)
+	if !ok {
+		return false
+	}
+	_, what := legsOf(rec)
+	return slices.ContainsFunc(what, func(p purpose) bool { return p.What == forRefund })
+}
+
+// most returns of how much a levy can be given back to an account: of what it was charged for.
+func (d *desk) most(r api.Reader, sch *schedule, did api.DID) int64 {
+	b, _, ok := r.Own(d.from, rowNet(sch.Name, did))
+	net := get[int64](b, ok)
+	if net > math.MaxInt64/maxRate {
+		return math.MaxInt64
+	}
+	return net * maxRate / sch.Rate
 }
 
 // placed is where an entry stands, and when.
@@ -196,7 +227,7 @@ func entriesFrom(r api.Reader, space api.Hash, did api.DID, from time.Time) func
 	return func(yield func(placed, entry) bool) {
 		after := api.Seq8(uint64(api.MakeTimestamp(max(0, from.UnixMilli()), 0)))
 		for k, v := range r.Index(didKey(nil, indexHistory, space, did), after, false) {
-			_, pos, ok := splitHistory(k)
+			_, pos, _, ok := splitHistory(k)
 			if !ok {
 				continue
 			}
@@ -210,7 +241,7 @@ func entriesFrom(r api.Reader, space api.Hash, did api.DID, from time.Time) func
 
 // chargedBy returns what an accepted charge has done to an account: what its history says.
 func chargedBy(r api.Reader, rec *api.Record, did api.DID) (entry, bool) {
-	for _, v := range r.Index(historyKey(nil, did, rec), nil, false) {
+	for _, v := range r.Index(historyKey(nil, did, rec, 0), nil, false) {
 		return get[entry](v, true), true
 	}
 	return entry{}, false

@@ -13,13 +13,29 @@ func (*App) Describe() []api.KindSpec {
 		return api.Source{Field: field, From: api.FromNode, Why: what + ", as the grant before says"}
 	}
 	filled := func(field, what string) api.Source { return api.Source{Field: field, From: api.FromNode, Why: what} }
-	proposed := func(field string) api.Source {
-		return api.Source{Field: field, From: api.FromRecord, Input: "proposal"}
-	}
+	proposed := func(field string) api.Source { return filled(field, "as the proposal says") }
+	asked := func(field string) api.Source { return filled(field, "as the request says") }
+	ordered := func(field string) api.Source { return filled(field, "as the standing order says") }
+	what := filled("for", "what it pays")
+	named := func(field string) api.Source { return api.Source{Field: field, From: api.FromInput, Input: "id"} }
 	return []api.KindSpec{
-		api.Says[transfer](fact.LedgerTopic, kindTransfer, "Pay {amount} to {to}[ for {memo}].").
-			By("ledger.transfer").
-			By("ledger.retry", again("to"), again("currency"), again("amount"), again("memo")),
+		api.Says[transfer](fact.LedgerTopic, kindTransfer, "Pay {amount} to {to}[ for {memo}][{?category}, booked as {category}][{?for}, once: it names {for} thing(s) that it is for].").
+			By("ledger.transfer", what).
+			By("ledger.approve", asked("to"), asked("currency"), asked("amount"), asked("memo"), asked("category"), what).
+			By(
+				"ledger.reverse", filled("to", "who had paid"), filled("currency", "of the payment"), filled("amount", "what is given back"),
+				filled("category", "for the books"), what,
+			).
+			By("ledger.order.pay", ordered("to"), ordered("currency"), ordered("amount"), ordered("memo"), ordered("category"), what).
+			By("ledger.retry", again("to"), again("currency"), again("amount"), again("memo"), again("category"), again("for")),
+		api.Says[batch](fact.LedgerTopic, kindBatch, "Make {legs} payment(s), all of them or none[{?for}, once, as one part of a list]: see what each says.").By("ledger.batch", filled("legs", "the payments of the list"), what),
+		api.Says[request](fact.LedgerTopic, kindRequest, "Ask {payer} to pay {amount}[ for {memo}][ until {expires}][{?back}, to give a payment back].").
+			By("ledger.request", filled("back", "the payment that is asked back")),
+		api.Says[cancel](fact.LedgerTopic, kindCancel, "Take back the request {request} for a payment.").By("ledger.cancel", named("request")),
+		api.Says[decline](fact.LedgerTopic, kindDecline, "Decline to pay what the request {request} asks for[: {reason}].").By("ledger.decline", named("request")),
+		api.Says[order](fact.LedgerTopic, kindOrder, "Pay {amount} to {to} every {every} {unit} from {first} on[ until {last}][{?count}, {count} time(s)][ for {memo}], days as in {zone}.").
+			By("ledger.order.new"),
+		api.Says[endOrder](fact.LedgerTopic, kindEndOrder, "End the standing order {order}.").By("ledger.order.end", named("order")),
 		api.Says[ack](fact.LedgerTopic, kindAck, "Acknowledge what has been paid to this account."),
 		api.Says[grant](fact.LedgerTopic, kindGrant, "Grant number {number}: {account} may owe up to {limit} and spend {p} that is not final[{?frozen}, and is frozen: it may spend nothing].").
 			By("ledger.grant", account, number, kept("p", "what may be spent before it is final"), kept("frozen", "whether the account is frozen")).

@@ -16,6 +16,77 @@ type Transferred struct {
 	Currency string  `json:"currency"`
 	Amount   int64   `json:"amount" doc:"minor units"`
 	Memo     string  `json:"memo,omitempty"`
+	Category string  `json:"category,omitempty"`
+	For      []For   `json:"for,omitempty" doc:"what it is for: by it a payment of a request, of a standing order or back is told from others"`
+}
+
+// Batched is the data of ledger.batched.
+type Batched struct {
+	From api.DID `json:"from"`
+	Legs []Leg   `json:"legs" doc:"the payments, at most 64"`
+	For  []For   `json:"for,omitempty" doc:"the list, and which part of it this is"`
+}
+
+// Leg is one payment of a batch.
+type Leg struct {
+	To       api.DID `json:"to"`
+	Currency string  `json:"currency"`
+	Amount   int64   `json:"amount" doc:"minor units"`
+	Memo     string  `json:"memo,omitempty"`
+	Category string  `json:"category,omitempty"`
+}
+
+// Requested is the data of ledger.requested.
+type Requested struct {
+	From     api.DID `json:"from" doc:"who asks, and would be paid"`
+	To       api.DID `json:"to" doc:"who is asked to pay"`
+	Currency string  `json:"currency"`
+	Amount   int64   `json:"amount" doc:"minor units"`
+	Memo     string  `json:"memo,omitempty"`
+	Category string  `json:"category,omitempty"`
+	Expires  int64   `json:"expires,omitempty" doc:"Unix milliseconds"`
+	For      []For   `json:"for,omitempty" doc:"the payment that is to be given back"`
+}
+
+// Ordered is the data of ledger.ordered.
+type Ordered struct {
+	To       api.DID `json:"to"`
+	Currency string  `json:"currency"`
+	Amount   int64   `json:"amount" doc:"minor units, in each period"`
+	Memo     string  `json:"memo,omitempty"`
+	Category string  `json:"category,omitempty"`
+	Every    uint64  `json:"every" doc:"units in a period"`
+	Unit     string  `json:"unit" doc:"days, weeks or months"`
+	First    string  `json:"first" doc:"the day on which the first period begins"`
+	Last     string  `json:"last,omitempty" doc:"no period begins after this day"`
+	Count    uint64  `json:"count,omitempty" doc:"so many periods at most"`
+	Zone     string  `json:"zone" doc:"time zone in which days begin"`
+}
+
+// OrderEnded is the data of ledger.order-ended.
+type OrderEnded struct {
+	Order api.Hash `json:"order"`
+}
+
+// OrderFailed is the data of ledger.order-failed.
+type OrderFailed struct {
+	Order   api.Hash `json:"order"`
+	Period  int      `json:"period" doc:"from 1"`
+	Tries   int      `json:"tries" doc:"so far"`
+	GivenUp bool     `json:"given_up" doc:"the node tries no more: the member can still pay it by hand"`
+	Rule    string   `json:"rule,omitempty" doc:"of the refusal"`
+	Why     string   `json:"why"`
+}
+
+// Cancelled is the data of ledger.cancelled.
+type Cancelled struct {
+	Request api.Hash `json:"request" doc:"that its author has taken back"`
+}
+
+// Declined is the data of ledger.declined.
+type Declined struct {
+	Request api.Hash `json:"request" doc:"that is not going to be paid"`
+	Reason  string   `json:"reason,omitempty"`
 }
 
 // Acknowledged is the data of ledger.acknowledged.
@@ -113,7 +184,62 @@ func (*App) Events() []api.EventType {
 			if err != nil {
 				return nil
 			}
-			return &Transferred{From: rec.Author, To: t.To, Currency: t.Currency, Amount: t.Amount, Memo: t.Memo}
+			d := &Transferred{From: rec.Author, To: t.To, Currency: t.Currency, Amount: t.Amount, Memo: t.Memo, Category: t.Category}
+			d.For, _ = reasons(t.For)
+			return d
+		}),
+		api.Tell(of("batched", "Somebody has paid several at once", kindBatch), func(_ api.Past, rec *api.Record) *Batched {
+			legs, what := legsOf(rec)
+			if len(legs) == 0 {
+				return nil
+			}
+			d := &Batched{From: rec.Author}
+			for _, l := range legs {
+				d.Legs = append(d.Legs, Leg{To: l.To, Currency: l.Currency, Amount: l.Amount, Memo: l.Memo, Category: l.Category})
+			}
+			d.For, _ = reasons(what)
+			return d
+		}),
+		api.Tell(of("requested", "Somebody has asked somebody to pay", kindRequest), func(_ api.Past, rec *api.Record) *Requested {
+			var q request
+			if decode(rec.Body, &q) != nil {
+				return nil
+			}
+			d := &Requested{From: rec.Author, To: q.Payer, Currency: q.Currency, Amount: q.Amount, Memo: q.Memo, Category: q.Category, Expires: q.Expires}
+			d.For, _ = reasons(q.Back)
+			return d
+		}),
+		api.Tell(of("ordered", "A member means to pay somebody at regular times", kindOrder), func(_ api.Past, rec *api.Record) *Ordered {
+			var o order
+			if decode(rec.Body, &o) != nil {
+				return nil
+			}
+			return &Ordered{
+				To: o.To, Currency: o.Currency, Amount: o.Amount, Memo: o.Memo, Category: o.Category,
+				Every: o.Every, Unit: o.Unit, First: o.First, Last: o.Last, Count: o.Count, Zone: o.Zone,
+			}
+		}),
+		api.Tell(of("order-ended", "A standing order has been ended", kindEndOrder), func(_ api.Past, rec *api.Record) *OrderEnded {
+			var e endOrder
+			if decode(rec.Body, &e) != nil {
+				return nil
+			}
+			return &OrderEnded{Order: e.Order}
+		}),
+		api.Notice[OrderFailed](evOrderFailed, "ledger:read", "A payment of a standing order was refused"),
+		api.Tell(of("cancelled", "A request has been taken back", kindCancel), func(_ api.Past, rec *api.Record) *Cancelled {
+			var c cancel
+			if decode(rec.Body, &c) != nil {
+				return nil
+			}
+			return &Cancelled{Request: c.Request}
+		}),
+		api.Tell(of("declined", "A request has been declined", kindDecline), func(_ api.Past, rec *api.Record) *Declined {
+			var d decline
+			if decode(rec.Body, &d) != nil {
+				return nil
+			}
+			return &Declined{Request: d.Request, Reason: d.Reason}
 		}),
 		api.Tell(of("acknowledged", "An account takes payments and limits into account", kindAck), func(_ api.Past, rec *api.Record) *Acknowledged {
 			return &Acknowledged{Records: rec.Deps}

@@ -14,6 +14,11 @@ import (
 // Whatever decodes is within bounds and has this one encoding.
 func FuzzBodies(f *testing.F) {
 	f.Add(codec.MustMarshal(&transfer{To: "did:icn:x", Currency: "hours", Amount: 1, Memo: "m"}))
+	f.Add(codec.MustMarshal(&transfer{To: "did:icn:x", Currency: "hours", Amount: 1, Category: "food", For: []purpose{{What: forRequest, ID: api.Hash{1}}, {What: forRefund, ID: api.Hash{2}, N: 7}}}))
+	f.Add(codec.MustMarshal(&batch{Legs: []leg{{To: "did:icn:x", Currency: "hours", Amount: 1}}, For: []purpose{{What: forBatch, ID: api.Hash{1}, N: 2}}}))
+	f.Add(codec.MustMarshal(&request{Payer: "did:icn:x", Currency: "hours", Amount: 1, Expires: 5, Back: []purpose{{What: forRefund, ID: api.Hash{1}, N: 1}}}))
+	f.Add(codec.MustMarshal(&cancel{Request: api.Hash{1}}))
+	f.Add(codec.MustMarshal(&decline{Request: api.Hash{1}, Reason: "no"}))
 	f.Add(codec.MustMarshal(&grant{Account: "did:icn:x", Currency: "hours", Number: 1, Limit: 2, P: 3}))
 	f.Add(codec.MustMarshal(&ack{}))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -22,7 +27,7 @@ func FuzzBodies(f *testing.F) {
 			t.Errorf("transfer %+v from %x", tr, b)
 		}
 		byHand, err := decodeTransfer(b)
-		if again := decode(b, new(transfer)); (err == nil) != (again == nil) || err == nil && byHand != tr {
+		if again := decode(b, new(transfer)); (err == nil) != (again == nil) || err == nil && !byHand.equal(&tr) {
 			t.Errorf("by hand %+v, %v; else %+v, %v; from %x", byHand, err, tr, again, b)
 		}
 		var g grant
@@ -36,6 +41,18 @@ func FuzzBodies(f *testing.F) {
 		var al allotment
 		if decode(b, &al) == nil && (!bytes.Equal(codec.MustMarshal(&al), b) || al.Amount <= 0) {
 			t.Errorf("allotment %+v from %x", al, b)
+		}
+		var ba batch
+		if decode(b, &ba) == nil && (!bytes.Equal(codec.MustMarshal(&ba), b) || len(ba.Legs) == 0 || len(ba.Legs) > maxBatch) {
+			t.Errorf("batch %+v from %x", ba, b)
+		}
+		var rq request
+		if decode(b, &rq) == nil && (!bytes.Equal(codec.MustMarshal(&rq), b) || rq.Amount <= 0) {
+			t.Errorf("request %+v from %x", rq, b)
+		}
+		var de decline
+		if decode(b, &de) == nil && (!bytes.Equal(codec.MustMarshal(&de), b) || len(de.Reason) > maxMemo) {
+			t.Errorf("decline %+v from %x", de, b)
 		}
 		var re giveBack
 		if decode(b, &re) == nil && !bytes.Equal(codec.MustMarshal(&re), b) {

@@ -367,6 +367,15 @@ func paidBy(r api.Reader, rec *api.Record, did api.DID) []sum {
 		if s, ok := spentBy(rec); ok && s.To == did {
 			return []sum{{Code: s.Currency, Amount: s.Amount}}
 		}
+	case kindBatch:
+		var sums []sum
+		legs, _ := legsOf(rec)
+		for i := range legs {
+			if l := &legs[i]; l.To == did {
+				sums = with(sums, l.Currency, addMax(of(sums, l.Currency), l.Amount))
+			}
+		}
+		return sums
 	case kindCharge:
 		if e, ok := chargedBy(r, rec, did); ok && e.Delta > 0 {
 			return []sum{{Code: e.Code, Amount: e.Delta}}

@@ -39,6 +39,58 @@ func (a *App) Operations() []api.Operation {
 			Signs: api.SignsOne, Summary: "Make a payment of your own that has no effect again, once",
 		}, a.retry),
 		api.Handle(api.Operation{
+			Name: "ledger.request", Method: http.MethodPost, Path: "/ledger/request", CLI: "ledger request", Scope: "ledger:write", Write: true,
+			Signs: api.SignsOne, Summary: "Ask a member to pay you",
+		}, a.request),
+		api.Handle(api.Operation{
+			Name: "ledger.requests", Kind: api.List, Method: http.MethodGet, Path: "/ledger/requests", CLI: "ledger requests", Scope: "ledger:read",
+			Summary: "List requests for payments, newest first, and what has become of them",
+		}, a.requests),
+		api.Handle(api.Operation{
+			Name: "ledger.approve", Method: http.MethodPost, Path: "/ledger/approve", CLI: "ledger approve", Scope: "ledger:write", Write: true,
+			Signs: api.SignsOne, Summary: "Pay what a member has asked you for, once",
+		}, a.approve),
+		api.Handle(api.Operation{
+			Name: "ledger.decline", Method: http.MethodPost, Path: "/ledger/decline", CLI: "ledger decline", Scope: "ledger:write", Write: true,
+			Signs: api.SignsOne, Summary: "Refuse to pay what a member has asked you for",
+		}, a.decline),
+		api.Handle(api.Operation{
+			Name: "ledger.cancel", Method: http.MethodPost, Path: "/ledger/cancel", CLI: "ledger cancel", Scope: "ledger:write", Write: true,
+			Signs: api.SignsOne, Summary: "Take back a request of your own",
+		}, a.cancel),
+		api.Handle(api.Operation{
+			Name: "ledger.reverse", Method: http.MethodPost, Path: "/ledger/reverse", CLI: "ledger reverse", Scope: "ledger:write", Write: true,
+			Signs: api.SignsOne, Summary: "Give back a payment that was made to you, wholly or in part",
+		}, a.reverse),
+		api.Handle(api.Operation{
+			Name: "ledger.batch", Method: http.MethodPost, Path: "/ledger/batch", CLI: "ledger batch", Scope: "ledger:write", Write: true,
+			Signs: api.SignsSeveral, Summary: "Pay a list of members, once; or say first what that would do",
+		}, a.batch),
+		api.Handle(api.Operation{
+			Name: "ledger.order.new", Method: http.MethodPost, Path: "/ledger/order", CLI: "ledger order new", Scope: "ledger:write", Write: true,
+			Signs: api.SignsOne, Summary: "Give a standing order: your node pays it at regular times",
+		}, a.order),
+		api.Handle(api.Operation{
+			Name: "ledger.orders", Method: http.MethodGet, Path: "/ledger/orders", CLI: "ledger order list", Scope: "ledger:read",
+			Summary: "List standing orders: what is paid, what is due, and why it is not paid",
+		}, a.orders),
+		api.Handle(api.Operation{
+			Name: "ledger.order.pay", Method: http.MethodPost, Path: "/ledger/order/pay", CLI: "ledger order pay", Scope: "ledger:write", Write: true,
+			Signs: api.SignsOne, Summary: "Pay what is due of a standing order of yours, once",
+		}, a.orderPay),
+		api.Handle(api.Operation{
+			Name: "ledger.order.end", Method: http.MethodPost, Path: "/ledger/order/end", CLI: "ledger order end", Scope: "ledger:write", Write: true,
+			Signs: api.SignsOne, Summary: "End a standing order of yours",
+		}, a.orderEnd),
+		api.Handle(api.Operation{
+			Name: "ledger.uri.make", Method: http.MethodGet, Path: "/ledger/uri", CLI: "ledger uri make", Scope: "ledger:read",
+			Summary: "Make a payment link, for a QR code or a message",
+		}, a.makeURI),
+		api.Handle(api.Operation{
+			Name: "ledger.uri.read", Method: http.MethodGet, Path: "/ledger/uri/read", CLI: "ledger uri read", Scope: "ledger:read",
+			Summary: "Read and check a payment link",
+		}, a.readURI),
+		api.Handle(api.Operation{
 			Name: "ledger.grant", Method: http.MethodPost, Path: "/ledger/grant", CLI: "ledger grant", Scope: "ledger:grant", Write: true,
 			Signs: api.SignsSeveral, Summary: "Set an account's credit limit",
 		}, a.grant),
@@ -84,6 +136,8 @@ type TransferIn struct {
 	Currency string   `json:"currency" doc:"Code of the currency" example:"hours"`
 	Amount   int64    `json:"amount" doc:"Minor units, more than 0" example:"150"`
 	Memo     string   `json:"memo,omitempty" doc:"What it is for, at most 256 bytes, one line"`
+	Category string   `json:"category,omitempty" doc:"For your books: at most 32 of a-z 0-9 -" example:"food"`
+	For      string   `json:"for,omitempty" doc:"What it pays, once: request:ID of a request to you, or refund:ID of a payment to you that you give back"`
 }
 
 // Validate implements api.Validator.
@@ -93,7 +147,10 @@ func (in *TransferIn) Validate() error {
 			return err
 		}
 	}
-	t := in.body()
+	t, err := in.body()
+	if err != nil {
+		return err
+	}
 	return t.check()
 }
 
@@ -102,8 +159,24 @@ func (in *TransferIn) Measure() (api.Topic, string, int64) {
 	return api.Topic{Space: in.Space, Name: fact.LedgerTopic}, in.Currency, in.Amount
 }
 
-func (in *TransferIn) body() transfer {
-	return transfer{To: in.To, Currency: in.Currency, Amount: in.Amount, Memo: in.Memo}
+// body is what the input says; where a refund's payment stands is looked up later.
+func (in *TransferIn) body() (transfer, error) {
+	t := transfer{To: in.To, Currency: in.Currency, Amount: in.Amount, Memo: in.Memo, Category: in.Category}
+	if in.For == "" {
+		return t, nil
+	}
+	what, id, _ := strings.Cut(in.For, ":")
+	h, err := api.ParseHash(id)
+	switch {
+	case err != nil:
+	case what == whats[forRequest]:
+		t.For = []purpose{{What: forRequest, ID: h}}
+		return t, nil
+	case what == whats[forRefund]:
+		t.For = []purpose{{What: forRefund, ID: h, N: 1}}
+		return t, nil
+	}
+	return t, fmt.Errorf("for %q: want request: or refund: and the id of a record, 64 hexadecimal digits", clip(in.For))
 }
 
 // checkDID looks at the spelling: what has no usable key is no member's, and found to be none.
@@ -134,7 +207,10 @@ func (a *App) transfer(ctx context.Context, call *api.Call, in *TransferIn) (*Tr
 		return nil, err
 	}
 	defer r.Close()
-	body := in.body()
+	body, err := in.body()
+	if err != nil {
+		return nil, api.Errorf(op, api.Invalid, "%w", err)
+	}
 	return a.pay(ctx, call, op, host, r, s, &body)
 }
 
@@ -155,6 +231,10 @@ func (a *App) pay(ctx context.Context, call *api.Call, op string, host api.Host,
 		why.Rule, why.Remedy = "unknown-recipient", "check the DID for a typing error (icnctl member list); who is not a member yet can be invited"
 		return nil, api.Refusal(op, why)
 	}
+	cites, err := citations(op, r, s, t.For)
+	if err != nil {
+		return nil, err
+	}
 	p, ok := prepare(r, s, signer.DID(), t.Currency, t.Amount)
 	if !ok {
 		return nil, api.Refusal(op, stranger(s, signer.DID()))
@@ -162,6 +242,7 @@ func (a *App) pay(ctx context.Context, call *api.Call, op string, host api.Host,
 	if p.feed != s.Feed(fact.LedgerTopic, signer.Device()) {
 		return a.spend(ctx, call, op, host, r, s, t)
 	}
+	p.deps = fact.Deps(append(p.deps, cites...))
 	rc, err := host.Append(ctx, signer, p.draft(s, kindTransfer, t, call.Idempotency), call.Wait)
 	if err != nil {
 		return nil, api.Wrap(op, explain(err, s, p.state(t.Currency)))
@@ -251,7 +332,7 @@ func (in *GrantIn) Validate() error {
 	switch err := checkDID("to", in.To); {
 	case err != nil:
 		return err
-	case !isCode(in.Currency):
+	case !isCode(in.Currency, maxCode):
 		return fmt.Errorf("currency %q: want 1 to %d of a-z 0-9 -", clip(in.Currency), maxCode)
 	case in.Limit < 0:
 		return fmt.Errorf("limit %d: want 0 or more", in.Limit)

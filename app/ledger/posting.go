@@ -51,11 +51,11 @@ func (s *schedule) check() error {
 	switch {
 	case s.Number == 0:
 		return errors.New("number 0: numbers start at 1")
-	case !isCode(s.Name):
+	case !isCode(s.Name, maxCode):
 		return fmt.Errorf("name: want 1 to %d of a-z 0-9 -", maxCode)
 	case s.Charge != chargeDues && s.Charge != chargeLevyIn && s.Charge != chargeLevyOut && s.Charge != chargeDemurrage:
 		return fmt.Errorf("charge %q: want dues, levy-in, levy-out or demurrage", clip(s.Charge))
-	case !isCode(s.Currency):
+	case !isCode(s.Currency, maxCode):
 		return fmt.Errorf("currency: want 1 to %d of a-z 0-9 -", maxCode)
 	case s.Charge == chargeDues && (s.Amount <= 0 || s.Rate != 0 || s.Exempt != 0):
 		return fmt.Errorf("amount %d, rate %d, exempt %d: dues have an amount above 0, no rate and no exemption", s.Amount, s.Rate, s.Exempt)
@@ -112,12 +112,12 @@ type charge struct {
 	Schedule string   // its name
 	Number   uint64   // of the schedule that holds
 	Period   uint64   // from 1
-	Legs     []leg    // ascending by account, behind those charged for this period before
+	Legs     []levied // ascending by account, behind those charged for this period before
 	Done     bool     // nobody is left to charge for it
 }
 
-// leg charges one account.
-type leg struct {
+// levied charges one account.
+type levied struct {
 	_       struct{} `cbor:",toarray"`
 	Account api.DID
 	Base    int64 // what the charge is a share of, minor units; 0 for dues
@@ -126,7 +126,7 @@ type leg struct {
 
 func (c *charge) check() error {
 	switch {
-	case !isCode(c.Schedule):
+	case !isCode(c.Schedule, maxCode):
 		return fmt.Errorf("schedule: want 1 to %d of a-z 0-9 -", maxCode)
 	case c.Period == 0 || c.Period > maxPeriod:
 		return fmt.Errorf("period %d: want 1 to %d", c.Period, maxPeriod)
@@ -294,7 +294,7 @@ func (f *fold) charge(c *charge) api.Outcome {
 }
 
 // within keeps count of what a levy has charged an account, of which no more is given back: else who sets schedules could pay out what the treasury has.
-func (f *fold) within(s *schedule, l *leg) bool {
+func (f *fold) within(s *schedule, l *levied) bool {
 	if s.Charge == chargeDues || s.Charge == chargeDemurrage {
 		return l.Amount > 0
 	}
@@ -308,14 +308,14 @@ func (f *fold) within(s *schedule, l *leg) bool {
 	return true
 }
 
-func notCharged(l *leg) api.Outcome {
+func notCharged(l *levied) api.Outcome {
 	out := api.Voided(Domain, "wrong-amount", "more is given back than was charged")
 	out.Void.Inputs = map[string]string{"account": string(l.Account), "amount": strconv.FormatInt(l.Amount, 10)}
 	return out
 }
 
 // debit charges one account, or gives it something back. It is false, and the record refused, where that cannot be.
-func (f *fold) debit(l *leg, code string) bool {
+func (f *fold) debit(l *levied, code string) bool {
 	_, charged := f.Own(rowCharged(f.rec.Feed, l.Account))
 	_, paid := f.Own(rowBack(f.rec.Feed, l.Account))
 	if !charged && !paid {
@@ -354,7 +354,7 @@ func (f *fold) move(account api.DID, code string, delta int64) bool {
 	f.Add(counter(k, space, account, f.rec.Feed, code), n)
 	f.Add(balanceKey(k, space, code, account), delta)
 	e := entry{ID: f.rec.ID, Code: code, Delta: delta}
-	f.Index(historyKey(k, account, f.rec), e.encode())
+	f.Index(historyKey(k, account, f.rec, 0), e.encode())
 	return true
 }
 

@@ -3,7 +3,6 @@ package ledger
 import (
 	"errors"
 	"fmt"
-	"unicode"
 
 	"github.com/intercooperative/icn/codec"
 	"github.com/intercooperative/icn/kernel/api"
@@ -16,23 +15,21 @@ const (
 	kindGrant    = "grant"
 	kindAllot    = "allot"
 	kindReturn   = "return"
+	kindBatch    = "batch"
+	kindRequest  = "request"
+	kindCancel   = "cancel"
+	kindDecline  = "decline"
+	kindOrder    = "order"
+	kindEndOrder = "end-order"
 )
 
 // Bounds, in bytes.
 const (
-	maxMemo = 256
-	maxCode = 16
-	maxDID  = 72 // bounds what is looked at; record.ParseDID checks the rest
+	maxMemo     = 256
+	maxCode     = 16
+	maxCategory = 32
+	maxDID      = 72 // bounds what is looked at; record.ParseDID checks the rest
 )
-
-// transfer pays.
-type transfer struct {
-	_        struct{} `cbor:",toarray"`
-	To       api.DID
-	Currency string
-	Amount   int64 `say:"amount,currency"` // minor units, > 0
-	Memo     string
-}
 
 // ack is a record that does nothing but cite.
 type ack struct {
@@ -51,43 +48,13 @@ type grant struct {
 	Frozen   bool  // nothing may be spent until a later grant says otherwise
 }
 
-// decodeTransfer is decode for the kind that is by far the most frequent, written out by hand; a fuzz test compares the two.
-func decodeTransfer(b []byte) (t transfer, err error) {
-	r := codec.NewReader(b)
-	r.Array(4)
-	t = transfer{To: api.DID(r.Text()), Currency: r.Text(), Amount: r.Int(), Memo: r.Text()}
-	if err := r.End(); err != nil {
-		return t, err
-	}
-	return t, t.check()
-}
-
-func (t *transfer) check() error {
-	switch {
-	case len(t.To) > maxDID:
-		return errors.New("to: too long for a DID")
-	case !isCode(t.Currency):
-		return fmt.Errorf("currency: want 1 to %d of a-z 0-9 -", maxCode)
-	case t.Amount <= 0:
-		return fmt.Errorf("amount %d: want more than 0", t.Amount)
-	case len(t.Memo) > maxMemo:
-		return fmt.Errorf("memo of %d bytes: at most %d", len(t.Memo), maxMemo)
-	}
-	for _, r := range t.Memo {
-		if unicode.IsControl(r) {
-			return errors.New("memo: want text on one line, without control characters")
-		}
-	}
-	return nil
-}
-
 func (*ack) check() error { return nil }
 
 func (g *grant) check() error {
 	switch {
 	case len(g.Account) > maxDID:
 		return errors.New("account: too long for a DID")
-	case !isCode(g.Currency):
+	case !isCode(g.Currency, maxCode):
 		return fmt.Errorf("currency: want 1 to %d of a-z 0-9 -", maxCode)
 	case g.Number == 0:
 		return errors.New("number 0: numbers start at 1")
@@ -104,20 +71,11 @@ func decode[T interface{ check() error }](b []byte, v T) error {
 	return v.check()
 }
 
-func isCode(s string) bool {
+func isCode(s string, longest int) bool {
 	for _, c := range []byte(s) {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
 			return false
 		}
 	}
-	return len(s) > 0 && len(s) <= maxCode
-}
-
-// TransferBody encodes the body of a transfer, for clients that sign for themselves.
-func TransferBody(to api.DID, currency string, amount int64) ([]byte, error) {
-	t := transfer{To: to, Currency: currency, Amount: amount}
-	if err := t.check(); err != nil {
-		return nil, err
-	}
-	return codec.Marshal(&t)
+	return len(s) > 0 && len(s) <= longest
 }

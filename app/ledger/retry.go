@@ -170,7 +170,7 @@ func goesOn(r api.Reader, s *fact.Space, from, to api.Key) bool {
 func paidSince(r api.Reader, s *fact.Space, rec *api.Record, t *transfer, feed api.Hash) *api.Reason {
 	looked := 0
 	for k, b := range r.Index(didKey(nil, indexHistory, s.ID, rec.Author), nil, true) {
-		_, pos, ok := splitHistory(k)
+		_, pos, _, ok := splitHistory(k)
 		e := get[entry](b, true)
 		pos.ID = e.ID
 		other, _, here := r.Record(pos)
@@ -182,7 +182,7 @@ func paidSince(r api.Reader, s *fact.Space, rec *api.Record, t *transfer, feed a
 			continue
 		}
 		o, err := decodeTransfer(other.Body)
-		if err == nil && o == *t {
+		if err == nil && o.equal(t) {
 			return refused("maybe-retried", "a device that you had before has paid the same again: that may have been the retry", rec.ID,
 				"if it was another payment, pay anew: icnctl ledger transfer", "other", pos.ID.String())
 		}

@@ -25,6 +25,10 @@ import (
 //	less/<account>   sums: per currency the number of the newest grant that lessens what the account may do (clerk)
 //	aside            []aside: what is set aside for other devices
 //	purse/<feed>     purse: what this device, which is not the primary one, has of that; half of the feed's own id, as above
+//	req/<id>         asked: a request of this account's (see slot.go)
+//	order/<id>       ordered: a standing order of this account's (see order.go)
+//	slot/<what><id><n>  filled: what this account has paid, or will not pay; not by feed: who goes on from a device before has filled them, too
+//	back/<id>        sums: what of that payment to this account was given back
 //	cut/<feed>       number of the newest cut of this feed that it has taken into account, 8 bytes; half of the feed's own id, as above
 var (
 	rowSelf   = []byte("self")
@@ -187,15 +191,21 @@ func readRow[T any](b []byte, ok bool, zero T, read func(*codec.Reader) T) T {
 //	bal/<space><code>/<did>                       balance (counter)
 //	due/<space><did> 0 <payer feed><code>         paid to did by that feed and not counted by did yet (counter)
 //	fee/<space><did> 0 <office feed><code>        charged to did by that feed and not counted by did yet (counter)
-//	hist/<space><did> 0 <time><feed><seq>         entry: one side of a transfer, newest last
+//	hist/<space><did> 0 <time><feed><seq><leg>    entry: one side of a payment, newest last
+//	ask/<space><did> 0 <time><feed><seq>          id of a request to or by did, newest last
+//	ord/<space><did> 0 <time><feed><seq>          id of a standing order of did's, newest last
+//	slot/<space><what><id><n><feed><seq>          settled: what has become of a request, or fills another slot
 const (
 	counterBalance = "bal/"
 	counterDue     = "due/"
 	counterFee     = "fee/"
 	indexHistory   = "hist/"
+	indexAsks      = "ask/"
+	indexOrders    = "ord/"
+	indexSlots     = "slot/"
 )
 
-// entry is one side of a transfer. The rest is in the record.
+// entry is one side of a payment. The rest is in the record.
 type entry struct {
 	_     struct{} `cbor:",toarray"`
 	ID    api.Hash
@@ -208,8 +218,11 @@ func (e *entry) encode() []byte {
 	return codec.AppendInt(codec.AppendText(b, e.Code), e.Delta)
 }
 
-// suffixSize is the length of <time><feed><seq>.
-const suffixSize = 8 + 32 + 8
+// How long <time><feed><seq> is, and with <leg> behind it.
+const (
+	placeSize  = 8 + 32 + 8
+	suffixSize = placeSize + 1
+)
 
 // The keys of query rows are appended to dst.
 
@@ -233,21 +246,26 @@ func feeKey(dst []byte, space api.Hash, did api.DID, office api.Hash, code strin
 	return append(append(didKey(dst, counterFee, space, did), office[:]...), code...)
 }
 
-func historyKey(dst []byte, did api.DID, rec *api.Record) []byte {
-	k := append(didKey(dst, indexHistory, rec.Topic.Space, did), api.Seq8(uint64(rec.Time))...)
-	return append(append(k, rec.Feed[:]...), api.Seq8(rec.Seq)...)
+func historyKey(dst []byte, did api.DID, rec *api.Record, leg int) []byte {
+	return append(placeKey(dst, indexHistory, did, rec), byte(leg))
+}
+
+// placeKey is the key of a row of did's about a record, in order of time.
+func placeKey(dst []byte, kind string, did api.DID, rec *api.Record) []byte {
+	k := binary.BigEndian.AppendUint64(didKey(dst, kind, rec.Topic.Space, did), uint64(rec.Time))
+	return binary.BigEndian.AppendUint64(append(k, rec.Feed[:]...), rec.Seq)
 }
 
 // splitHistory takes the key of a history row apart; the position lacks the id, which is in the row.
-func splitHistory(k []byte) (did api.DID, pos api.Position, ok bool) {
+func splitHistory(k []byte) (did api.DID, pos api.Position, leg int, ok bool) {
 	head := len(indexHistory) + len(pos.Feed)
 	if len(k) < head {
-		return "", pos, false
+		return "", pos, 0, false
 	}
 	name, suffix, ok := bytes.Cut(k[head:], []byte{0})
 	if !ok || len(suffix) != suffixSize {
-		return "", pos, false
+		return "", pos, 0, false
 	}
-	pos.Feed, pos.Seq = api.Hash(suffix[8:40]), binary.BigEndian.Uint64(suffix[40:])
-	return api.DID(name), pos, true
+	pos.Feed, pos.Seq = api.Hash(suffix[8:40]), binary.BigEndian.Uint64(suffix[40:placeSize])
+	return api.DID(name), pos, int(suffix[placeSize]), true
 }

@@ -26,7 +26,44 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 		if err != nil {
 			return malformed(err)
 		}
-		return f.transfer(&t)
+		legs := [1]leg{{To: t.To, Currency: t.Currency, Amount: t.Amount}}
+		return f.pay(legs[:], t.For)
+	case kindBatch:
+		var b batch
+		if err := decode(rec.Body, &b); err != nil {
+			return malformed(err)
+		}
+		return f.pay(b.Legs, b.For)
+	case kindRequest:
+		var q request
+		if err := decode(rec.Body, &q); err != nil {
+			return malformed(err)
+		}
+		return f.request(&q)
+	case kindCancel:
+		var c cancel
+		if err := decode(rec.Body, &c); err != nil {
+			return malformed(err)
+		}
+		return f.cancel(&c)
+	case kindDecline:
+		var d decline
+		if err := decode(rec.Body, &d); err != nil {
+			return malformed(err)
+		}
+		return f.decline(&d)
+	case kindOrder:
+		var o order
+		if err := decode(rec.Body, &o); err != nil {
+			return malformed(err)
+		}
+		return f.order(&o)
+	case kindEndOrder:
+		var e endOrder
+		if err := decode(rec.Body, &e); err != nil {
+			return malformed(err)
+		}
+		return f.endOrder(&e)
 	case kindGrant:
 		var g grant
 		if err := decode(rec.Body, &g); err != nil {
@@ -115,68 +152,105 @@ type opened struct {
 	account
 }
 
-func (f *fold) transfer(t *transfer) api.Outcome {
+// pay books payments: all of them, or none.
+func (f *fold) pay(legs []leg, what []purpose) api.Outcome {
 	f.enter()
-	if t.To == f.rec.Author {
-		return api.Voided(Domain, "self-transfer", "nobody pays oneself")
+	for i := range legs {
+		if legs[i].To == f.rec.Author {
+			return api.Voided(Domain, "self-transfer", "nobody pays oneself")
+		}
 	}
 	if !f.self.Member {
-		return f.spend(t)
-	}
-	cur, ok := f.currency(t.Currency)
-	if !ok {
-		return unknownCurrency(t.Currency)
+		return f.spend(legs, what)
 	}
 	if f.cite(); f.refused != nil {
 		return *f.refused
 	}
-	a := f.account(t.Currency)
-	l := f.limit(t.Currency, cur)
+	for i := range what {
+		if out := f.fill(&legs[0], &what[i], what); out.Void != nil {
+			return out
+		}
+	}
+	for i := range legs {
+		if out := f.takeOut(legs[i].Currency, legs[i].Amount); out.Void != nil {
+			return out
+		}
+	}
+	f.close()
+	return f.post(legs)
+}
+
+// takeOut takes an amount from the author's account, if the limit lets it.
+func (f *fold) takeOut(code string, amount int64) api.Outcome {
+	cur, ok := f.currency(code)
+	if !ok {
+		return unknownCurrency(code)
+	}
+	a := f.account(code)
+	l := f.limit(code, cur)
 	if l.Frozen {
 		return frozen
 	}
-	debits, ok := add(a.Debits, t.Amount)
+	debits, ok := add(a.Debits, amount)
 	if !ok {
 		return overflow
 	}
 	if _, ok := add(debits, a.Aside); !ok {
 		return overflow
 	}
-	if free := available(a.account, of(f.waiting, t.Currency), l); t.Amount > free {
-		return overLimit(t.Currency, t.Amount, free, l.Limit)
+	if free := available(a.account, of(f.waiting, code), l); amount > free {
+		return overLimit(code, amount, free, l.Limit)
 	}
 	a.Debits = debits
-	f.close()
-	return f.post(t)
+	return api.Accepted
 }
 
-// post books a payment that may be made: the debit of the author and the credit of the recipient.
-func (f *fold) post(t *transfer) api.Outcome {
-	paid, known := f.Own(rowPaid(f.rec.Feed, t.To))
-	if !known && t.To != fact.TreasuryAccount {
-		if _, err := record.ParseDID(string(t.To)); err != nil {
+// post books payments that may be made: debits of the author and credits of the recipients.
+func (f *fold) post(legs []leg) api.Outcome {
+	space := f.rec.Topic.Space
+	k := make([]byte, 0, keySize) // a Tx copies what it is given
+	for i := range legs {
+		l := &legs[i]
+		if !slices.ContainsFunc(legs[:i], func(o leg) bool { return o.To == l.To }) {
+			if out := f.paid(l.To, legs[i:]); out.Void != nil {
+				return out
+			}
+		}
+		k = balanceKey(k[:0], space, l.Currency, f.owner())
+		f.Add(k, -l.Amount)
+		k = balanceKey(k[:0], space, l.Currency, l.To)
+		f.Add(k, l.Amount)
+		k = dueKey(k[:0], space, l.To, f.rec.Feed, l.Currency)
+		f.Add(k, l.Amount)
+		out, in := entry{ID: f.rec.ID, Code: l.Currency, Delta: -l.Amount}, entry{ID: f.rec.ID, Code: l.Currency, Delta: l.Amount}
+		k = historyKey(k[:0], f.owner(), f.rec, i)
+		f.Index(k, out.encode())
+		k = historyKey(k[:0], l.To, f.rec, i)
+		f.Index(k, in.encode())
+	}
+	return api.Accepted
+}
+
+// paid adds to what this feed has paid to an account what the legs pay it.
+func (f *fold) paid(to api.DID, legs []leg) api.Outcome {
+	row := rowPaid(f.rec.Feed, to)
+	b, known := f.Own(row)
+	if !known && to != fact.TreasuryAccount {
+		if _, err := record.ParseDID(string(to)); err != nil {
 			return api.Voided(Domain, "bad-recipient", "to: "+err.Error())
 		}
 	}
-	sums := getSums(paid, known)
-	total, ok := add(of(sums, t.Currency), t.Amount)
-	if !ok {
-		return overflow
+	sums := getSums(b, known)
+	for i := range legs {
+		if l := &legs[i]; l.To == to {
+			total, ok := add(of(sums, l.Currency), l.Amount)
+			if !ok {
+				return overflow
+			}
+			sums = with(sums, l.Currency, total)
+		}
 	}
-	f.Put(rowPaid(f.rec.Feed, t.To), encodeSums(with(sums, t.Currency, total)))
-	space := f.rec.Topic.Space
-	k := make([]byte, 0, keySize) // a Tx copies what it is given
-	k = balanceKey(k[:0], space, t.Currency, f.owner())
-	f.Add(k, -t.Amount)
-	k = balanceKey(k[:0], space, t.Currency, t.To)
-	f.Add(k, t.Amount)
-	k = dueKey(k[:0], space, t.To, f.rec.Feed, t.Currency)
-	f.Add(k, t.Amount)
-	out, in := entry{ID: f.rec.ID, Code: t.Currency, Delta: -t.Amount}, entry{ID: f.rec.ID, Code: t.Currency, Delta: t.Amount}
-	k = historyKey(k[:0], f.owner(), f.rec)
-	f.Index(k, out.encode())
-	k = historyKey(k[:0], t.To, f.rec)
-	f.Index(k, in.encode())
+	f.Put(row, encodeSums(sums))
 	return api.Accepted
 }
 

@@ -51,7 +51,7 @@ func (s *spending) check() error {
 	if s.To == fact.TreasuryAccount {
 		return errors.New("to: this is the treasury itself")
 	}
-	if s.Purpose != "" && !isCode(s.Purpose) {
+	if s.Purpose != "" && !isCode(s.Purpose, maxCode) {
 		return fmt.Errorf("purpose: want 1 to %d of a-z 0-9 -, or nothing where the rules have no budgets", maxCode)
 	}
 	return nil
@@ -102,7 +102,7 @@ func (t *treasuryRules) check() error {
 	for i, x := range t.Tiers {
 		before := t.Tiers[max(i-1, 0)]
 		switch {
-		case !isCode(x.Currency) || x.Most <= 0 || x.Need > uint64(len(t.Approvers)):
+		case !isCode(x.Currency, maxCode) || x.Most <= 0 || x.Need > uint64(len(t.Approvers)):
 			return fmt.Errorf("tiers[%d]: want a currency, an amount above 0, and at most as many approvals as there are approvers", i)
 		case i > 0 && (x.Currency < before.Currency || x.Currency == before.Currency && (x.Most <= before.Most || x.Need < before.Need)):
 			return fmt.Errorf("tiers[%d]: want them ascending by currency and amount, and no fewer approvals for more", i)
@@ -111,7 +111,7 @@ func (t *treasuryRules) check() error {
 	for i, b := range t.Budgets {
 		before := t.Budgets[max(i-1, 0)]
 		switch {
-		case !isCode(b.Purpose) || !isCode(b.Currency) || b.Amount <= 0 || b.Every != everyMonth && b.Every != everyYear:
+		case !isCode(b.Purpose, maxCode) || !isCode(b.Currency, maxCode) || b.Amount <= 0 || b.Every != everyMonth && b.Every != everyYear:
 			return fmt.Errorf("budgets[%d]: want a purpose, a currency, an amount above 0, and month or year", i)
 		case i > 0 && (b.Purpose < before.Purpose || b.Purpose == before.Purpose && b.Currency <= before.Currency):
 			return fmt.Errorf("budgets[%d]: want them ascending by purpose and currency, each once", i)
@@ -262,7 +262,7 @@ const (
 	indexDone      = "done/"
 )
 
-func placeKey(dst []byte, rec *api.Record) []byte {
+func recordKey(dst []byte, rec *api.Record) []byte {
 	return append(append(dst, rec.Feed[:]...), api.Seq8(rec.Seq)...)
 }
 
@@ -277,7 +277,7 @@ func (f *fold) propose(to api.DID) api.Outcome {
 	}
 	f.Put(rowProposal(f.rec.ID), codec.MustMarshal(&proposal{Kind: f.rec.Kind, Content: f.rec.Body, By: f.rec.Author, To: to}))
 	k := append(spaceKey(nil, indexProposals, f.rec.Topic.Space), api.Seq8(uint64(f.rec.Time))...)
-	f.Index(placeKey(k, f.rec), f.rec.ID[:])
+	f.Index(recordKey(k, f.rec), f.rec.ID[:])
 	f.close()
 	return api.Accepted
 }
@@ -313,7 +313,7 @@ func (f *fold) approve(a *approval) api.Outcome {
 	}
 	f.Put(rowApproved(a.Proposal), []byte{1})
 	k := append(spaceKey(nil, indexYes, f.rec.Topic.Space), a.Proposal[:]...)
-	f.Index(placeKey(k, f.rec), []byte(f.rec.Author))
+	f.Index(recordKey(k, f.rec), []byte(f.rec.Author))
 	f.close()
 	return api.Accepted
 }
@@ -478,7 +478,7 @@ func (f *fold) spendOwn(id api.Hash, s spending) api.Outcome {
 	}
 	account.Debits = debits
 	f.close()
-	return f.post(&transfer{To: s.To, Currency: s.Currency, Amount: s.Amount, Memo: s.Memo})
+	return f.post([]leg{{To: s.To, Currency: s.Currency, Amount: s.Amount, Memo: s.Memo}})
 }
 
 // budgeted counts a payment against the budget of its purpose.

@@ -262,27 +262,27 @@ func (d *desk) rules(r api.Reader, s *fact.Space) *treasuryRules {
 	return firstRules(s.Genesis.Founders)
 }
 
-// ApproveIn is the input of treasury.approve.
-type ApproveIn struct {
+// ConsentIn is the input of treasury.approve.
+type ConsentIn struct {
 	Space    api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
 	Proposal api.Hash `json:"proposal" doc:"Id of the proposal, as treasury proposals lists them"`
 }
 
 // Validate implements api.Validator.
-func (in *ApproveIn) Validate() error {
+func (in *ConsentIn) Validate() error {
 	if in.Proposal.IsZero() {
 		return errors.New("proposal: missing; want the id of a proposal, as treasury proposals lists them")
 	}
 	return nil
 }
 
-// ApproveOut is the output of treasury.approve.
-type ApproveOut struct {
+// ConsentOut is the output of treasury.approve.
+type ConsentOut struct {
 	Receipt  api.Receipt `json:"receipt"`
 	Proposal Proposal    `json:"proposal"`
 }
 
-func (a *App) approveProposal(ctx context.Context, call *api.Call, in *ApproveIn) (*ApproveOut, error) {
+func (a *App) approveProposal(ctx context.Context, call *api.Call, in *ConsentIn) (*ConsentOut, error) {
 	const op = "treasury.approve"
 	signer, err := call.SignerFor(op)
 	if err != nil {
@@ -320,7 +320,7 @@ func (a *App) approveProposal(ctx context.Context, call *api.Call, in *ApproveIn
 	}
 	if b, at, ok := r.Own(p.feed, rowApproved(in.Proposal)); ok && b != nil {
 		if rec, v, here := r.Record(at); here { // a request that is repeated
-			return &ApproveOut{
+			return &ConsentOut{
 				Receipt: api.Receipt{Position: at, Topic: rec.Topic, Time: rec.Time, Final: v.Final, Repeated: true}, Proposal: d.describe(r, s, x),
 			}, nil
 		}
@@ -336,7 +336,7 @@ func (a *App) approveProposal(ctx context.Context, call *api.Call, in *ApproveIn
 	if after, ok := fact.Open(now, s.ID); ok {
 		s, r = after, now
 	}
-	return &ApproveOut{Receipt: rc, Proposal: d.describe(r, s, x)}, nil
+	return &ConsentOut{Receipt: rc, Proposal: d.describe(r, s, x)}, nil
 }
 
 // proposed is a proposal, by whom, and where it stands.
@@ -521,7 +521,7 @@ type DoIn struct {
 
 // Validate implements api.Validator.
 func (in *DoIn) Validate() error {
-	p := ApproveIn{Proposal: in.Proposal}
+	p := ConsentIn{Proposal: in.Proposal}
 	return p.Validate()
 }
 
@@ -663,4 +663,18 @@ func (a *App) showTreasury(_ context.Context, _ *api.Call, in *TreasuryIn) (*Tre
 		}
 	}
 	return out, nil
+}
+
+// spentBy returns what a record pays from the treasury.
+func spentBy(rec *api.Record) (spending, bool) {
+	var s spending
+	var by spend
+	switch rec.Kind {
+	case kindPay:
+		return s, decode(rec.Body, &s) == nil
+	case kindSpend:
+		ok := decode(rec.Body, &by) == nil
+		return by.spending(), ok
+	}
+	return s, false
 }

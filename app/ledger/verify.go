@@ -10,8 +10,8 @@ import (
 	"github.com/intercooperative/icn/kernel/api"
 )
 
-// maxProblems bounds what ledger.verify lists.
-const maxProblems = 100
+// maxUnsound bounds what ledger.verify lists.
+const maxUnsound = 100
 
 // VerifyIn is the input of ledger.verify.
 type VerifyIn struct {
@@ -32,7 +32,7 @@ type CurrencyOK struct {
 	Sum      int64  `json:"sum"`
 }
 
-// verify checks the two invariants over all of a space's state: balances sum to zero, and each is the sum of its history. It reads every transfer
+// verify checks the two invariants over all of a space's state: balances sum to zero, and each is the sum of its history. It reads every payment
 // and holds one number per account.
 func (a *App) verify(ctx context.Context, _ *api.Call, in *VerifyIn) (*VerifyOut, error) {
 	const op = "ledger.verify"
@@ -43,7 +43,7 @@ func (a *App) verify(ctx context.Context, _ *api.Call, in *VerifyIn) (*VerifyOut
 	defer r.Close()
 	out := &VerifyOut{Currencies: []CurrencyOK{}, Problems: []string{}}
 	problem := func(format string, args ...any) {
-		if len(out.Problems) < maxProblems {
+		if len(out.Problems) < maxUnsound {
 			out.Problems = append(out.Problems, fmt.Sprintf(format, args...))
 		}
 	}
@@ -56,7 +56,7 @@ func (a *App) verify(ctx context.Context, _ *api.Call, in *VerifyIn) (*VerifyOut
 		if err := ctx.Err(); err != nil {
 			return nil, api.Wrap(op, err)
 		}
-		did, _, ok := splitHistory(k)
+		did, _, _, ok := splitHistory(k)
 		if !ok {
 			problem("a history row has a damaged key: %x", k)
 			continue

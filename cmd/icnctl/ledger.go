@@ -12,7 +12,8 @@ import (
 
 func (c *ctl) ledgerCmd() *cobra.Command {
 	return group("ledger", "Mutual credit: paying, and what is there",
-		c.ledgerTransfer(), c.ledgerBalance(), c.ledgerHistory(), c.ledgerAllot(), c.ledgerReturn(), c.ledgerAllotments(), c.ledgerGrant(), c.ledgerFreeze(),
+		c.ledgerTransfer(), c.ledgerBalance(), c.ledgerHistory(), c.ledgerRequest(), c.ledgerRequests(), c.ledgerApprove(), c.ledgerDecline(), c.ledgerCancel(),
+		c.ledgerReverse(), c.ledgerBatch(), c.ledgerOrder(), c.ledgerURI(), c.ledgerAllot(), c.ledgerReturn(), c.ledgerAllotments(), c.ledgerGrant(), c.ledgerFreeze(),
 		c.ledgerVerify(), c.ledgerVoid(), c.ledgerRetry(), c.ledgerSchedule(), c.ledgerSchedules(), c.ledgerCharge())
 }
 
@@ -36,6 +37,8 @@ func (c *ctl) ledgerTransfer() *cobra.Command {
 	space := spaceFlag(cmd)
 	currencyFlag(cmd, &in.Currency)
 	cmd.Flags().StringVar(&in.Memo, "memo", "", "what it is for, one line; every member can read it")
+	cmd.Flags().StringVar(&in.Category, "category", "", "for your books: a-z 0-9 -")
+	cmd.Flags().StringVar(&in.For, "for", "", "request:ID or refund:ID, what it pays, once; see approve and reverse")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
 		if in.Space, err = spaceID(*space); err != nil {
@@ -99,9 +102,21 @@ func (c *ctl) ledgerBalance() *cobra.Command {
 
 func (c *ctl) ledgerHistory() *cobra.Command {
 	var in client.LedgerHistoryIn
-	cmd := &cobra.Command{Use: "history [DID|treasury]", Short: "List transfers, the newest first", Args: cobra.MaximumNArgs(1)}
+	var with, from, until, least, most string
+	cmd := &cobra.Command{
+		Use: "history [DID|treasury]", Short: "List payments, the newest first, or search them", Args: cobra.MaximumNArgs(1),
+		Example: "icnctl ledger history --text bread --from 2026-11-01 --until 2026-12-01",
+	}
 	space := spaceFlag(cmd)
-	cmd.Flags().StringVar(&in.Currency, "currency", "", "only this currency")
+	f := cmd.Flags()
+	f.StringVar(&in.Currency, "currency", "", "only this currency")
+	f.StringVar(&with, "with", "", "only payments to or from this DID")
+	f.StringVar(&in.Category, "category", "", "only this category")
+	f.StringVar(&in.Text, "text", "", "only what has this in its memo")
+	f.StringVar(&from, "from", "", "only from this day or time on")
+	f.StringVar(&until, "until", "", "only before this day or time")
+	f.StringVar(&least, "min", "", "only amounts of at least so much")
+	f.StringVar(&most, "max", "", "only amounts of at most so much")
 	page(cmd, &in.Limit, &in.Cursor)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
@@ -113,6 +128,22 @@ func (c *ctl) ledgerHistory() *cobra.Command {
 				return err
 			}
 		}
+		if with != "" {
+			if in.With, err = did(with); err != nil {
+				return err
+			}
+		}
+		if in.From, err = moment("--from", from); err != nil {
+			return err
+		}
+		if in.Until, err = moment("--until", until); err != nil {
+			return err
+		}
+		if least != "" || most != "" {
+			if err := c.between(cmd, &in, least, most); err != nil {
+				return err
+			}
+		}
 		return read(c, cmd, "ledger.history", in, func(o *client.LedgerHistoryOut) {
 			var rows [][]string
 			for _, e := range o.Entries {
@@ -120,13 +151,45 @@ func (c *ctl) ledgerHistory() *cobra.Command {
 				if e.BalanceDelta < 0 {
 					with = e.To
 				}
-				rows = append(rows, []string{when(e.Time), formatAmount(e.BalanceDelta, e.Scale), e.Currency, string(with), string(e.Level), e.ID.String(), e.Memo})
+				rows = append(rows, []string{
+					when(e.Time), formatAmount(e.BalanceDelta, e.Scale), e.Currency, string(with), string(e.Level), e.ID.String(), kindOf(e), e.Category, e.Memo,
+				})
 			}
-			c.table("No transfers.", "TIME AMOUNT CURRENCY WITH STATE RECORD MEMO", rows)
+			c.table("No payments.", "TIME AMOUNT CURRENCY WITH STATE RECORD KIND CATEGORY MEMO", rows)
 			c.more(o.Cursor)
 		})
 	}
 	return cmd
+}
+
+// kindOf says what a payment was, and what of it went back.
+func kindOf(e client.LedgerEntry) string {
+	kind := e.Kind
+	for _, f := range e.For {
+		kind += " " + f.ID.Short()
+	}
+	if e.Refunded > 0 {
+		kind += ", given back " + formatAmount(e.Refunded, e.Scale)
+	}
+	return kind
+}
+
+// between reads bounds of amounts, which are of one currency.
+func (c *ctl) between(cmd *cobra.Command, in *client.LedgerHistoryIn, least, most string) error {
+	cur, err := c.currency(cmd, in.Space, in.Currency)
+	if err != nil {
+		return err
+	}
+	in.Currency = cur.Code
+	if least != "" {
+		if in.Min, err = parseAmount(least, cur.Scale, cur.Code); err != nil {
+			return err
+		}
+	}
+	if most != "" {
+		in.Max, err = parseAmount(most, cur.Scale, cur.Code)
+	}
+	return err
 }
 
 // currencyFlag is for commands that say an amount: (*ctl).currency looks up what is left open.

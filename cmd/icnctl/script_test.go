@@ -107,6 +107,13 @@ func commands(d *daemons) map[string]func(*testscript.TestScript, bool, []string
 				ts.Fatalf("%s: %v", strings.Join(args, " "), err)
 			}
 		},
+		// expand FILE: puts the values of environment variables into a file.
+		"expand": func(ts *testscript.TestScript, neg bool, args []string) {
+			if neg || len(args) != 1 {
+				ts.Fatalf("usage: expand FILE")
+			}
+			ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(os.Expand(ts.ReadFile(args[0]), ts.Getenv)), 0o600))
+		},
 	}
 	if d != nil {
 		cmds["node"], cmds["term"], cmds["crash"], cmds["until"], cmds["losing"] = d.start, d.term, d.crash, until, d.losing

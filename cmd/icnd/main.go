@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	_ "time/tzdata" // standing orders name time zones, and not every machine has them
 
 	"github.com/spf13/cobra"
 

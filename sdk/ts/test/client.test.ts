@@ -220,7 +220,7 @@ test('an operation with several records has them all signed, and one that has on
 test('an operation of which nobody knew that it signs is signed all the same', async (t) => {
   const { node, client } = await setup(t, { confirm: () => true })
   node.fail('/peers/cut', { status: 501, code: 'unsupported', extra: { reason: { domain: 'kernel', rule: 'key-elsewhere', text: 'no key' } } })
-  node.tamper = (d) => Object.assign(d, { kind: 'transfer', body: [to, 'hours', 5, ''] })
+  node.tamper = (d) => Object.assign(d, { kind: 'transfer', body: [to, 'hours', 5, '', '', []] })
   await client.call('peer.cut', { to })
   assert.equal(node.stored.size, 1)
 })

@@ -32,8 +32,8 @@ test('a record is told in a sentence, by its bytes', () => {
   const kinds = indexKinds([...known, ...specs])
   const zero = new Uint8Array(32)
   for (const [r, text] of [
-    [record('ledger', 'transfer', [to, 'hours', 250, 'two "loaves"']), `Pay 250 minor units of hours to ${to} for "two 'loaves'".`],
-    [record('ledger', 'transfer', [to, 'hours', 250, '']), `Pay 250 minor units of hours to ${to}.`],
+    [record('ledger', 'transfer', [to, 'hours', 250, 'two "loaves"', '', []]), `Pay 250 minor units of hours to ${to} for "two 'loaves'".`],
+    [record('ledger', 'transfer', [to, 'hours', 250, '', '', []]), `Pay 250 minor units of hours to ${to}.`],
     [record('t', 'one', ['x\u202ey', 'a\nb\u200b', true]), 'x\ufffdy for "a\ufffdb\ufffd", at once.'],
     [record('t', 'one', ['{b} [c]', '', false]), '{b} [c].'],
     [record('t', 'sum', [-1, 'h', (1n << 64n) - 1n, time, 1_800_000_000, -12345]), '-1 minor units of h 18446744073709551615 2027-01-15T08:00:00Z 2027-01-15T08:00:00Z -1.2345'],
@@ -82,7 +82,7 @@ test('each field is what was asked for, or a person has to look', async () => {
   await refuses(/at is "1", not "20/, 'trust.add', { to, score: 0.5, context: 'repairs' }, attest(5000, 1))
   await refuses(/score is "-5000", not 0.5/, 'trust.add', { to, score: 0.5, context: 'repairs' }, attest(-5000))
 
-  const pay = record('ledger', 'transfer', [to, 'hours', 5, 'bread'])
+  const pay = record('ledger', 'transfer', [to, 'hours', 5, 'bread', '', []])
   assert.deepEqual(await check('ledger.transfer', { to, currency: 'hours', amount: 5n, memo: 'bread' }, pay), [])
   await refuses(/which that operation does not make/, 'security.appeal', { to, currency: 'hours', amount: 5, memo: 'bread' }, pay)
   assert.deepEqual(await check('shop.pay', { to, currency: 'hours', amount: 5, memo: 'bread' }, pay), ['kind'], 'an operation that nothing is known of')
@@ -90,9 +90,9 @@ test('each field is what was asked for, or a person has to look', async () => {
   // A retry is held against the payment itself, which is what its id is the hash of.
   const paid = (body: Value, kind = 'transfer'): SignedRecord =>
     encodeUnsigned({ version: 1, space: hex, topic: 'ledger', device: hex, seq: 2n, prev: hex, time: 1n, deps: [], kind, auth: new Uint8Array(0), body: encode(body) })
-  const first = paid([to, 'hours', 5, 'bread'])
+  const first = paid([to, 'hours', 5, 'bread', '', []])
   assert.deepEqual(await check('ledger.retry', { id: first.id }, pay, first.unsigned), [])
-  for (const other of [paid([to, 'hours', 6, 'bread']), paid([to, 'hours', 5, '']), paid([to, 'hours', 5, 'bread'], 'allot')]) {
+  for (const other of [paid([to, 'hours', 6, 'bread', '', []]), paid([to, 'hours', 5, '', '', []]), paid([to, 'hours', 5, 'bread', '', []], 'allot')]) {
     await refuses(/retry/, 'ledger.retry', { id: other.id }, pay, other.unsigned)
   }
   await refuses(/is not what the node shows/, 'ledger.retry', { id: hex }, pay, first.unsigned)

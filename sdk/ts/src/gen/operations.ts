@@ -925,15 +925,20 @@ export interface LedgerAllotted {
 }
 
 export interface LedgerApproveIn {
-  /** Id of the proposal, as treasury proposals lists them. */
-  proposal: Hash
+  /** Pay it also when it has expired. */
+  anyway?: boolean
+  /** Id of the request, 64 hexadecimal digits: ledger.requests lists them. */
+  id: Hash
   /** Id of the space; default: the only one this node follows. */
   space?: Hash
 }
 
 export interface LedgerApproveOut {
-  proposal: LedgerProposal
+  available: number
+  balance: number
+  /** repeated: it was paid before. */
   receipt: Receipt
+  request: LedgerRequest
 }
 
 export interface LedgerApproved {
@@ -963,6 +968,66 @@ export interface LedgerBalanceOut {
   removed?: string
 }
 
+export interface LedgerBatchIn {
+  /** The payments as CSV with the header to,amount,currency,memo,category in any order, amounts in decimals; at most 10,000 rows and 4 MiB. */
+  csv?: string
+  /** Pay nobody, only say what would happen. */
+  dry_run?: boolean
+  /** Tells the same list apart that is to be paid again, such as wages-2026-12: at most 64 bytes, one line. */
+  name?: string
+  /** The payments, at most 10,000; this or csv. */
+  rows?: LedgerLeg[]
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerBatchOut {
+  /** Digest of the list and its name: the same list is paid once. */
+  id: Hash
+  /** Of the last record that was written now; none: everything was paid before, or nothing was to be. */
+  last?: Receipt
+  /** In the order of the list. */
+  rows: LedgerBatchRow[] | null
+  totals: LedgerBatchTotal[] | null
+}
+
+export interface LedgerBatchRow {
+  /** Minor units. */
+  amount: number
+  /** The record that paid it. */
+  by?: Hash
+  category?: string
+  currency: string
+  memo?: string
+  scale: number
+  /** Paid (now), before (paid by an earlier run), pays (a run would pay it) or refused. */
+  state: string
+  to: DID
+  /** Why it is refused. */
+  why?: string
+}
+
+export interface LedgerBatchTotal {
+  /** What may be spent now. */
+  available: number
+  currency: string
+  /** Of that after all open rows; below 0: so much is missing. */
+  left: number
+  /** Of those that are not paid. */
+  open: number
+  scale: number
+  /** Of all rows. */
+  total: number
+}
+
+export interface LedgerBatched {
+  /** The list, and which part of it this is. */
+  for?: LedgerFor[]
+  from: DID
+  /** The payments, at most 64. */
+  legs: LedgerLeg[] | null
+}
+
 export interface LedgerBudget {
   /** Minor units. */
   amount: number
@@ -972,6 +1037,18 @@ export interface LedgerBudget {
   /** Of the period that is now; in a proposal of rules all of it. */
   left: number
   purpose: string
+}
+
+export interface LedgerCancelIn {
+  /** Id of a request of your own, 64 hexadecimal digits. */
+  id: Hash
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerCancelled {
+  /** That its author has taken back. */
+  request: Hash
 }
 
 export interface LedgerCharge {
@@ -1018,10 +1095,37 @@ export interface LedgerCharged {
   schedule: string
 }
 
+export interface LedgerConsentIn {
+  /** Id of the proposal, as treasury proposals lists them. */
+  proposal: Hash
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerConsentOut {
+  proposal: LedgerProposal
+  receipt: Receipt
+}
+
 export interface LedgerCurrencyOK {
   accounts: number
   currency: string
   sum: number
+}
+
+export interface LedgerDeclineIn {
+  /** Id of the request, 64 hexadecimal digits. */
+  id: Hash
+  /** Why, for who asks: at most 256 bytes, one line. */
+  reason?: string
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerDeclined {
+  reason?: string
+  /** That is not going to be paid. */
+  request: Hash
 }
 
 export interface LedgerDoIn {
@@ -1037,21 +1141,53 @@ export interface LedgerDoOut {
   receipt: Receipt
 }
 
+export interface LedgerDue {
+  /** It tries no more. */
+  given_up?: boolean
+  /** More than 12 periods are due, and this is an older one: it is not paid without being asked. */
+  missed?: boolean
+  /** When it tries again. */
+  next?: string
+  /** From 1. */
+  period: number
+  since: string
+  /** How often this node has tried and was refused. */
+  tries?: number
+  /** Of the last refusal. */
+  why?: string
+}
+
 export interface LedgerEntry {
   amount: number
   balance_delta: number
+  category?: string
   currency: string
   final: boolean
+  /** What it is for. */
+  for?: LedgerFor[]
   /** A DID, or office:treasury. */
   from: DID
   id: Hash
-  /** transfer; charge: dues, a levy or demurrage; spend or pay: from the treasury. */
+  /** Transfer, request (one that was approved), order (a standing one), refund, batch, charge: dues, a levy or demurrage; or treasury: it has paid. */
   kind: string
+  /** Which payment of the record, from 0. */
+  leg?: number
   level: Wait
   memo: string
+  /** Of what the record has paid this recipient in this currency, how much was given back, minor units. */
+  refunded?: number
   scale: number
   time: string
   to: DID
+}
+
+export interface LedgerFor {
+  /** Of the request, of the standing order, of the payment that is given back, or the digest of the batch. */
+  id: Hash
+  /** 0 of a request, the period of an order from 1, the place of the payment in its feed, the part of a batch from 0. */
+  n: UInt64
+  /** Request, order, refund or batch. */
+  what: string
 }
 
 export interface LedgerFreezeIn {
@@ -1101,6 +1237,123 @@ export interface LedgerHistoryOut {
   entries: LedgerEntry[] | null
 }
 
+export interface LedgerLeg {
+  /** Minor units. */
+  amount: number
+  category?: string
+  currency: string
+  memo?: string
+  to: DID
+}
+
+export interface LedgerOrderEndIn {
+  /** Id of a standing order of yours, 64 hexadecimal digits. */
+  id: Hash
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerOrderEndOut {
+  order: LedgerStandingOrder
+  /** repeated: it was ended before. */
+  receipt: Receipt
+}
+
+export interface LedgerOrderEnded {
+  order: Hash
+}
+
+export interface LedgerOrderFailed {
+  /** The node tries no more: the member can still pay it by hand. */
+  given_up: boolean
+  order: Hash
+  /** From 1. */
+  period: number
+  /** Of the refusal. */
+  rule?: string
+  /** So far. */
+  tries: number
+  why: string
+}
+
+export interface LedgerOrderIn {
+  /** Minor units, more than 0, in each period. */
+  amount: number
+  /** For your books: at most 32 of a-z 0-9 -. */
+  category?: string
+  /** So many payments at most; default: any number. */
+  count?: number
+  /** Code of the currency. */
+  currency: string
+  /** Units in a period, 1 to 366; default 1. */
+  every?: number
+  /** The day of the first payment; the 31st is the last day of a shorter month. */
+  first: string
+  /** No payment after this day; default: without end. */
+  last?: string
+  /** What it is for, at most 256 bytes, one line. */
+  memo?: string
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** DID of the member to pay. */
+  to: DID
+  /** Days, weeks or months. */
+  unit: string
+  /** Time zone in which days begin, by its IANA name; default UTC. */
+  zone?: string
+}
+
+export interface LedgerOrderOut {
+  receipt: Receipt
+}
+
+export interface LedgerOrderPayIn {
+  /** Id of the standing order, 64 hexadecimal digits: ledger.orders lists them. */
+  id: Hash
+  /** Which period to pay, from 1; default: the oldest that is due. */
+  period?: number
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerOrderPayOut {
+  amount: number
+  available: number
+  balance: number
+  currency: string
+  period: number
+  /** repeated: it was paid before. */
+  receipt: Receipt
+  scale: number
+  to: DID
+}
+
+export interface LedgerOrdered {
+  /** Minor units, in each period. */
+  amount: number
+  category?: string
+  /** So many periods at most. */
+  count?: UInt64
+  currency: string
+  /** Units in a period. */
+  every: UInt64
+  /** The day on which the first period begins. */
+  first: string
+  /** No period begins after this day. */
+  last?: string
+  memo?: string
+  to: DID
+  /** Days, weeks or months. */
+  unit: string
+  /** Time zone in which days begin. */
+  zone: string
+}
+
+export interface LedgerOrdersOut {
+  /** The newest first, at most 256. */
+  orders: LedgerStandingOrder[] | null
+}
+
 export interface LedgerProposal {
   /** Payment or rules. */
   about: string
@@ -1134,6 +1387,91 @@ export interface LedgerProposeOut {
   /** By which it is approved and carried out. */
   proposal: Hash
   receipt: Receipt
+}
+
+export interface LedgerReadURIOut {
+  /** Minor units; none: the payer says how much. */
+  amount?: number
+  currency: string
+  memo?: string
+  /** Of the space. */
+  name: string
+  /** Pay it by ledger.approve. */
+  request?: Hash
+  scale: number
+  space: Hash
+  to: DID
+}
+
+export interface LedgerRequest {
+  /** Minor units. */
+  amount: number
+  /** The record that paid, declined or cancelled it. */
+  by?: Hash
+  category?: string
+  currency: string
+  /** From when on it is shown as expired, by the clock of the node that shows it. */
+  expires?: string
+  /** Nothing will change that. */
+  final?: boolean
+  /** The payment that is asked back. */
+  for?: LedgerFor[]
+  id: Hash
+  memo?: string
+  /** Who asks, and is to be paid. */
+  payee: DID
+  /** Who is to pay. */
+  payer: DID
+  /** Why it was declined. */
+  reason?: string
+  scale: number
+  /** Open, paid, declined, cancelled or expired. */
+  state: string
+  time: string
+}
+
+export interface LedgerRequestIn {
+  /** Minor units, more than 0. */
+  amount: number
+  /** For the payer's books: at most 32 of a-z 0-9 -. */
+  category?: string
+  /** Code of the currency. */
+  currency: string
+  /** From when on the request is shown as expired; it can still be approved, if the payer insists. */
+  expires?: string
+  /** Id of a payment of yours to the payer that you ask back, wholly or in part. */
+  for?: Hash
+  /** What it is for, at most 256 bytes, one line. */
+  memo?: string
+  /** DID of the member who is asked to pay you. */
+  payer: DID
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerRequestOut {
+  receipt: Receipt
+}
+
+export interface LedgerRequested {
+  /** Minor units. */
+  amount: number
+  category?: string
+  currency: string
+  /** Unix milliseconds. */
+  expires?: number
+  /** The payment that is to be given back. */
+  for?: LedgerFor[]
+  /** Who asks, and would be paid. */
+  from: DID
+  memo?: string
+  /** Who is asked to pay. */
+  to: DID
+}
+
+export interface LedgerRequestsOut {
+  cursor?: string
+  requests: LedgerRequest[] | null
 }
 
 export interface LedgerRetryIn {
@@ -1174,6 +1512,33 @@ export interface LedgerReturned {
   currency: string
   /** That gives back what is left of its allotments. */
   device: Key
+}
+
+export interface LedgerReverseIn {
+  /** Minor units; default: all that was not given back yet. */
+  amount?: number
+  /** Code of the currency; needed only when the payment was of several. */
+  currency?: string
+  /** Id of a payment to you, 64 hexadecimal digits: ledger.history lists them. */
+  id: Hash
+  /** Why, at most 256 bytes, one line. */
+  memo?: string
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerReverseOut {
+  /** Given back now. */
+  amount: number
+  available: number
+  balance: number
+  currency: string
+  /** Of the payment, not given back. */
+  left: number
+  receipt: Receipt
+  scale: number
+  /** Who had paid. */
+  to: DID
 }
 
 export interface LedgerReviseIn {
@@ -1284,6 +1649,12 @@ export interface LedgerSchedulesOut {
   schedules: LedgerSchedule[] | null
 }
 
+export interface LedgerSettledOut {
+  /** repeated: it was done before. */
+  receipt: Receipt
+  request: LedgerRequest
+}
+
 export interface LedgerSpendIn {
   /** Minor units, more than 0. */
   amount: number
@@ -1310,6 +1681,38 @@ export interface LedgerSpent {
   to: DID
 }
 
+export interface LedgerStandingOrder {
+  /** Minor units, in each period. */
+  amount: number
+  /** Periods that have begun. */
+  begun: number
+  category?: string
+  count?: number
+  currency: string
+  /** Periods that have begun and are not paid, the oldest first; the newest 64 of them. */
+  due?: LedgerDue[]
+  /** Units in a period. */
+  every: number
+  first: string
+  id: Hash
+  last?: string
+  memo?: string
+  /** When the next period begins. */
+  next?: string
+  /** Periods that are paid. */
+  paid: number
+  payer: DID
+  scale: number
+  /** active; done: no further payment is due, and none is missing; ended by the payer. */
+  state: string
+  /** When it was given, by the payer's clock. */
+  time: string
+  to: DID
+  /** Days, weeks or months. */
+  unit: string
+  zone: string
+}
+
 export interface LedgerTier {
   currency: string
   /** Minor units. */
@@ -1320,8 +1723,12 @@ export interface LedgerTier {
 export interface LedgerTransferIn {
   /** Minor units, more than 0. */
   amount: number
+  /** For your books: at most 32 of a-z 0-9 -. */
+  category?: string
   /** Code of the currency. */
   currency: string
+  /** What it pays, once: request:ID of a request to you, or refund:ID of a payment to you that you give back. */
+  for?: string
   /** What it is for, at most 256 bytes, one line. */
   memo?: string
   /** Id of the space; default: the only one this node follows. */
@@ -1339,7 +1746,10 @@ export interface LedgerTransferOut {
 export interface LedgerTransferred {
   /** Minor units. */
   amount: number
+  category?: string
   currency: string
+  /** What it is for: by it a payment of a request, of a standing order or back is told from others. */
+  for?: LedgerFor[]
   from: DID
   memo?: string
   to: DID
@@ -1353,6 +1763,10 @@ export interface LedgerTreasuryOut {
   /** Who has the office. */
   holder: DID
   rules: LedgerRules | null
+}
+
+export interface LedgerURIOut {
+  uri: string
 }
 
 export interface LedgerVerifyOut {
@@ -2201,6 +2615,46 @@ export interface LedgerHistoryInput {
   did?: DID
   /** Only this currency. */
   currency?: string
+  /** Only payments to or from this account. */
+  with?: DID
+  /** Only this category. */
+  category?: string
+  /** Only what has this in its memo, in upper or lower case; at most 256 bytes. */
+  text?: string
+  /** Only from this time on, by the payer's clock. */
+  from?: string
+  /** Only before this time, by the payer's clock. */
+  until?: string
+  /** Only amounts of so many minor units at least. */
+  min?: number
+  /** Only amounts of so many minor units at most; 0: any. */
+  max?: number
+  /** Entries of a page, 1 to 500; default 50. */
+  limit?: number
+  /** Where the page before ended. */
+  cursor?: string
+}
+
+/** The input of ledger.orders. */
+export interface LedgerOrdersInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** DID of the payer; default: your own. */
+  did?: DID
+  /** Only those that are active, done or ended. */
+  state?: string
+}
+
+/** The input of ledger.requests. */
+export interface LedgerRequestsInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** DID of the account; default: your own. */
+  did?: DID
+  /** in: only what others ask of the account; out: only what it asks of others; default: both. */
+  side?: string
+  /** Only those that are open, paid, declined, cancelled or expired. */
+  state?: string
   /** Entries of a page, 1 to 500; default 50. */
   limit?: number
   /** Where the page before ended. */
@@ -2211,6 +2665,30 @@ export interface LedgerHistoryInput {
 export interface LedgerSchedulesInput {
   /** Id of the space; default: the only one this node follows. */
   space?: Hash
+}
+
+/** The input of ledger.uri.make. */
+export interface LedgerUriMakeInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** DID of who is to be paid; default: you. */
+  to?: DID
+  /** Code of the currency. */
+  currency: string
+  /** Minor units; default: the payer says how much. */
+  amount?: number
+  /** What it is for, at most 256 bytes, one line. */
+  memo?: string
+  /** Id of a request that is paid by it. */
+  request?: Hash
+}
+
+/** The input of ledger.uri.read. */
+export interface LedgerUriReadInput {
+  /** Id of the space in which you mean to pay; default: the only one this node follows. */
+  space?: Hash
+  /** The text, which begins with icn:pay? */
+  uri: string
 }
 
 /** The input of ledger.verify. */
@@ -2432,13 +2910,20 @@ export const eventTypes = [
   'ledger.acknowledged',
   'ledger.allotted',
   'ledger.approved',
+  'ledger.batched',
+  'ledger.cancelled',
   'ledger.charged',
   'ledger.closed',
+  'ledger.declined',
   'ledger.frozen',
   'ledger.granted',
   'ledger.lifted',
+  'ledger.order-ended',
+  'ledger.order-failed',
+  'ledger.ordered',
   'ledger.paid',
   'ledger.proposed',
+  'ledger.requested',
   'ledger.returned',
   'ledger.revised',
   'ledger.rules-proposed',
@@ -2513,20 +2998,34 @@ export interface EventData {
   'ledger.allotted': LedgerAllotted
   /** A member has approved a proposal. Scope treasury:read. */
   'ledger.approved': LedgerApproved
+  /** Somebody has paid several at once. Scope ledger:read. */
+  'ledger.batched': LedgerBatched
+  /** A request has been taken back. Scope ledger:read. */
+  'ledger.cancelled': LedgerCancelled
   /** Accounts were charged dues, a levy or demurrage. Scope ledger:read. */
   'ledger.charged': LedgerCharged
   /** A device's feed in ledger has ended by its owner's word. Scope ledger:read. */
   'ledger.closed': FactClosing
+  /** A request has been declined. Scope ledger:read. */
+  'ledger.declined': LedgerDeclined
   /** The clerk has frozen an account. Scope ledger:read. */
   'ledger.frozen': LedgerGranted
   /** The clerk has set an account's limits. Scope ledger:read. */
   'ledger.granted': LedgerGranted
   /** The clerk has lifted the freeze of an account. Scope ledger:read. */
   'ledger.lifted': LedgerGranted
+  /** A standing order has been ended. Scope ledger:read. */
+  'ledger.order-ended': LedgerOrderEnded
+  /** A payment of a standing order was refused. Scope ledger:read. */
+  'ledger.order-failed': LedgerOrderFailed
+  /** A member means to pay somebody at regular times. Scope ledger:read. */
+  'ledger.ordered': LedgerOrdered
   /** The treasury has paid what needs no approval. Scope treasury:read. */
   'ledger.paid': LedgerSpent
   /** Somebody has proposed a payment from the treasury. Scope treasury:read. */
   'ledger.proposed': LedgerSpent
+  /** Somebody has asked somebody to pay. Scope ledger:read. */
+  'ledger.requested': LedgerRequested
   /** A device has given back what was left of its allotments. Scope ledger:read. */
   'ledger.returned': LedgerReturned
   /** Other rules hold for the treasury. Scope treasury:read. */
@@ -2652,26 +3151,56 @@ export interface Operations {
     allot(input: LedgerAllotIn, options?: WriteOptions): Promise<LedgerAllotOut>
     /** Show what an account has set aside for other devices, and what is left of it. Scope ledger:read. */
     allotments(input: LedgerAllotmentsInput, options?: CallOptions): Promise<LedgerAllotmentsOut>
+    /** Pay what a member has asked you for, once. Scope ledger:write. */
+    approve(input: LedgerApproveIn, options?: WriteOptions): Promise<LedgerApproveOut>
     /** Show an account's balances and limits. Scope ledger:read. */
     balance(input: LedgerBalanceInput, options?: CallOptions): Promise<LedgerBalanceOut>
+    /** Pay a list of members, once; or say first what that would do. Scope ledger:write. */
+    batch(input?: LedgerBatchIn, options?: WriteOptions): Promise<LedgerBatchOut>
+    /** Take back a request of your own. Scope ledger:write. */
+    cancel(input: LedgerCancelIn, options?: WriteOptions): Promise<LedgerSettledOut>
     /** Charge accounts for the oldest period of a schedule that is due, which the clerk's node also does by itself. Scope ledger:grant. */
     charge(input: LedgerChargeIn, options?: WriteOptions): Promise<LedgerChargeOut>
+    /** Refuse to pay what a member has asked you for. Scope ledger:write. */
+    decline(input: LedgerDeclineIn, options?: WriteOptions): Promise<LedgerSettledOut>
     /** Stop an account from spending, or let it spend again. Scope ledger:grant. */
     freeze(input: LedgerFreezeIn, options?: WriteOptions): Promise<LedgerGrantOut>
     /** Set an account's credit limit. Scope ledger:grant. */
     grant(input: LedgerGrantIn, options?: WriteOptions): Promise<LedgerGrantOut>
     /** List an account's transfers, newest first. Scope ledger:read. */
     history(input?: LedgerHistoryInput, options?: CallOptions): Pages<LedgerHistoryOut, NonNullable<LedgerHistoryOut['entries']>[number]>
+    order: {
+      /** End a standing order of yours. Scope ledger:write. */
+      end(input: LedgerOrderEndIn, options?: WriteOptions): Promise<LedgerOrderEndOut>
+      /** Give a standing order: your node pays it at regular times. Scope ledger:write. */
+      new(input: LedgerOrderIn, options?: WriteOptions): Promise<LedgerOrderOut>
+      /** Pay what is due of a standing order of yours, once. Scope ledger:write. */
+      pay(input: LedgerOrderPayIn, options?: WriteOptions): Promise<LedgerOrderPayOut>
+    }
+    /** List standing orders: what is paid, what is due, and why it is not paid. Scope ledger:read. */
+    orders(input?: LedgerOrdersInput, options?: CallOptions): Promise<LedgerOrdersOut>
+    /** Ask a member to pay you. Scope ledger:write. */
+    request(input: LedgerRequestIn, options?: WriteOptions): Promise<LedgerRequestOut>
+    /** List requests for payments, newest first, and what has become of them. Scope ledger:read. */
+    requests(input?: LedgerRequestsInput, options?: CallOptions): Pages<LedgerRequestsOut, NonNullable<LedgerRequestsOut['requests']>[number]>
     /** Make a payment of your own that has no effect again, once. Scope ledger:write. */
     retry(input: LedgerRetryIn, options?: WriteOptions): Promise<LedgerRetryOut>
     /** Give back what is left of this device's allotments. Scope ledger:write. */
     return(input: LedgerReturnIn, options?: WriteOptions): Promise<LedgerReturnOut>
+    /** Give back a payment that was made to you, wholly or in part. Scope ledger:write. */
+    reverse(input: LedgerReverseIn, options?: WriteOptions): Promise<LedgerReverseOut>
     /** Say what accounts are charged by period: dues, levies, demurrage. Scope ledger:grant. */
     schedule(input: LedgerScheduleIn, options?: WriteOptions): Promise<LedgerScheduleOut>
     /** Show what accounts are charged, and when next. Scope ledger:read. */
     schedules(input?: LedgerSchedulesInput, options?: CallOptions): Promise<LedgerSchedulesOut>
     /** Pay a member. Scope ledger:write. */
     transfer(input: LedgerTransferIn, options?: WriteOptions): Promise<LedgerTransferOut>
+    uri: {
+      /** Make a payment link, for a QR code or a message. Scope ledger:read. */
+      make(input: LedgerUriMakeInput, options?: CallOptions): Promise<LedgerURIOut>
+      /** Read and check a payment link. Scope ledger:read. */
+      read(input: LedgerUriReadInput, options?: CallOptions): Promise<LedgerReadURIOut>
+    }
     /** Check that the books balance. Scope ledger:read. */
     verify(input?: LedgerVerifyInput, options?: CallOptions): Promise<LedgerVerifyOut>
     /** List the records that have no effect, and why. Scope ledger:read. */
@@ -2791,7 +3320,7 @@ export interface Operations {
   }
   treasury: {
     /** Approve what another member has proposed. Scope treasury:write. */
-    approve(input: LedgerApproveIn, options?: WriteOptions): Promise<LedgerApproveOut>
+    approve(input: LedgerConsentIn, options?: WriteOptions): Promise<LedgerConsentOut>
     /** Carry out what was proposed and approved, as the treasury's office. Scope treasury:spend. */
     do(input: LedgerDoIn, options?: WriteOptions): Promise<LedgerDoOut>
     /** Pay a small amount that needs no approval, as the treasury's office. Scope treasury:spend. */
@@ -2857,16 +3386,29 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'key.veto': ['POST', '/keys/veto', 'w1'],
   'ledger.allot': ['POST', '/ledger/allot', 'w1'],
   'ledger.allotments': ['GET', '/ledger/allotments/{did}', ''],
+  'ledger.approve': ['POST', '/ledger/approve', 'w1'],
   'ledger.balance': ['GET', '/ledger/balance/{did}', ''],
+  'ledger.batch': ['POST', '/ledger/batch', 'w+'],
+  'ledger.cancel': ['POST', '/ledger/cancel', 'w1'],
   'ledger.charge': ['POST', '/ledger/charge', 'w+'],
+  'ledger.decline': ['POST', '/ledger/decline', 'w1'],
   'ledger.freeze': ['POST', '/ledger/freeze', 'w+'],
   'ledger.grant': ['POST', '/ledger/grant', 'w+'],
   'ledger.history': ['GET', '/ledger/history', 'l', 'entries'],
+  'ledger.order.end': ['POST', '/ledger/order/end', 'w1'],
+  'ledger.order.new': ['POST', '/ledger/order', 'w1'],
+  'ledger.order.pay': ['POST', '/ledger/order/pay', 'w1'],
+  'ledger.orders': ['GET', '/ledger/orders', ''],
+  'ledger.request': ['POST', '/ledger/request', 'w1'],
+  'ledger.requests': ['GET', '/ledger/requests', 'l', 'requests'],
   'ledger.retry': ['POST', '/ledger/retry', 'w1'],
   'ledger.return': ['POST', '/ledger/return', 'w1'],
+  'ledger.reverse': ['POST', '/ledger/reverse', 'w1'],
   'ledger.schedule': ['POST', '/ledger/schedules', 'w1'],
   'ledger.schedules': ['GET', '/ledger/schedules', ''],
   'ledger.transfer': ['POST', '/ledger/transfer', 'w1'],
+  'ledger.uri.make': ['GET', '/ledger/uri', ''],
+  'ledger.uri.read': ['GET', '/ledger/uri/read', ''],
   'ledger.verify': ['GET', '/ledger/verify', ''],
   'ledger.void': ['GET', '/ledger/void', 'l', 'entries'],
   'member.add': ['POST', '/member/add', 'w1'],

@@ -199,7 +199,7 @@ export class FakeNode {
     const draft = {
       version: 1, space, topic: 'ledger', device, seq: 1n, time: BigInt(Date.now()) << 16n, deps: [], kind: verb, auth: new Uint8Array(0),
       body: verb === 'transfer'
-        ? [input.to!, input.currency!, input.amount!, input.memo ?? '']
+        ? [input.to!, input.currency!, input.amount!, input.memo ?? '', input.category ?? '', []]
         : [input.to!, 'hours', BigInt(this.several), input.limit!, 0n, false],
     } as { version: number; space: string; topic: string; device: string; seq: bigint; prev?: string; time: bigint; deps: []; kind: string; auth: Uint8Array; body: Value[] }
     const feed = this.feeds.get(feedId(space, 'ledger', device))
