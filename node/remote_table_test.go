@@ -47,6 +47,16 @@ ledger.schedules space none
 ledger.transfer space one
 ledger.verify space none
 ledger.void space none
+market.categories space none
+market.edit space one
+market.hide space one
+market.list space none
+market.moderation space none
+market.post space one
+market.report space one
+market.show space none
+market.unhide space one
+market.withdraw space one
 member.add space one
 member.device space several
 member.list space none
