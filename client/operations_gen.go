@@ -55,6 +55,16 @@ func (c *Client) AuthVerify(ctx context.Context, in AuthVerifyIn) (*AuthVerifyOu
 	return call[AuthVerifyOut](ctx, c, "auth.verify", in, nil)
 }
 
+// BlobGet is the operation blob.get: Get a blob that a record of a space names, or that you have brought.
+func (c *Client) BlobGet(ctx context.Context, in BlobGetIn) (*BlobGetOut, error) {
+	return call[BlobGetOut](ctx, c, "blob.get", in, nil)
+}
+
+// BlobPut is the operation blob.put: Keep an image or other bytes that a record is to name, without what a camera wrote beside the picture.
+func (c *Client) BlobPut(ctx context.Context, in BlobPutIn, opts ...CallOption) (*BlobPutOut, error) {
+	return call[BlobPutOut](ctx, c, "blob.put", in, opts)
+}
+
 // EventStream is the operation event.stream: Tell what happens, as it happens, and from a cursor on what has happened since.
 func (c *Client) EventStream(ctx context.Context, in EventStreamIn, each func(*EventStreamItem) error) error {
 	return stream(ctx, c, "event.stream", in, each)
@@ -663,6 +673,34 @@ type AuthVerifyOut struct {
 	DID          api.DID  `json:"did"`
 	Device       api.Key  `json:"device"`
 	Session      string   `json:"session,omitempty"` // id of the session, as auth.sessions lists it; none for who is no member yet
+}
+
+// BlobGetIn is the input of blob.get.
+type BlobGetIn struct {
+	Space api.Hash `json:"space,omitzero"` // of a record that names it; default: the only one this node follows
+	Blob  api.Hash `json:"blob"`           // its hash
+}
+
+// BlobGetOut is what blob.get answers.
+type BlobGetOut struct {
+	Blob api.Hash `json:"blob"`
+	Type string   `json:"type"` // image/jpeg, image/png, image/webp or application/octet-stream
+	Data []uint8  `json:"data"` // its bytes in base64
+}
+
+// BlobPutIn is the input of blob.put.
+type BlobPutIn struct {
+	Space api.Hash `json:"space,omitzero"` // of the record that is to name it; default: the only one this node follows
+	Data  []uint8  `json:"data"`           // its bytes in base64, at most 1 MiB of them
+	Raw   bool     `json:"raw,omitempty"`  // keep what an image has beside the picture, such as where it was taken
+}
+
+// BlobPutOut is what blob.put answers.
+type BlobPutOut struct {
+	Blob    api.Hash `json:"blob"` // BLAKE3 digest of the bytes that are kept
+	Size    int      `json:"size"`
+	Type    string   `json:"type"`              // image/jpeg, image/png, image/webp or application/octet-stream
+	Removed int      `json:"removed,omitempty"` // bytes that were taken out of an image: place, time, camera, comments, previews
 }
 
 // EventStreamIn is the input of event.stream.

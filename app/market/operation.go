@@ -3,6 +3,7 @@ package market
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -146,7 +147,7 @@ func (a *App) post(ctx context.Context, call *api.Call, in *PostIn) (*AdOut, err
 	if err != nil {
 		return nil, api.Wrap(op, err)
 	}
-	if err := v.possible(op, n); err != nil {
+	if err := errors.Join(v.possible(op, n), v.pictured(op, in.Images)); err != nil {
 		return nil, err
 	}
 	rc, err := v.write(ctx, op, call, kindPost, codec.MustMarshal(n))
@@ -262,7 +263,7 @@ func (a *App) edit(ctx context.Context, call *api.Call, in *EditIn) (*AdOut, err
 	if err := in.change(&n, v.host.Now()); err != nil {
 		return nil, api.Wrap(op, err)
 	}
-	if err := v.possible(op, &n); err != nil {
+	if err := errors.Join(v.possible(op, &n), v.pictured(op, in.Images)); err != nil {
 		return nil, err
 	}
 	rc, err := v.write(ctx, op, call, kindEdit, codec.MustMarshal(&edit{Ad: e.id, New: n}))

@@ -20,6 +20,7 @@ func (c *ctl) marketCmd() *cobra.Command {
 // adFlags are those of what an ad says, for post and edit.
 type adFlags struct {
 	amount, currency, at string
+	images               []string
 }
 
 func (f *adFlags) add(cmd *cobra.Command, text, price, area *string, grid *uint64, days *int) {
@@ -29,6 +30,7 @@ func (f *adFlags) add(cmd *cobra.Command, text, price, area *string, grid *uint6
 	fs.StringVar(&f.currency, "currency", "", "of --amount: code of the currency (default: the only one of the space)")
 	fs.StringVar(price, "price", "", "price hint in words, such as \"by agreement\"")
 	fs.StringVar(area, "area", "", "name of the area")
+	fs.StringSliceVar(&f.images, "image", nil, "file with a JPEG, PNG or WebP image, at most 1 MiB and four of them; where it was taken is taken out")
 	fs.StringVar(&f.at, "at", "", "LATITUDE,LONGITUDE in degrees; rounded before it is signed")
 	fs.Uint64Var(grid, "grid", 0, "metres: how coarse --at is told, 100 to 100000 (default 1000)")
 	fs.IntVar(days, "days", 0, "for how many days it is shown, 1 to 366 (default 60)")
@@ -62,6 +64,9 @@ func (c *ctl) marketPost() *cobra.Command {
 			return err
 		}
 		if in.Amount, in.Currency, err = c.money(cmd, &f, in.Space); err != nil {
+			return err
+		}
+		if in.Images, err = c.images(cmd, in.Space, f.images); err != nil {
 			return err
 		}
 		return write(c, cmd, "market.post", in, c.advertised)
@@ -98,6 +103,9 @@ func (c *ctl) marketEdit() *cobra.Command {
 			return err
 		}
 		if in.Amount, in.Currency, err = c.money(cmd, &f, in.Space); err != nil {
+			return err
+		}
+		if in.Images, err = c.images(cmd, in.Space, f.images); err != nil {
 			return err
 		}
 		return write(c, cmd, "market.edit", in, func(o *client.MarketEditOut) { c.advertised((*client.MarketPostOut)(o)) })

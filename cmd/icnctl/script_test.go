@@ -108,6 +108,7 @@ func commands(d *daemons) map[string]func(*testscript.TestScript, bool, []string
 			}
 		},
 	}
+	cmds["photo"] = writePhoto
 	if d != nil {
 		cmds["node"], cmds["term"], cmds["crash"], cmds["until"], cmds["losing"] = d.start, d.term, d.crash, until, d.losing
 	}
