@@ -2656,6 +2656,10 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "GET", path: "/auth/sessions"}, true
 	case "auth.verify":
 		return route{method: "POST", path: "/auth/verify", public: true}, true
+	case "blob.get":
+		return route{method: "GET", path: "/blobs/{blob}"}, true
+	case "blob.put":
+		return route{method: "POST", path: "/blobs", write: true}, true
 	case "event.stream":
 		return route{method: "GET", path: "/events"}, true
 	case "event.types":
@@ -2706,6 +2710,26 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "GET", path: "/ledger/verify"}, true
 	case "ledger.void":
 		return route{method: "GET", path: "/ledger/void"}, true
+	case "market.categories":
+		return route{method: "GET", path: "/market/categories"}, true
+	case "market.edit":
+		return route{method: "POST", path: "/market/ad/{ad}/edit", write: true, signs: api.SignsOne}, true
+	case "market.hide":
+		return route{method: "POST", path: "/market/ad/{ad}/hide", write: true, signs: api.SignsOne}, true
+	case "market.list":
+		return route{method: "GET", path: "/market"}, true
+	case "market.moderation":
+		return route{method: "GET", path: "/market/moderation"}, true
+	case "market.post":
+		return route{method: "POST", path: "/market", write: true, signs: api.SignsOne}, true
+	case "market.report":
+		return route{method: "POST", path: "/market/ad/{ad}/report", write: true, signs: api.SignsOne}, true
+	case "market.show":
+		return route{method: "GET", path: "/market/ad/{ad}"}, true
+	case "market.unhide":
+		return route{method: "POST", path: "/market/ad/{ad}/unhide", write: true, signs: api.SignsOne}, true
+	case "market.withdraw":
+		return route{method: "POST", path: "/market/ad/{ad}/withdraw", write: true, signs: api.SignsOne}, true
 	case "member.add":
 		return route{method: "POST", path: "/member/add", write: true, signs: api.SignsOne}, true
 	case "member.device":

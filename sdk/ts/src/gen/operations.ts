@@ -808,6 +808,18 @@ export interface LedgerAllotmentsOut {
   primary?: Key
 }
 
+export interface LedgerApproveIn {
+  /** Id of the proposal, as treasury proposals lists them. */
+  proposal: Hash
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerApproveOut {
+  proposal: LedgerProposal
+  receipt: Receipt
+}
+
 export interface LedgerBalance {
   available: number
   balance: number
@@ -829,6 +841,17 @@ export interface LedgerBalanceOut {
   did: DID
   /** Why the account's owner is no member any more; the balance stays and is owed. */
   removed?: string
+}
+
+export interface LedgerBudget {
+  /** Minor units. */
+  amount: number
+  currency: string
+  /** Month or year, by UTC. */
+  every: string
+  /** Of the period that is now; in a proposal of rules all of it. */
+  left: number
+  purpose: string
 }
 
 export interface LedgerCharge {
@@ -870,6 +893,19 @@ export interface LedgerCurrencyOK {
   sum: number
 }
 
+export interface LedgerDoIn {
+  /** Id of the proposal. */
+  proposal: Hash
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerDoOut {
+  /** Of the treasury, in the currency of the payment. */
+  balance: number
+  receipt: Receipt
+}
+
 export interface LedgerEntry {
   amount: number
   balance_delta: number
@@ -878,7 +914,7 @@ export interface LedgerEntry {
   /** A DID, or office:treasury. */
   from: DID
   id: Hash
-  /** Transfer, or charge: dues, a levy or demurrage. */
+  /** transfer; charge: dues, a levy or demurrage; spend: from the treasury. */
   kind: string
   level: Wait
   memo: string
@@ -921,6 +957,41 @@ export interface LedgerHistoryOut {
   entries: LedgerEntry[] | null
 }
 
+export interface LedgerProposal {
+  /** Payment or rules. */
+  about: string
+  amount?: number
+  /** Of those who may. */
+  approvals: DID[] | null
+  by: DID
+  currency?: string
+  /** The record that carried it out. */
+  done?: Hash
+  id: Hash
+  memo?: string
+  needed: number
+  purpose?: string
+  rules?: LedgerRules
+  scale?: number
+  /** Open, approved or done. */
+  state: string
+  time: string
+  to?: DID
+}
+
+export interface LedgerProposalsOut {
+  cursor?: string
+  proposals: LedgerProposal[] | null
+}
+
+export interface LedgerProposeOut {
+  /** Approvals of others. */
+  needed: number
+  /** By which it is approved and carried out. */
+  proposal: Hash
+  receipt: Receipt
+}
+
 export interface LedgerRetryIn {
   /** Id of the payment that has no effect, 64 hexadecimal digits. */
   id: Hash
@@ -953,6 +1024,27 @@ export interface LedgerReturnOut {
   /** What is given back, minor units; the primary device counts it once it is final. */
   amount: number
   receipt: Receipt
+}
+
+export interface LedgerReviseIn {
+  /** DIDs of the members who can approve. */
+  approvers: DID[]
+  /** What may be spent: purpose:currency:amount:month or year, such as seeds:hours:5000:month; without any, all that is approved. */
+  budgets?: string[]
+  /** How many of them have to, for payments above all tiers and for other rules. */
+  need: number
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** Fewer approvals for less: currency:amount:approvals, such as hours:1000:0 for payments of up to 1000 minor units that the office makes alone. */
+  tiers?: string[]
+}
+
+export interface LedgerRules {
+  /** empty: every member. */
+  approvers: DID[] | null
+  budgets: LedgerBudget[] | null
+  need: number
+  tiers: LedgerTier[] | null
 }
 
 export interface LedgerSchedule {
@@ -1017,6 +1109,28 @@ export interface LedgerSchedulesOut {
   schedules: LedgerSchedule[] | null
 }
 
+export interface LedgerSpendIn {
+  /** Minor units, more than 0. */
+  amount: number
+  /** Code of the currency. */
+  currency: string
+  /** What it is for, at most 256 bytes, one line. */
+  memo?: string
+  /** Of the budget that it is from, where the rules have budgets. */
+  purpose?: string
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** DID of the member to pay. */
+  to: DID
+}
+
+export interface LedgerTier {
+  currency: string
+  /** Minor units. */
+  most: number
+  need: number
+}
+
 export interface LedgerTransferIn {
   /** Minor units, more than 0. */
   amount: number
@@ -1034,6 +1148,16 @@ export interface LedgerTransferOut {
   available: number
   balance: number
   receipt: Receipt
+}
+
+export interface LedgerTreasuryOut {
+  account: DID
+  balances: LedgerBalance[] | null
+  /** No rules have been approved yet: these hold until then. */
+  first: boolean
+  /** Who has the office. */
+  holder: DID
+  rules: LedgerRules | null
 }
 
 export interface LedgerVerifyOut {
@@ -2216,6 +2340,24 @@ export interface TopicTailInput {
   follow?: boolean
 }
 
+/** The input of treasury.proposals. */
+export interface TreasuryProposalsInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** Only what is not carried out yet. */
+  open?: boolean
+  /** Entries of a page, 1 to 500; default 50. */
+  limit?: number
+  /** Where the page before ended. */
+  cursor?: string
+}
+
+/** The input of treasury.show. */
+export interface TreasuryShowInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
 /** The input of trust.graph. */
 export interface TrustGraphInput {
   /** default: the only space this node follows. */
@@ -2492,6 +2634,22 @@ export interface Operations {
     /** Show the records of a topic as they come. Scope topic:read. */
     tail(input: TopicTailInput, options?: CallOptions): AsyncIterable<KernelTailItem>
   }
+  treasury: {
+    /** Approve what another member has proposed. Scope treasury:write. */
+    approve(input: LedgerApproveIn, options?: WriteOptions): Promise<LedgerApproveOut>
+    /** Carry out what was proposed and approved, as the treasury's office. Scope treasury:spend. */
+    do(input: LedgerDoIn, options?: WriteOptions): Promise<LedgerDoOut>
+    /** Pay a small amount that needs no approval, as the treasury's office. Scope treasury:spend. */
+    pay(input: LedgerSpendIn, options?: WriteOptions): Promise<LedgerDoOut>
+    /** List what was proposed, the newest first, who has approved it, and what became of it. Scope treasury:read. */
+    proposals(input?: TreasuryProposalsInput, options?: CallOptions): Pages<LedgerProposalsOut, NonNullable<LedgerProposalsOut['proposals']>[number]>
+    /** Propose a payment from the treasury. Scope treasury:write. */
+    propose(input: LedgerSpendIn, options?: WriteOptions): Promise<LedgerProposeOut>
+    /** Propose other rules for the treasury: who approves, from which amount on, and how much is for what. Scope treasury:write. */
+    revise(input: LedgerReviseIn, options?: WriteOptions): Promise<LedgerProposeOut>
+    /** Show what the treasury has, its rules, and what is left of its budgets. Scope treasury:read. */
+    show(input?: TreasuryShowInput, options?: CallOptions): Promise<LedgerTreasuryOut>
+  }
   trust: {
     /** Say how far you trust somebody, -1 to 1; 0 takes it back. Scope trust:write. */
     add(input: TrustAddIn, options?: WriteOptions): Promise<TrustAddOut>
@@ -2610,6 +2768,13 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'state.verify': ['POST', '/state/verify', ''],
   'topic.list': ['GET', '/topics', ''],
   'topic.tail': ['GET', '/topics/tail', 's'],
+  'treasury.approve': ['POST', '/treasury/approve', 'w1'],
+  'treasury.do': ['POST', '/treasury/do', 'w1'],
+  'treasury.pay': ['POST', '/treasury/pay', 'w1'],
+  'treasury.proposals': ['GET', '/treasury/proposals', 'l', 'proposals'],
+  'treasury.propose': ['POST', '/treasury/proposals', 'w1'],
+  'treasury.revise': ['POST', '/treasury/rules', 'w1'],
+  'treasury.show': ['GET', '/treasury', ''],
   'trust.add': ['POST', '/trust', 'w1'],
   'trust.graph': ['GET', '/trust/graph', ''],
   'trust.import': ['POST', '/trust/import', 'w'],
