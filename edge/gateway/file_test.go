@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"testing"
 )
@@ -19,7 +20,7 @@ func (s sheet) Content() (mediaType, name string, body []byte) {
 func TestFile(t *testing.T) {
 	s := newServer(t, &fake{}, nil)
 	for name, want := range map[string]string{"": "", "books.csv": `attachment; filename=books.csv`, "a\"b\r\nc": ""} {
-		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/x", nil)
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/x", nil)
 		s.file(w, r, sheet{name, "bytes"})
 		h := w.Header()
 		if w.Code != 200 || w.Body.String() != "bytes" || h.Get("Content-Type") != "image/png" || h.Get("Content-Length") != "5" {
@@ -28,7 +29,7 @@ func TestFile(t *testing.T) {
 		if got := h.Get("Content-Disposition"); want != "" && got != want || name == "" && got != "" || name != "" && got == "" {
 			t.Errorf("%q: disposition %q", name, got)
 		}
-		again := httptest.NewRequest("GET", "/x", nil)
+		again := httptest.NewRequest(http.MethodGet, "/x", nil)
 		again.Header.Set("If-None-Match", h.Get("ETag"))
 		w = httptest.NewRecorder()
 		if s.file(w, again, sheet{name, "bytes"}); w.Code != 304 || w.Body.Len() != 0 {
@@ -39,7 +40,7 @@ func TestFile(t *testing.T) {
 			t.Errorf("%q changed: %d", name, w.Code)
 		}
 	}
-	r := httptest.NewRequest("GET", "/x", nil)
+	r := httptest.NewRequest(http.MethodGet, "/x", nil)
 	if r.Header.Set("Accept", "image/*, */*"); asksJSON(r) {
 		t.Error("a browser was given JSON")
 	}
