@@ -10,6 +10,7 @@ import (
 	"github.com/intercooperative/icn/app/finality"
 	"github.com/intercooperative/icn/app/keys"
 	"github.com/intercooperative/icn/app/ledger"
+	"github.com/intercooperative/icn/app/market"
 	"github.com/intercooperative/icn/app/membership"
 	"github.com/intercooperative/icn/app/security"
 	"github.com/intercooperative/icn/app/session"
@@ -57,6 +58,7 @@ func Standard(o Options) []api.App {
 		ledger.New(members),
 		trust.New(members, trust.Options{MinConnect: trust.Score(math.Round(o.MinScore * 10000))}),
 		security.New(members, security.Options{Metrics: o.Metrics}),
+		market.New(members),
 		webhook.New(members, o.Webhook),
 	}
 	return append(apps, session.New(logs, apps, o.Sessions))

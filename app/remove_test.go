@@ -115,7 +115,7 @@ func TestRemovedCannotCiteTheCut(t *testing.T) {
 		by := r.Cuts(c.Feed)[0].By
 		r.Close()
 		topic := api.Topic{Space: out.Receipt.Topic.Space, Name: c.Topic}
-		kind := map[string]string{fact.LedgerTopic: "transfer", fact.TrustTopic: "attest", fact.SecurityTopic: "appeal"}[c.Topic]
+		kind := map[string]string{fact.LedgerTopic: "transfer", fact.TrustTopic: "attest", fact.SecurityTopic: "appeal", fact.MarketTopic: "post"}[c.Topic]
 		d := api.Draft{Topic: topic, Kind: kind, Body: body, Deps: fact.Deps([]api.Position{by, out.Receipt.Position})}
 		_, err := n.m.Append(bob, d)
 		n.wantRule(err, "feed-ended")

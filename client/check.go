@@ -10,7 +10,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/intercooperative/icn/kernel/api"
@@ -110,27 +109,15 @@ func checkFields(req *Request, kinds []api.KindSpec, d *api.Description) (unaske
 	}
 	slices.Sort(left)
 	unasked = append(unasked, left...)
-	if !makes(op, kinds, &kinds[i], len(unasked) == 0) {
+	if !makes(op, &kinds[i]) {
 		unasked = append([]string{"kind"}, unasked...)
 	}
 	return unasked, nil
 }
 
-// makes reports whether an operation can only mean records of this kind: it has the kind's name, in the kind's topic; or no kind of the topic has its name,
-// all fields are those that were asked for, and no other kind of the topic has the same.
-func makes(op string, kinds []api.KindSpec, spec *api.KindSpec, complete bool) bool {
-	app, verb, _ := strings.Cut(op, ".")
-	switch {
-	case app != spec.Topic:
-		return false
-	case verb == spec.Kind:
-		return true
-	case !complete:
-		return false
-	}
-	return !slices.ContainsFunc(kinds, func(k api.KindSpec) bool {
-		return k.Topic == spec.Topic && k.Kind != spec.Kind && (k.Kind == verb || slices.EqualFunc(k.Fields, spec.Fields, func(a, b api.FieldSpec) bool { return a.Name == b.Name }))
-	})
+// makes reports whether an operation makes records of a kind, by what the app says that has both.
+func makes(op string, spec *api.KindSpec) bool {
+	return slices.ContainsFunc(spec.Makers, func(m api.Maker) bool { return m.Operation == op })
 }
 
 // isNow reports whether a field says when the record was made.

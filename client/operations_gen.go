@@ -55,6 +55,16 @@ func (c *Client) AuthVerify(ctx context.Context, in AuthVerifyIn) (*AuthVerifyOu
 	return call[AuthVerifyOut](ctx, c, "auth.verify", in, nil)
 }
 
+// BlobGet is the operation blob.get: Get a blob that a record of a space names, or that you have brought.
+func (c *Client) BlobGet(ctx context.Context, in BlobGetIn) (*BlobGetOut, error) {
+	return call[BlobGetOut](ctx, c, "blob.get", in, nil)
+}
+
+// BlobPut is the operation blob.put: Keep an image or other bytes that a record is to name, without what a camera wrote beside the picture.
+func (c *Client) BlobPut(ctx context.Context, in BlobPutIn, opts ...CallOption) (*BlobPutOut, error) {
+	return call[BlobPutOut](ctx, c, "blob.put", in, opts)
+}
+
 // EventStream is the operation event.stream: Tell what happens, as it happens, and from a cursor on what has happened since.
 func (c *Client) EventStream(ctx context.Context, in EventStreamIn, each func(*EventStreamItem) error) error {
 	return stream(ctx, c, "event.stream", in, each)
@@ -253,6 +263,56 @@ func (c *Client) LedgerVerify(ctx context.Context, in LedgerVerifyIn) (*LedgerVe
 // LedgerVoid is the operation ledger.void: List the records that have no effect, and why.
 func (c *Client) LedgerVoid(ctx context.Context, in LedgerVoidIn) (*LedgerVoidOut, error) {
 	return call[LedgerVoidOut](ctx, c, "ledger.void", in, nil)
+}
+
+// MarketCategories is the operation market.categories: List the categories in use, and how many ads each has.
+func (c *Client) MarketCategories(ctx context.Context, in MarketCategoriesIn) (*MarketCategoriesOut, error) {
+	return call[MarketCategoriesOut](ctx, c, "market.categories", in, nil)
+}
+
+// MarketEdit is the operation market.edit: Change an ad of your own; what is left out stays as it is.
+func (c *Client) MarketEdit(ctx context.Context, in MarketEditIn, opts ...CallOption) (*MarketEditOut, error) {
+	return call[MarketEditOut](ctx, c, "market.edit", in, opts)
+}
+
+// MarketHide is the operation market.hide: Hide an ad from everybody but its author and the moderators.
+func (c *Client) MarketHide(ctx context.Context, in MarketHideIn, opts ...CallOption) (*MarketHideOut, error) {
+	return call[MarketHideOut](ctx, c, "market.hide", in, opts)
+}
+
+// MarketList is the operation market.list: List and search offers and wants.
+func (c *Client) MarketList(ctx context.Context, in MarketListIn) (*MarketListOut, error) {
+	return call[MarketListOut](ctx, c, "market.list", in, nil)
+}
+
+// MarketModeration is the operation market.moderation: List reports of ads and what was done about them.
+func (c *Client) MarketModeration(ctx context.Context, in MarketModerationIn) (*MarketModerationOut, error) {
+	return call[MarketModerationOut](ctx, c, "market.moderation", in, nil)
+}
+
+// MarketPost is the operation market.post: Offer something to the members of a space, or ask for it.
+func (c *Client) MarketPost(ctx context.Context, in MarketPostIn, opts ...CallOption) (*MarketPostOut, error) {
+	return call[MarketPostOut](ctx, c, "market.post", in, opts)
+}
+
+// MarketReport is the operation market.report: Tell the moderators that something is wrong with an ad.
+func (c *Client) MarketReport(ctx context.Context, in MarketReportIn, opts ...CallOption) (*MarketReportOut, error) {
+	return call[MarketReportOut](ctx, c, "market.report", in, opts)
+}
+
+// MarketShow is the operation market.show: Show an ad.
+func (c *Client) MarketShow(ctx context.Context, in MarketShowIn) (*MarketShowOut, error) {
+	return call[MarketShowOut](ctx, c, "market.show", in, nil)
+}
+
+// MarketUnhide is the operation market.unhide: Show a hidden ad again.
+func (c *Client) MarketUnhide(ctx context.Context, in MarketUnhideIn, opts ...CallOption) (*MarketUnhideOut, error) {
+	return call[MarketUnhideOut](ctx, c, "market.unhide", in, opts)
+}
+
+// MarketWithdraw is the operation market.withdraw: Take an ad of your own back.
+func (c *Client) MarketWithdraw(ctx context.Context, in MarketWithdrawIn, opts ...CallOption) (*MarketWithdrawOut, error) {
+	return call[MarketWithdrawOut](ctx, c, "market.withdraw", in, opts)
 }
 
 // MemberAdd is the operation member.add: Admit a member without an invitation.
@@ -690,6 +750,34 @@ type AuthVerifyOut struct {
 	Session      string   `json:"session,omitempty"` // id of the session, as auth.sessions lists it; none for who is no member yet
 }
 
+// BlobGetIn is the input of blob.get.
+type BlobGetIn struct {
+	Space api.Hash `json:"space,omitzero"` // of a record that names it; default: the only one this node follows
+	Blob  api.Hash `json:"blob"`           // its hash
+}
+
+// BlobGetOut is what blob.get answers.
+type BlobGetOut struct {
+	Blob api.Hash `json:"blob"`
+	Type string   `json:"type"` // image/jpeg, image/png, image/webp or application/octet-stream
+	Data []uint8  `json:"data"` // its bytes in base64
+}
+
+// BlobPutIn is the input of blob.put.
+type BlobPutIn struct {
+	Space api.Hash `json:"space,omitzero"` // of the record that is to name it; default: the only one this node follows
+	Data  []uint8  `json:"data"`           // its bytes in base64, at most 1 MiB of them
+	Raw   bool     `json:"raw,omitempty"`  // keep what an image has beside the picture, such as where it was taken
+}
+
+// BlobPutOut is what blob.put answers.
+type BlobPutOut struct {
+	Blob    api.Hash `json:"blob"` // BLAKE3 digest of the bytes that are kept
+	Size    int      `json:"size"`
+	Type    string   `json:"type"`              // image/jpeg, image/png, image/webp or application/octet-stream
+	Removed int      `json:"removed,omitempty"` // bytes that were taken out of an image: place, time, camera, comments, previews
+}
+
 // EventStreamIn is the input of event.stream.
 type EventStreamIn struct {
 	Space api.Hash `json:"space,omitzero"`  // of this space only; default: of all that the caller may follow, and of the node
@@ -735,7 +823,7 @@ type FeedAdviseOut struct {
 // FeedCloseIn is the input of feed.close.
 type FeedCloseIn struct {
 	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
-	Topic string   `json:"topic"`          // Topic of the feed: ledger, security or trust
+	Topic string   `json:"topic"`          // Topic of the feed: ledger, market, security or trust
 }
 
 // FeedCloseOut is what feed.close answers.
@@ -1282,6 +1370,189 @@ type LedgerVoidIn struct {
 type LedgerVoidOut struct {
 	Entries []LedgerVoid `json:"entries"`
 	Cursor  string       `json:"cursor,omitempty"`
+}
+
+// MarketCategoriesIn is the input of market.categories.
+type MarketCategoriesIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+}
+
+// MarketCategoriesOut is what market.categories answers.
+type MarketCategoriesOut struct {
+	Categories []MarketCategory `json:"categories"` // at most 200, those with the most ads first
+}
+
+// MarketEditIn is the input of market.edit.
+type MarketEditIn struct {
+	Space    api.Hash   `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
+	Ad       api.Hash   `json:"ad"`                 // Id of the ad
+	Title    string     `json:"title,omitempty"`    // 1 to 80 characters on one line
+	Category string     `json:"category,omitempty"` // 1 to 32 of a-z 0-9 -
+	Text     string     `json:"text,omitempty"`     // At most 4096 bytes; may have several lines
+	Amount   int64      `json:"amount,omitempty"`   // Price hint in minor units of the currency
+	Currency string     `json:"currency,omitempty"` // Of the amount: its code
+	Price    string     `json:"price,omitempty"`    // Price hint in words, at most 80 characters
+	Area     string     `json:"area,omitempty"`     // Name of the area, at most 80 characters
+	At       string     `json:"at,omitempty"`       // Where: latitude,longitude in degrees; rounded to the grid before anything is signed
+	Grid     uint64     `json:"grid,omitempty"`     // How coarse the place is told: metres, 100 to 100000; default 1000
+	Days     int        `json:"days,omitempty"`     // Show it for so many days from now, 1 to 366
+	Images   []api.Hash `json:"images,omitempty"`   // At most 4 hashes of blobs that this node has, in place of those before
+	Clear    []string   `json:"clear,omitempty"`    // What to empty: amount, price, text, area, at, images
+}
+
+// MarketEditOut is what market.edit answers.
+type MarketEditOut struct {
+	Ad      api.Hash    `json:"ad"` // id of the ad
+	Expires time.Time   `json:"expires,omitzero"`
+	At      string      `json:"at,omitempty"` // the place as it was signed
+	Receipt api.Receipt `json:"receipt"`
+}
+
+// MarketHideIn is the input of market.hide.
+type MarketHideIn struct {
+	Space  api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	Ad     api.Hash `json:"ad"`             // Id of the ad
+	Reason string   `json:"reason"`         // Why, 1 to 500 bytes on one line; its author sees it, and it stays in the log of moderation
+}
+
+// MarketHideOut is what market.hide answers.
+type MarketHideOut struct {
+	Ad      api.Hash    `json:"ad"`
+	Receipt api.Receipt `json:"receipt"`
+}
+
+// MarketListIn is the input of market.list.
+type MarketListIn struct {
+	Space    api.Hash `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
+	Side     string   `json:"side,omitempty"`     // Only offers, or only wants
+	Category string   `json:"category,omitempty"` // Only this category
+	Author   api.DID  `json:"author,omitempty"`   // Only this member's
+	Text     string   `json:"text,omitempty"`     // Only ads that have all these words, the last of which may be the beginning of one; case and accents make no difference
+	Near     string   `json:"near,omitempty"`     // Latitude,longitude in degrees: tells how far away each ad is
+	Km       int      `json:"km,omitempty"`       // Only within so many kilometres of near, 1 to 20000
+	All      bool     `json:"all,omitempty"`      // Expired ads, too
+	Sort     string   `json:"sort,omitempty"`     // newest (default), distance (default with near) or best (default with text): how well the words fit
+	Limit    int      `json:"limit,omitempty"`    // Ads of a page, 1 to 200; default 50
+	Cursor   string   `json:"cursor,omitempty"`   // Where the page before ended
+}
+
+// MarketListOut is what market.list answers.
+type MarketListOut struct {
+	Ads    []MarketAd `json:"ads"`
+	Found  int        `json:"found"`            // how many ads fit, on all pages; those whose author is no member any more are counted and not shown
+	Cursor string     `json:"cursor,omitempty"` // for the next page; empty at the end
+}
+
+// MarketModerationIn is the input of market.moderation.
+type MarketModerationIn struct {
+	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	Open   bool     `json:"open,omitempty"`   // Only ads that were reported since a moderator last acted: the moderators' queue, the oldest report first
+	Ad     api.Hash `json:"ad,omitzero"`      // Only this ad
+	Limit  int      `json:"limit,omitempty"`  // Ads of a page, 1 to 200; default 50
+	Cursor string   `json:"cursor,omitempty"` // Where the page before ended
+}
+
+// MarketModerationOut is what market.moderation answers.
+type MarketModerationOut struct {
+	Cases  []MarketCase `json:"cases"`            // by the time of the last report or act, the newest first; with open by that of the first report, the oldest first
+	Cursor string       `json:"cursor,omitempty"` // for the next page; empty at the end
+}
+
+// MarketPostIn is the input of market.post.
+type MarketPostIn struct {
+	Space    api.Hash   `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
+	Side     string     `json:"side"`               // offer or want
+	Title    string     `json:"title"`              // 1 to 80 characters on one line
+	Category string     `json:"category"`           // 1 to 32 of a-z 0-9 -; see market.categories for those in use
+	Text     string     `json:"text,omitempty"`     // At most 4096 bytes; may have several lines
+	Amount   int64      `json:"amount,omitempty"`   // Price hint in minor units of the currency
+	Currency string     `json:"currency,omitempty"` // Of the amount: its code
+	Price    string     `json:"price,omitempty"`    // Price hint in words, at most 80 characters
+	Area     string     `json:"area,omitempty"`     // Name of the area, at most 80 characters
+	At       string     `json:"at,omitempty"`       // Where: latitude,longitude in degrees; rounded to the grid before anything is signed
+	Grid     uint64     `json:"grid,omitempty"`     // How coarse the place is told: metres, 100 to 100000; default 1000
+	Days     int        `json:"days,omitempty"`     // For how many days it is shown, 1 to 366; default 60
+	Images   []api.Hash `json:"images,omitempty"`   // At most 4 hashes of blobs that this node has
+}
+
+// MarketPostOut is what market.post answers.
+type MarketPostOut struct {
+	Ad      api.Hash    `json:"ad"` // id of the ad
+	Expires time.Time   `json:"expires,omitzero"`
+	At      string      `json:"at,omitempty"` // the place as it was signed
+	Receipt api.Receipt `json:"receipt"`
+}
+
+// MarketReportIn is the input of market.report.
+type MarketReportIn struct {
+	Space  api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	Ad     api.Hash `json:"ad"`             // Id of the ad
+	Reason string   `json:"reason"`         // What is wrong with it, 1 to 500 bytes on one line; every member can read it, and who wrote it
+}
+
+// MarketReportOut is what market.report answers.
+type MarketReportOut struct {
+	Ad      api.Hash    `json:"ad"`
+	Receipt api.Receipt `json:"receipt"`
+}
+
+// MarketShowIn is the input of market.show.
+type MarketShowIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	Ad    api.Hash `json:"ad"`             // Id of the ad
+}
+
+// MarketShowOut is what market.show answers.
+type MarketShowOut struct {
+	ID       api.Hash      `json:"id"`
+	Author   api.DID       `json:"author"`
+	Side     string        `json:"side"` // offer or want
+	Title    string        `json:"title"`
+	Text     string        `json:"text"` // in a list its beginning only
+	Category string        `json:"category"`
+	Amount   int64         `json:"amount,omitempty"` // price hint in minor units
+	Currency string        `json:"currency,omitempty"`
+	Scale    int           `json:"scale,omitempty"` // decimals of the currency
+	Price    string        `json:"price,omitempty"` // price hint in words
+	Area     string        `json:"area,omitempty"`
+	At       string        `json:"at,omitempty"`     // latitude,longitude of about where
+	Grid     uint64        `json:"grid,omitempty"`   // metres: how coarse the place is told
+	Metres   *int64        `json:"metres,omitempty"` // from the place that was asked about, as the crow flies
+	Posted   time.Time     `json:"posted"`           // by the author's clock
+	Changed  time.Time     `json:"changed"`
+	Edits    uint64        `json:"edits,omitempty"`
+	Expires  time.Time     `json:"expires"`
+	Expired  bool          `json:"expired,omitempty"`
+	Images   []api.Hash    `json:"images,omitempty"` // hashes of blobs
+	Hidden   *MarketHidden `json:"hidden,omitempty"` // only its author and the moderators see the ad
+}
+
+// MarketUnhideIn is the input of market.unhide.
+type MarketUnhideIn struct {
+	Space  api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	Ad     api.Hash `json:"ad"`             // Id of the ad
+	Reason string   `json:"reason"`         // Why, 1 to 500 bytes on one line; its author sees it, and it stays in the log of moderation
+}
+
+// MarketUnhideOut is what market.unhide answers.
+type MarketUnhideOut struct {
+	Ad      api.Hash    `json:"ad"`
+	Receipt api.Receipt `json:"receipt"`
+}
+
+// MarketWithdrawIn is the input of market.withdraw.
+type MarketWithdrawIn struct {
+	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	Ad     api.Hash `json:"ad"`               // Id of the ad
+	Reason string   `json:"reason,omitempty"` // Why, at most 500 bytes on one line
+}
+
+// MarketWithdrawOut is what market.withdraw answers.
+type MarketWithdrawOut struct {
+	Ad      api.Hash    `json:"ad"` // id of the ad
+	Expires time.Time   `json:"expires,omitzero"`
+	At      string      `json:"at,omitempty"` // the place as it was signed
+	Receipt api.Receipt `json:"receipt"`
 }
 
 // MemberAddIn is the input of member.add.
@@ -2355,6 +2626,57 @@ type LedgerVoid struct {
 	Memo     string      `json:"memo,omitempty"`
 }
 
+// MarketCategory is part of an answer or an input.
+type MarketCategory struct {
+	Name   string `json:"name"`
+	Offers int    `json:"offers"`
+	Wants  int    `json:"wants"`
+}
+
+// MarketAd is part of an answer or an input.
+type MarketAd struct {
+	ID       api.Hash      `json:"id"`
+	Author   api.DID       `json:"author"`
+	Side     string        `json:"side"` // offer or want
+	Title    string        `json:"title"`
+	Text     string        `json:"text"` // in a list its beginning only
+	Category string        `json:"category"`
+	Amount   int64         `json:"amount,omitempty"` // price hint in minor units
+	Currency string        `json:"currency,omitempty"`
+	Scale    int           `json:"scale,omitempty"` // decimals of the currency
+	Price    string        `json:"price,omitempty"` // price hint in words
+	Area     string        `json:"area,omitempty"`
+	At       string        `json:"at,omitempty"`     // latitude,longitude of about where
+	Grid     uint64        `json:"grid,omitempty"`   // metres: how coarse the place is told
+	Metres   *int64        `json:"metres,omitempty"` // from the place that was asked about, as the crow flies
+	Posted   time.Time     `json:"posted"`           // by the author's clock
+	Changed  time.Time     `json:"changed"`
+	Edits    uint64        `json:"edits,omitempty"`
+	Expires  time.Time     `json:"expires"`
+	Expired  bool          `json:"expired,omitempty"`
+	Images   []api.Hash    `json:"images,omitempty"` // hashes of blobs
+	Hidden   *MarketHidden `json:"hidden,omitempty"` // only its author and the moderators see the ad
+}
+
+// MarketCase is part of an answer or an input.
+type MarketCase struct {
+	Ad      api.Hash       `json:"ad"`
+	Author  api.DID        `json:"author"`          // of the ad
+	Title   string         `json:"title,omitempty"` // of an ad that stands; of a hidden one for its author and the moderators only
+	Hidden  bool           `json:"hidden"`
+	Open    bool           `json:"open"` // reported since a moderator last acted
+	Reports []MarketReport `json:"reports"`
+	Acts    []MarketAct    `json:"acts"` // those that count in their order, behind them those that do not
+}
+
+// MarketHidden is part of an answer or an input.
+type MarketHidden struct {
+	By     api.DID   `json:"by"`
+	Office string    `json:"office"`
+	Reason string    `json:"reason"`
+	Time   time.Time `json:"time"`
+}
+
 // MembershipDeviceCut is part of an answer or an input.
 type MembershipDeviceCut struct {
 	Topic  string   `json:"topic"`
@@ -2666,6 +2988,25 @@ type LedgerDue struct {
 	Why     string    `json:"why,omitempty"`      // of the last refusal
 }
 
+// MarketReport is part of an answer or an input.
+type MarketReport struct {
+	ID     api.Hash  `json:"id"`
+	By     api.DID   `json:"by"`
+	Reason string    `json:"reason"`
+	Time   time.Time `json:"time"` // by the author's clock
+}
+
+// MarketAct is part of an answer or an input.
+type MarketAct struct {
+	ID     api.Hash  `json:"id"`
+	By     api.DID   `json:"by"`
+	Office string    `json:"office"`
+	Act    string    `json:"act"` // hide or unhide
+	Reason string    `json:"reason"`
+	Time   time.Time `json:"time"`   // by the moderator's clock
+	Counts bool      `json:"counts"` // false: another moderator acted at the same time, and that act counts
+}
+
 // KernelPrepareOut is part of an answer or an input.
 type KernelPrepareOut struct {
 	Bytes       []uint8          `json:"bytes,omitempty"`       // exactly what the device signs, base64; none: there is nothing to sign
@@ -2727,6 +3068,10 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "GET", path: "/auth/sessions"}, true
 	case "auth.verify":
 		return route{method: "POST", path: "/auth/verify", public: true}, true
+	case "blob.get":
+		return route{method: "GET", path: "/blobs/{blob}"}, true
+	case "blob.put":
+		return route{method: "POST", path: "/blobs", write: true}, true
 	case "event.stream":
 		return route{method: "GET", path: "/events"}, true
 	case "event.types":
@@ -2807,6 +3152,26 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "GET", path: "/ledger/verify"}, true
 	case "ledger.void":
 		return route{method: "GET", path: "/ledger/void"}, true
+	case "market.categories":
+		return route{method: "GET", path: "/market/categories"}, true
+	case "market.edit":
+		return route{method: "POST", path: "/market/ad/{ad}/edit", write: true, signs: api.SignsOne}, true
+	case "market.hide":
+		return route{method: "POST", path: "/market/ad/{ad}/hide", write: true, signs: api.SignsOne}, true
+	case "market.list":
+		return route{method: "GET", path: "/market"}, true
+	case "market.moderation":
+		return route{method: "GET", path: "/market/moderation"}, true
+	case "market.post":
+		return route{method: "POST", path: "/market", write: true, signs: api.SignsOne}, true
+	case "market.report":
+		return route{method: "POST", path: "/market/ad/{ad}/report", write: true, signs: api.SignsOne}, true
+	case "market.show":
+		return route{method: "GET", path: "/market/ad/{ad}"}, true
+	case "market.unhide":
+		return route{method: "POST", path: "/market/ad/{ad}/unhide", write: true, signs: api.SignsOne}, true
+	case "market.withdraw":
+		return route{method: "POST", path: "/market/ad/{ad}/withdraw", write: true, signs: api.SignsOne}, true
 	case "member.add":
 		return route{method: "POST", path: "/member/add", write: true, signs: api.SignsOne}, true
 	case "member.device":

@@ -24,6 +24,8 @@ type payment struct {
 	Currency string
 	Amount   int64
 	Memo     string
+	Category string
+	For      []struct{}
 }
 
 // counting counts what a key signs, by place: two signatures at one place are what must never be.

@@ -56,6 +56,8 @@ type Options struct {
 	Skew         time.Duration // how far ahead of the wall clock a record may be; default 30 s
 	DecisionTTL  time.Duration // how long an oracle's answer is kept; default 1 s
 	StrangerRate api.RateLimit // requests of an address that has not logged in, for Admit; default 10 a second, 40 at once
+	BlobQuota    int64         // bytes of the blobs on this node; default 1 GiB
+	BlobEach     int64         // and of those of one member; default 32 MiB
 	Care         CareOptions   // time servers, and what node.doctor looks at beside the kernel
 
 	Version string // of the software, for people
@@ -87,6 +89,12 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.StrangerRate == (api.RateLimit{}) {
 		o.StrangerRate = api.RateLimit{PerSecond: 10, Burst: 40}
+	}
+	if o.BlobQuota == 0 {
+		o.BlobQuota = defaultBlobQuota
+	}
+	if o.BlobEach == 0 {
+		o.BlobEach = defaultBlobEach
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -127,6 +135,7 @@ type Kernel struct {
 	follows    follows
 	foundings  foundings
 	events     *hub
+	blobs      *blobs
 	watchers   watchers
 	recent     recent
 	metrics    metrics
@@ -218,6 +227,9 @@ func (k *Kernel) wire() error {
 	k.recent.last = r.LogEnd()
 	r.Close()
 	if k.events, err = newHub(k, k.opt.Apps); err != nil {
+		return err
+	}
+	if k.blobs, err = newBlobs(k); err != nil {
 		return err
 	}
 	k.refusals = newRefusals(k.opt.Now, k.opt.Inline)
@@ -377,6 +389,7 @@ func (k *Kernel) supervisor() *suture.Supervisor {
 	root.Add(service{"trim", k.trim})
 	root.Add(k.wrongs)
 	root.Add(k.events)
+	root.Add(k.blobs)
 	k.superviseCare(root)
 	return root
 }

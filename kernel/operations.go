@@ -156,7 +156,7 @@ func (k *Kernel) operations() []api.Operation {
 			Summary: "Throw the state away and make it anew from the records",
 		}, k.opRebuild),
 	}
-	return slices.Concat(ops, k.recordOperations(), k.refusalOperations(), k.peerOperations(), k.eventOperations(), k.careOperations())
+	return slices.Concat(ops, k.recordOperations(), k.refusalOperations(), k.peerOperations(), k.eventOperations(), k.blobOperations(), k.careOperations())
 }
 
 func (k *Kernel) selfDID() api.DID {

@@ -32,6 +32,12 @@ func (k *Kernel) buildResponders() error {
 				return k.answerHolds(ctx, peer, r.Payload)
 			},
 		},
+		kindBlob: {
+			spec: api.RequestSpec{Kind: kindBlob, Rate: blobRate, MaxRequest: 256},
+			answer: func(_ context.Context, peer *transport.Peer, r *api.PeerRequest) ([]byte, error) {
+				return k.blobs.answerBlob(peer, r.Payload)
+			},
+		},
 	}
 	for _, app := range k.opt.Apps {
 		r, ok := app.(api.Responder)

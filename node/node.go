@@ -165,6 +165,7 @@ func kernelOptions(cfg *config.Config, opt Options, id *identity.Identity, sessi
 		DataDir: cfg.DataDir, Store: cfg.Store.Engine, Identity: id, AnyStore: opt.AnyStore, Apps: measuredApps(cfg, reg, sessions), Config: cfg.Effective(),
 		Bootstrap: cfg.Network.BootstrapPeers, MDNS: cfg.Network.EnableMDNS, MaxPeers: cfg.Network.MaxPeers,
 		AccessDomain: accessDomain, RateDomain: rateDomain, GuardDomains: guardDomains[:], Care: care(cfg, opt),
+		BlobQuota: int64(cfg.Store.Blobs) << 20, BlobEach: int64(cfg.Store.BlobsEach) << 20,
 		StrangerRate: api.RateLimit{PerSecond: uint32(cfg.Gateway.StrangerRate), Burst: uint32(cfg.Gateway.StrangerBurst)},
 		Version:      cmp.Or(opt.Version, "dev"), Logger: log, Metrics: reg,
 	}

@@ -22,6 +22,8 @@ auth.refresh public none
 auth.revoke own none
 auth.sessions own none
 auth.verify public none
+blob.get space none
+blob.put space none
 event.stream own none
 event.types scope none
 feed.advise space none
@@ -62,6 +64,16 @@ ledger.uri.make space none
 ledger.uri.read space none
 ledger.verify space none
 ledger.void space none
+market.categories space none
+market.edit space one
+market.hide space one
+market.list space none
+market.moderation space none
+market.post space one
+market.report space one
+market.show space none
+market.unhide space one
+market.withdraw space one
 member.add space one
 member.device space several
 member.list space none
@@ -183,6 +195,9 @@ func (g *greeter) inputs() map[string]string {
 		"ledger.charge": `{"name":"dues","dry_run":true}`, "ledger.schedule": `{"name":"dues","charge":"dues","currency":"hours","amount":1,"every":"month"}`,
 		"ledger.transfer": "{" + money + `,"amount":1}`, "member.add": fmt.Sprintf(`{"did":%q,"device":%q}`, g.eve.DID(), g.eve.Device()), "member.device": "{" + who + "}",
 		"member.remove": fmt.Sprintf(`{"did":%q,"reason":"x"}`, did), "office.hand": `{"office":"clerk",` + who + "}", "office.replace": fmt.Sprintf(`{"silent":%q,%s}`, g.self.DID(), who),
+		"blob.put": `{"data":"AA=="}`, "market.post": `{"side":"offer","title":"x","category":"x"}`, "market.report": fmt.Sprintf(`{"ad":%q,"reason":"x"}`, g.space),
+		"market.hide": fmt.Sprintf(`{"ad":%q,"reason":"x"}`, g.space), "market.unhide": fmt.Sprintf(`{"ad":%q,"reason":"x"}`, g.space),
+		"market.edit": fmt.Sprintf(`{"ad":%q,"title":"x"}`, g.space), "market.withdraw": fmt.Sprintf(`{"ad":%q}`, g.space),
 		"security.appeal": `{"text":"x"}`, "security.pardon": fmt.Sprintf(`{"subject":%q,"local":true}`, did), "space.create": `{"name":"Mine"}`,
 		"space.join": fmt.Sprintf(`{"invitation":%q}`, inv), "space.witness": fmt.Sprintf(`{"witnesses":[%q]}`, g.self.Device()),
 		"treasury.approve": fmt.Sprintf(`{"proposal":%q}`, g.space), "treasury.do": fmt.Sprintf(`{"proposal":%q}`, g.space), "treasury.pay": "{" + money + `,"amount":1}`,

@@ -128,7 +128,7 @@ func (b books) End(c *kerneltest.Cluster) error {
 			return err
 		}
 	}
-	return nil
+	return b.w.stalls()
 }
 
 // verify folds a node's records anew beside its state and compares.

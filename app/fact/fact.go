@@ -32,11 +32,12 @@ const (
 	SecurityTopic = "security" // reports, appeals, pardons
 	KeysTopic     = "keys"     // key event logs, and what the registrar makes of them
 	OfficeTopic   = "offices"  // who takes the place of a registrar that has fallen silent
+	MarketTopic   = "market"   // offers and wants
 )
 
 // MemberTopics lists the topics in which members write as members: those in which a feed ends when its device is replaced or its member removed,
 // also where nothing is known of it yet. Requests to be admitted are not among them: whoever makes one is no member.
-func MemberTopics() []string { return []string{LedgerTopic, SecurityTopic, TrustTopic} }
+func MemberTopics() []string { return []string{LedgerTopic, MarketTopic, SecurityTopic, TrustTopic} }
 
 // Offices that the genesis of a space fills.
 const (

@@ -13,7 +13,7 @@ import (
 // CloseIn is the input of feed.close.
 type CloseIn struct {
 	Space api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
-	Topic string   `json:"topic" doc:"Topic of the feed: ledger, security or trust" enum:"ledger,security,trust"`
+	Topic string   `json:"topic" doc:"Topic of the feed: ledger, market, security or trust" enum:"ledger,market,security,trust"`
 }
 
 // Validate implements api.Validator.

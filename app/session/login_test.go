@@ -27,7 +27,7 @@ func TestLogin(t *testing.T) {
 	if out.TokenType != "Bearer" || out.ExpiresIn != 900 || out.DID != w.bob.DID() || out.Device != w.bob.Device() {
 		t.Errorf("%+v", out)
 	}
-	want := strings.Fields("chat:read chat:write event:read record:read record:write refusal:read session:read session:write space:read topic:read")
+	want := strings.Fields("blob:read blob:write chat:read chat:write event:read record:read record:write refusal:read session:read session:write space:read topic:read")
 	if !slices.Equal(out.Scopes, want) {
 		t.Errorf("scopes %q: want %q", out.Scopes, want)
 	}

@@ -33,7 +33,7 @@ var operators = map[string]bool{
 }
 
 // ofKernel are the scopes of the kernel's own operations that are the members'.
-var ofKernel = [...]string{"event:read", "record:read", "record:write", "refusal:read", "topic:read"}
+var ofKernel = [...]string{"blob:read", "blob:write", "event:read", "record:read", "record:write", "refusal:read", "topic:read"}
 
 // ofGuests are the scopes of who belongs to nothing here yet and has an invitation: they let such a one join by a record that the own key signs.
 var ofGuests = []string{"record:write", "space:join"}

@@ -156,7 +156,7 @@ func (c *ctl) feedClose() *cobra.Command {
 	var in client.FeedCloseIn
 	cmd := &cobra.Command{
 		Use: "close TOPIC", Short: "End your own device's feed of a topic where it is", Args: cobra.ExactArgs(1),
-		Long: "Ends the feed that your device writes in TOPIC (ledger, security or trust) with its newest record: nothing that counts is taken back, and nothing more is " +
+		Long: "Ends the feed that your device writes in TOPIC (ledger, market, security or trust) with its newest record: nothing that counts is taken back, and nothing more is " +
 			"accepted, whoever has a copy of the device's key. It needs nobody's consent, and it is for good: you go on with another device, which the registrar gives you.",
 		Example: "icnctl feed close ledger",
 	}

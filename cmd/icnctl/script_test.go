@@ -115,6 +115,7 @@ func commands(d *daemons) map[string]func(*testscript.TestScript, bool, []string
 			ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(os.Expand(ts.ReadFile(args[0]), ts.Getenv)), 0o600))
 		},
 	}
+	cmds["photo"] = writePhoto
 	if d != nil {
 		cmds["node"], cmds["term"], cmds["crash"], cmds["until"], cmds["losing"] = d.start, d.term, d.crash, until, d.losing
 	}

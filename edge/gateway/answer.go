@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -66,6 +67,29 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, rt *route, out a
 	}
 	h.Set("ETag", `"`+s.tagFor(r, tag, len(body))+`"`)
 	s.write(w, r, http.StatusOK, body)
+}
+
+// file writes an output that is a file. What has no name is shown in place: the operation vouches that its type is one that runs nothing.
+func (s *Server) file(w http.ResponseWriter, r *http.Request, c api.Content) {
+	mediaType, name, body := c.Content()
+	h := w.Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("Cache-Control", "private, no-cache")
+	h.Add("Vary", "Authorization, Accept")
+	if name != "" {
+		h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
+	}
+	sum := sha256.Sum256(body)
+	tag := base64.RawURLEncoding.EncodeToString(sum[:18])
+	h.Set("ETag", `"`+tag+`"`)
+	if matches(r.Header.Values("If-None-Match"), tag) {
+		h.Del("Content-Type")
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write(body) // a client that is gone is told nothing
 }
 
 func (s *Server) tagFor(r *http.Request, tag string, size int) string {

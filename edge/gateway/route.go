@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -142,7 +143,8 @@ func (s *Server) allowed(r *http.Request) []string {
 
 // serveOperation answers with one output.
 func (s *Server) serveOperation(w http.ResponseWriter, r *http.Request, rt *route) {
-	if !accepts(r, "application/json") {
+	file := rt.Out.Implements(content) || reflect.PointerTo(rt.Out).Implements(content)
+	if !file && !accepts(r, "application/json") {
 		s.fail(w, r, &protocolError{http.StatusNotAcceptable, "not-acceptable", "Accept: this operation answers with application/json"})
 		return
 	}
@@ -163,7 +165,18 @@ func (s *Server) serveOperation(w http.ResponseWriter, r *http.Request, rt *rout
 		s.fail(w, r, err)
 		return
 	}
+	if c, ok := out.(api.Content); ok && !asksJSON(r) {
+		s.file(w, r, c)
+		return
+	}
 	s.answer(w, r, rt, out)
+}
+
+var content = reflect.TypeFor[api.Content]()
+
+// asksJSON reports whether the client names JSON as what it takes: then a file comes in JSON, too.
+func asksJSON(r *http.Request) bool {
+	return slices.ContainsFunc(r.Header.Values("Accept"), func(v string) bool { return strings.Contains(v, "application/json") })
 }
 
 // accepts reports whether the client takes one of the types. Weights are not looked at, but for q=0: there is one form of each answer.

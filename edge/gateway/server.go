@@ -50,7 +50,7 @@ type Options struct {
 	MaxRequests      int            // at once; default 256. More are answered 503
 	MaxStreams       int            // at once; default 1000
 	MaxCallerStreams int            // at once, of one actor, or of one address without a token; default 32
-	MaxBody          int64          // bytes; default 1 MiB
+	MaxBody          int64          // bytes; default 2 MiB
 	RequestTimeout   time.Duration  // default 60 s
 
 	Dispatcher rpc.Dispatcher
@@ -79,7 +79,7 @@ func (o *Options) EnsureDefaults() {
 		o.MaxCallerStreams = 32
 	}
 	if o.MaxBody == 0 {
-		o.MaxBody = 1 << 20
+		o.MaxBody = 2 << 20
 	}
 	if o.RequestTimeout == 0 {
 		o.RequestTimeout = time.Minute

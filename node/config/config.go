@@ -66,7 +66,9 @@ type Gateway struct {
 
 // Store is about what is kept on disk.
 type Store struct {
-	Engine string `koanf:"engine" json:"engine" doc:"pebble; or mem, which forgets everything when the node stops; or postgres://role@host/database, where a second node with the same keystore waits to take over"`
+	Engine    string `koanf:"engine" json:"engine" doc:"pebble; or mem, which forgets everything when the node stops; or postgres://role@host/database, where a second node with the same keystore waits to take over"`
+	Blobs     int    `koanf:"blobs_mib" json:"blobs_mib" doc:"room for images and other blobs, in MiB, 1 to 1048576"`
+	BlobsEach int    `koanf:"blobs_each_mib" json:"blobs_each_mib" doc:"and for those of one member, in MiB, 1 to 1048576"`
 }
 
 // isDatabase tells the URL of a database. Whether it can be used shows when it is opened: it must not stand in an error.
@@ -176,10 +178,10 @@ func Defaults() Config {
 	return Config{
 		Network: Network{BindAddr: "0.0.0.0:7100", EnableMDNS: true, BootstrapPeers: []string{}, MaxPeers: 100},
 		Gateway: Gateway{
-			Bind: "127.0.0.1:8080", CORSOrigins: []string{}, TrustedProxies: []string{}, MaxRequests: 256, MaxStreams: 1000, MaxBody: 1 << 20,
+			Bind: "127.0.0.1:8080", CORSOrigins: []string{}, TrustedProxies: []string{}, MaxRequests: 256, MaxStreams: 1000, MaxBody: 2 << 20,
 			RequestTimeout: Duration(time.Minute), StrangerRate: 10, StrangerBurst: 40,
 		},
-		Store:         Store{Engine: "pebble"},
+		Store:         Store{Engine: "pebble", Blobs: 1024, BlobsEach: 32},
 		Clock:         Clock{NTPServers: []string{}, NTPInterval: Duration(15 * time.Minute), MaxSkew: Duration(10 * time.Second)},
 		Auth:          Auth{TokenTTL: Duration(15 * time.Minute), SessionTTL: Duration(30 * 24 * time.Hour)},
 		Webhook:       Webhook{MaxHooks: 1024, MaxOwn: 16},
@@ -219,6 +221,12 @@ func (c *Config) Validate() error {
 	c.Gateway.validate(bad)
 	if e := c.Store.Engine; e != "pebble" && e != "mem" && !isDatabase(e) {
 		bad("store.engine", e, "want pebble, mem or postgres://role@host/database")
+	}
+	if n := c.Store.Blobs; n < 1 || n > 1<<20 {
+		bad("store.blobs_mib", n, "want 1 to 1048576")
+	}
+	if n := c.Store.BlobsEach; n < 1 || n > 1<<20 {
+		bad("store.blobs_each_mib", n, "want 1 to 1048576")
 	}
 	if n := len(c.Clock.NTPServers); n > 0 && (n < 3 || n > 16) {
 		bad("clock.ntp_servers", c.Clock.NTPServers, "want none, or 3 to 16 so that one that is wrong does not count")

@@ -225,8 +225,8 @@ export interface FinalityCheckpointVerifyOut {
 export interface FinalityCloseIn {
   /** Id of the space; default: the only one this node follows. */
   space?: Hash
-  /** Topic of the feed: ledger, security or trust. */
-  topic: 'ledger' | 'security' | 'trust'
+  /** Topic of the feed: ledger, market, security or trust. */
+  topic: 'ledger' | 'market' | 'security' | 'trust'
 }
 
 export interface FinalityCloseOut {
@@ -380,6 +380,33 @@ export interface KernelAppDigest {
   app: string
   digest: Hash
   rows: number
+}
+
+export interface KernelBlobGetOut {
+  blob: Hash
+  /** Its bytes in base64. */
+  data: string | null
+  /** image/jpeg, image/png, image/webp or application/octet-stream. */
+  type: string
+}
+
+export interface KernelBlobPutIn {
+  /** Its bytes in base64, at most 1 MiB of them. */
+  data: string
+  /** Keep what an image has beside the picture, such as where it was taken. */
+  raw?: boolean
+  /** Of the record that is to name it; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface KernelBlobPutOut {
+  /** BLAKE3 digest of the bytes that are kept. */
+  blob: Hash
+  /** Bytes that were taken out of an image: place, time, camera, comments, previews. */
+  removed?: number
+  size: number
+  /** image/jpeg, image/png, image/webp or application/octet-stream. */
+  type: string
 }
 
 export interface KernelCheck {
@@ -1801,6 +1828,170 @@ export interface Maker {
   sources?: Source[]
 }
 
+export interface MarketAct {
+  /** Hide or unhide. */
+  act: string
+  by: DID
+  /** false: another moderator acted at the same time, and that act counts. */
+  counts: boolean
+  id: Hash
+  office: string
+  reason: string
+  /** By the moderator's clock. */
+  time: string
+}
+
+export interface MarketAd {
+  /** Price hint in minor units. */
+  amount?: number
+  area?: string
+  /** Latitude,longitude of about where. */
+  at?: string
+  author: DID
+  category: string
+  changed: string
+  currency?: string
+  edits?: UInt64
+  expired?: boolean
+  expires: string
+  /** metres: how coarse the place is told. */
+  grid?: UInt64
+  /** Only its author and the moderators see the ad. */
+  hidden?: MarketHidden
+  id: Hash
+  /** Hashes of blobs. */
+  images?: Hash[]
+  /** From the place that was asked about, as the crow flies. */
+  metres?: number
+  /** By the author's clock. */
+  posted: string
+  /** Price hint in words. */
+  price?: string
+  /** Decimals of the currency. */
+  scale?: number
+  /** Offer or want. */
+  side: string
+  /** In a list its beginning only. */
+  text: string
+  title: string
+}
+
+export interface MarketAdOut {
+  /** Id of the ad. */
+  ad: Hash
+  /** The place as it was signed. */
+  at?: string
+  expires?: string
+  receipt: Receipt
+}
+
+export interface MarketAdvertised {
+  ad: Hash
+  category: string
+  /** Offer or want. */
+  side: string
+  title: string
+}
+
+export interface MarketCase {
+  /** Those that count in their order, behind them those that do not. */
+  acts: MarketAct[] | null
+  ad: Hash
+  /** Of the ad. */
+  author: DID
+  hidden: boolean
+  /** Reported since a moderator last acted. */
+  open: boolean
+  reports: MarketReport[] | null
+  /** Of an ad that stands; of a hidden one for its author and the moderators only. */
+  title?: string
+}
+
+export interface MarketCategoriesOut {
+  /** At most 200, those with the most ads first. */
+  categories: MarketCategory[] | null
+}
+
+export interface MarketCategory {
+  name: string
+  offers: number
+  wants: number
+}
+
+export interface MarketHidden {
+  by: DID
+  office: string
+  reason: string
+  time: string
+}
+
+export interface MarketListOut {
+  ads: MarketAd[] | null
+  /** For the next page; empty at the end. */
+  cursor?: string
+  /** How many ads fit, on all pages; those whose author is no member any more are counted and not shown. */
+  found: number
+}
+
+export interface MarketModerated {
+  ad: Hash
+  reason: string
+}
+
+export interface MarketModeratedOut {
+  ad: Hash
+  receipt: Receipt
+}
+
+export interface MarketModerationOut {
+  /** By the time of the last report or act, the newest first; with open by that of the first report, the oldest first. */
+  cases: MarketCase[] | null
+  /** For the next page; empty at the end. */
+  cursor?: string
+}
+
+export interface MarketPostIn {
+  /** Price hint in minor units of the currency. */
+  amount?: number
+  /** Name of the area, at most 80 characters. */
+  area?: string
+  /** Where: latitude,longitude in degrees; rounded to the grid before anything is signed. */
+  at?: string
+  /** 1 to 32 of a-z 0-9 -; see market.categories for those in use. */
+  category: string
+  /** Of the amount: its code. */
+  currency?: string
+  /** For how many days it is shown, 1 to 366; default 60. */
+  days?: number
+  /** How coarse the place is told: metres, 100 to 100000; default 1000. */
+  grid?: UInt64
+  /** At most 4 hashes of blobs that this node has. */
+  images?: Hash[]
+  /** Price hint in words, at most 80 characters. */
+  price?: string
+  /** Offer or want. */
+  side: 'offer' | 'want'
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** At most 4096 bytes; may have several lines. */
+  text?: string
+  /** 1 to 80 characters on one line. */
+  title: string
+}
+
+export interface MarketReport {
+  by: DID
+  id: Hash
+  reason: string
+  /** By the author's clock. */
+  time: string
+}
+
+export interface MarketWithdrawn {
+  ad: Hash
+  reason?: string
+}
+
 export interface MembershipAddIn {
   /** Public key of the device that will act for the member, 64 hexadecimal digits. */
   device: Key
@@ -2541,6 +2732,14 @@ export interface WebhookTry {
   type: string
 }
 
+/** The input of blob.get. */
+export interface BlobGetInput {
+  /** Its hash. */
+  blob: Hash
+  /** Of a record that names it; default: the only one this node follows. */
+  space?: Hash
+}
+
 /** The input of event.stream. */
 export interface EventStreamInput {
   /** Of this space only; default: of all that the caller may follow, and of the node. */
@@ -2707,6 +2906,132 @@ export interface LedgerVoidInput {
   cursor?: string
   /** Only your own payments, the newest first, and also those that a cut has left out or a fork holds; one page. */
   own?: boolean
+}
+
+/** The input of market.categories. */
+export interface MarketCategoriesInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+/** The input of market.edit. */
+export interface MarketEditInput {
+  /** Id of the ad. */
+  ad: Hash
+  /** Price hint in minor units of the currency. */
+  amount?: number
+  /** Name of the area, at most 80 characters. */
+  area?: string
+  /** Where: latitude,longitude in degrees; rounded to the grid before anything is signed. */
+  at?: string
+  /** 1 to 32 of a-z 0-9 -. */
+  category?: string
+  /** What to empty: amount, price, text, area, at, images. */
+  clear?: 'amount' | 'price' | 'text' | 'area' | 'at' | 'images'
+  /** Of the amount: its code. */
+  currency?: string
+  /** Show it for so many days from now, 1 to 366. */
+  days?: number
+  /** How coarse the place is told: metres, 100 to 100000; default 1000. */
+  grid?: UInt64
+  /** At most 4 hashes of blobs that this node has, in place of those before. */
+  images?: Hash[]
+  /** Price hint in words, at most 80 characters. */
+  price?: string
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** At most 4096 bytes; may have several lines. */
+  text?: string
+  /** 1 to 80 characters on one line. */
+  title?: string
+}
+
+/** The input of market.hide. */
+export interface MarketHideInput {
+  /** Id of the ad. */
+  ad: Hash
+  /** Why, 1 to 500 bytes on one line; its author sees it, and it stays in the log of moderation. */
+  reason: string
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+/** The input of market.list. */
+export interface MarketListInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** Only offers, or only wants. */
+  side?: 'offer' | 'want'
+  /** Only this category. */
+  category?: string
+  /** Only this member's. */
+  author?: DID
+  /** Only ads that have all these words, the last of which may be the beginning of one; case and accents make no difference. */
+  text?: string
+  /** Latitude,longitude in degrees: tells how far away each ad is. */
+  near?: string
+  /** Only within so many kilometres of near, 1 to 20000. */
+  km?: number
+  /** Expired ads, too. */
+  all?: boolean
+  /** Newest (default), distance (default with near) or best (default with text): how well the words fit. */
+  sort?: 'newest' | 'distance' | 'best'
+  /** Ads of a page, 1 to 200; default 50. */
+  limit?: number
+  /** Where the page before ended. */
+  cursor?: string
+}
+
+/** The input of market.moderation. */
+export interface MarketModerationInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** Only ads that were reported since a moderator last acted: the moderators' queue, the oldest report first. */
+  open?: boolean
+  /** Only this ad. */
+  ad?: Hash
+  /** Ads of a page, 1 to 200; default 50. */
+  limit?: number
+  /** Where the page before ended. */
+  cursor?: string
+}
+
+/** The input of market.report. */
+export interface MarketReportInput {
+  /** Id of the ad. */
+  ad: Hash
+  /** What is wrong with it, 1 to 500 bytes on one line; every member can read it, and who wrote it. */
+  reason: string
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+/** The input of market.show. */
+export interface MarketShowInput {
+  /** Id of the ad. */
+  ad: Hash
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+/** The input of market.unhide. */
+export interface MarketUnhideInput {
+  /** Id of the ad. */
+  ad: Hash
+  /** Why, 1 to 500 bytes on one line; its author sees it, and it stays in the log of moderation. */
+  reason: string
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+/** The input of market.withdraw. */
+export interface MarketWithdrawInput {
+  /** Id of the ad. */
+  ad: Hash
+  /** Why, at most 500 bytes on one line. */
+  reason?: string
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
 }
 
 /** The input of member.list. */
@@ -2930,6 +3255,13 @@ export const eventTypes = [
   'ledger.scheduled',
   'ledger.spent',
   'ledger.transferred',
+  'market.closed',
+  'market.edited',
+  'market.hidden',
+  'market.posted',
+  'market.reported',
+  'market.shown',
+  'market.withdrawn',
   'membership.asked',
   'membership.founded',
   'membership.handed',
@@ -3038,6 +3370,20 @@ export interface EventData {
   'ledger.spent': LedgerSpent
   /** Somebody has paid somebody. Scope ledger:read. */
   'ledger.transferred': LedgerTransferred
+  /** A device's feed in market has ended by its owner's word. Scope market:read. */
+  'market.closed': FactClosing
+  /** A member has changed an ad. Scope market:read. */
+  'market.edited': MarketAdvertised
+  /** A moderator has hidden an ad. Scope market:read. */
+  'market.hidden': MarketModerated
+  /** A member offers or wants something. Scope market:read. */
+  'market.posted': MarketAdvertised
+  /** A member has reported an ad. Scope market:read. */
+  'market.reported': MarketModerated
+  /** A moderator shows a hidden ad again. Scope market:read. */
+  'market.shown': MarketModerated
+  /** A member has withdrawn an ad. Scope market:read. */
+  'market.withdrawn': MarketWithdrawn
   /** Somebody with an invitation has asked to be admitted. Scope member:read. */
   'membership.asked': MembershipDevice
   /** A space was founded. Scope space:read. */
@@ -3111,6 +3457,12 @@ export interface Operations {
     sessions(input?: Record<string, never>, options?: CallOptions): Promise<SessionListOut>
     /** Log in with the signed message: give an access token and a refresh token. Scope public. */
     verify(input: SessionVerifyIn, options?: CallOptions): Promise<SessionTokenOut>
+  }
+  blob: {
+    /** Get a blob that a record of a space names, or that you have brought. Scope blob:read. */
+    get(input: BlobGetInput, options?: CallOptions): Promise<KernelBlobGetOut>
+    /** Keep an image or other bytes that a record is to name, without what a camera wrote beside the picture. Scope blob:write. */
+    put(input: KernelBlobPutIn, options?: WriteOptions): Promise<KernelBlobPutOut>
   }
   event: {
     /** Tell what happens, as it happens, and from a cursor on what has happened since. Scope event:read. */
@@ -3205,6 +3557,28 @@ export interface Operations {
     verify(input?: LedgerVerifyInput, options?: CallOptions): Promise<LedgerVerifyOut>
     /** List the records that have no effect, and why. Scope ledger:read. */
     void(input?: LedgerVoidInput, options?: CallOptions): Pages<LedgerVoidsOut, NonNullable<LedgerVoidsOut['entries']>[number]>
+  }
+  market: {
+    /** List the categories in use, and how many ads each has. Scope market:read. */
+    categories(input?: MarketCategoriesInput, options?: CallOptions): Promise<MarketCategoriesOut>
+    /** Change an ad of your own; what is left out stays as it is. Scope market:write. */
+    edit(input: MarketEditInput, options?: WriteOptions): Promise<MarketAdOut>
+    /** Hide an ad from everybody but its author and the moderators. Scope market:moderate. */
+    hide(input: MarketHideInput, options?: WriteOptions): Promise<MarketModeratedOut>
+    /** List and search offers and wants. Scope market:read. */
+    list(input?: MarketListInput, options?: CallOptions): Pages<MarketListOut, NonNullable<MarketListOut['ads']>[number]>
+    /** List reports of ads and what was done about them. Scope market:read. */
+    moderation(input?: MarketModerationInput, options?: CallOptions): Pages<MarketModerationOut, NonNullable<MarketModerationOut['cases']>[number]>
+    /** Offer something to the members of a space, or ask for it. Scope market:write. */
+    post(input: MarketPostIn, options?: WriteOptions): Promise<MarketAdOut>
+    /** Tell the moderators that something is wrong with an ad. Scope market:write. */
+    report(input: MarketReportInput, options?: WriteOptions): Promise<MarketModeratedOut>
+    /** Show an ad. Scope market:read. */
+    show(input: MarketShowInput, options?: CallOptions): Promise<MarketAd>
+    /** Show a hidden ad again. Scope market:moderate. */
+    unhide(input: MarketUnhideInput, options?: WriteOptions): Promise<MarketModeratedOut>
+    /** Take an ad of your own back. Scope market:write. */
+    withdraw(input: MarketWithdrawInput, options?: WriteOptions): Promise<MarketAdOut>
   }
   member: {
     /** Admit a member without an invitation. Scope member:write. */
@@ -3371,6 +3745,8 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'auth.revoke': ['POST', '/auth/revoke', ''],
   'auth.sessions': ['GET', '/auth/sessions', ''],
   'auth.verify': ['POST', '/auth/verify', ''],
+  'blob.get': ['GET', '/blobs/{blob}', ''],
+  'blob.put': ['POST', '/blobs', 'w'],
   'event.stream': ['GET', '/events', 's'],
   'event.types': ['GET', '/events/types', ''],
   'feed.advise': ['GET', '/feed/advise', ''],
@@ -3411,6 +3787,16 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.uri.read': ['GET', '/ledger/uri/read', ''],
   'ledger.verify': ['GET', '/ledger/verify', ''],
   'ledger.void': ['GET', '/ledger/void', 'l', 'entries'],
+  'market.categories': ['GET', '/market/categories', ''],
+  'market.edit': ['POST', '/market/ad/{ad}/edit', 'w1'],
+  'market.hide': ['POST', '/market/ad/{ad}/hide', 'w1'],
+  'market.list': ['GET', '/market', 'l', 'ads'],
+  'market.moderation': ['GET', '/market/moderation', 'l', 'cases'],
+  'market.post': ['POST', '/market', 'w1'],
+  'market.report': ['POST', '/market/ad/{ad}/report', 'w1'],
+  'market.show': ['GET', '/market/ad/{ad}', ''],
+  'market.unhide': ['POST', '/market/ad/{ad}/unhide', 'w1'],
+  'market.withdraw': ['POST', '/market/ad/{ad}/withdraw', 'w1'],
   'member.add': ['POST', '/member/add', 'w1'],
   'member.device': ['POST', '/member/device', 'w+'],
   'member.list': ['GET', '/member/list', 'l', 'members'],
