@@ -205,6 +205,11 @@ func (c *Client) MemberList(ctx context.Context, in MemberListIn) (*MemberListOu
 	return call[MemberListOut](ctx, c, "member.list", in, nil)
 }
 
+// MemberProfile is the operation member.profile: Say how you want to be called.
+func (c *Client) MemberProfile(ctx context.Context, in MemberProfileIn, opts ...CallOption) (*MemberProfileOut, error) {
+	return call[MemberProfileOut](ctx, c, "member.profile", in, opts)
+}
+
 // MemberRemove is the operation member.remove: Remove a member: nothing of theirs counts from then on, and what they owe stays.
 func (c *Client) MemberRemove(ctx context.Context, in MemberRemoveIn, opts ...CallOption) (*MemberRemoveOut, error) {
 	return call[MemberRemoveOut](ctx, c, "member.remove", in, opts)
@@ -1039,6 +1044,19 @@ type MemberListIn struct {
 type MemberListOut struct {
 	Members []MembershipMember `json:"members"`
 	Cursor  string             `json:"cursor,omitempty"`
+}
+
+// MemberProfileIn is the input of member.profile.
+type MemberProfileIn struct {
+	Space api.Hash `json:"space,omitzero"`  // Id of the space; default: the only one this node follows
+	Name  string   `json:"name"`            // How you want to be called, 1 to 64 bytes on one line
+	About string   `json:"about,omitempty"` // What others may want to know of you, at most 1024 bytes on one line
+	Area  string   `json:"area,omitempty"`  // Where you are to be found, at most 64 bytes on one line
+}
+
+// MemberProfileOut is what member.profile answers.
+type MemberProfileOut struct {
+	Receipt api.Receipt `json:"receipt"`
 }
 
 // MemberRemoveIn is the input of member.remove.
@@ -2007,6 +2025,8 @@ type MembershipMember struct {
 	Device  api.Key   `json:"device"`
 	Since   time.Time `json:"since"`
 	Founder bool      `json:"founder"`
+	Name    string    `json:"name,omitempty"` // how the member wants to be called; it proves nothing
+	Area    string    `json:"area,omitempty"`
 }
 
 // KernelCheck is part of an answer or an input.

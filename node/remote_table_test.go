@@ -52,6 +52,7 @@ ledger.void space none
 member.add space one
 member.device space several
 member.list space none
+member.profile space one
 member.remove space several
 node.config scope none
 node.doctor scope none
@@ -165,7 +166,7 @@ func (g *greeter) inputs() map[string]string {
 		"ledger.charge": `{"name":"dues","dry_run":true}`, "ledger.schedule": `{"name":"dues","charge":"dues","currency":"hours","amount":1,"every":"month"}`,
 		"ledger.freeze": "{" + money + "}", "ledger.grant": "{" + money + `,"limit":5}`, "ledger.retry": fmt.Sprintf(`{"id":%q}`, g.space), "ledger.return": `{"currency":"hours"}`,
 		"ledger.transfer": "{" + money + `,"amount":1}`, "member.add": fmt.Sprintf(`{"did":%q,"device":%q}`, g.eve.DID(), g.eve.Device()), "member.device": "{" + who + "}",
-		"member.remove": fmt.Sprintf(`{"did":%q,"reason":"x"}`, did), "office.hand": `{"office":"clerk",` + who + "}", "office.replace": fmt.Sprintf(`{"silent":%q,%s}`, g.self.DID(), who),
+		"member.profile": `{"name":"Ann"}`, "member.remove": fmt.Sprintf(`{"did":%q,"reason":"x"}`, did), "office.hand": `{"office":"clerk",` + who + "}", "office.replace": fmt.Sprintf(`{"silent":%q,%s}`, g.self.DID(), who),
 		"security.appeal": `{"text":"x"}`, "security.pardon": fmt.Sprintf(`{"subject":%q,"local":true}`, did), "space.create": `{"name":"Mine"}`,
 		"space.join": fmt.Sprintf(`{"invitation":%q}`, inv), "space.witness": fmt.Sprintf(`{"witnesses":[%q]}`, g.self.Device()),
 		"treasury.approve": fmt.Sprintf(`{"proposal":%q}`, g.space), "treasury.do": fmt.Sprintf(`{"proposal":%q}`, g.space), "treasury.pay": "{" + money + `,"amount":1}`,

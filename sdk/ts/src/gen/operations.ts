@@ -1537,9 +1537,12 @@ export interface MembershipListOut {
 }
 
 export interface MembershipMember {
+  area?: string
   device: Key
   did: DID
   founder: boolean
+  /** How the member wants to be called; it proves nothing. */
+  name?: string
   since: string
 }
 
@@ -1552,6 +1555,21 @@ export interface MembershipOffice {
   device: Key
   did: DID
   name: string
+}
+
+export interface MembershipProfileIn {
+  /** What others may want to know of you, at most 1024 bytes on one line. */
+  about?: string
+  /** Where you are to be found, at most 64 bytes on one line. */
+  area?: string
+  /** How you want to be called, 1 to 64 bytes on one line. */
+  name: string
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface MembershipProfileOut {
+  receipt: Receipt
 }
 
 export interface MembershipRemoveIn {
@@ -2684,6 +2702,8 @@ export interface Operations {
     device(input: MembershipDeviceIn, options?: WriteOptions): Promise<MembershipDeviceOut>
     /** List the members of a space. Scope member:read. */
     list(input?: MemberListInput, options?: CallOptions): Pages<MembershipMembersOut, NonNullable<MembershipMembersOut['members']>[number]>
+    /** Say how you want to be called. Scope member:profile. */
+    profile(input: MembershipProfileIn, options?: WriteOptions): Promise<MembershipProfileOut>
     /** Remove a member: nothing of theirs counts from then on, and what they owe stays. Scope member:write. */
     remove(input: MembershipRemoveIn, options?: WriteOptions): Promise<MembershipRemoveOut>
   }
@@ -2872,6 +2892,7 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'member.add': ['POST', '/member/add', 'w1'],
   'member.device': ['POST', '/member/device', 'w+'],
   'member.list': ['GET', '/member/list', 'l', 'members'],
+  'member.profile': ['POST', '/member/profile', 'w1'],
   'member.remove': ['POST', '/member/remove', 'w+'],
   'node.config': ['GET', '/node/config', ''],
   'node.doctor': ['GET', '/node/doctor', ''],
