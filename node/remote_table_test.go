@@ -39,6 +39,7 @@ ledger.allot space one
 ledger.allotments space none
 ledger.balance space none
 ledger.charge space several
+ledger.export space none
 ledger.freeze space several
 ledger.grant space several
 ledger.history space none
@@ -46,6 +47,7 @@ ledger.retry space one
 ledger.return space one
 ledger.schedule space one
 ledger.schedules space none
+ledger.statement space none
 ledger.transfer space one
 ledger.verify space none
 ledger.void space none

@@ -13,7 +13,7 @@ import (
 func (c *ctl) ledgerCmd() *cobra.Command {
 	return group("ledger", "Mutual credit: paying, and what is there",
 		c.ledgerTransfer(), c.ledgerBalance(), c.ledgerHistory(), c.ledgerAllot(), c.ledgerReturn(), c.ledgerAllotments(), c.ledgerGrant(), c.ledgerFreeze(),
-		c.ledgerVerify(), c.ledgerVoid(), c.ledgerRetry())
+		c.ledgerStatement(), c.ledgerExport(), c.ledgerVerify(), c.ledgerVoid(), c.ledgerRetry())
 }
 
 // currency finds the currency that a command means, for its decimals.

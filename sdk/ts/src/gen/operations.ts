@@ -1054,6 +1054,15 @@ export interface LedgerEntry {
   to: DID
 }
 
+export interface LedgerFilePart {
+  /** Bytes that follow on those before, in base64. */
+  data: string | null
+  /** Of the file, on the first part. */
+  name?: string
+  /** Media type, on the first part. */
+  type?: string
+}
+
 export interface LedgerFreezeIn {
   /** Code of the currency. */
   currency: string
@@ -2211,6 +2220,24 @@ export interface LedgerBalanceInput {
   space?: Hash
 }
 
+/** The input of ledger.export. */
+export interface LedgerExportInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** DID of the account; default: your own. */
+  did?: DID
+  /** All accounts of the space. */
+  all?: boolean
+  /** Csv, beancount, hledger (a journal), ofx or pdf. */
+  format: 'csv' | 'beancount' | 'hledger' | 'ofx' | 'pdf'
+  /** First day, YYYY-MM-DD; default: from the beginning. */
+  from?: string
+  /** Last day, YYYY-MM-DD; default: today. */
+  to?: string
+  /** Time zone in which days begin and end, as the IANA names it; default UTC. */
+  zone?: string
+}
+
 /** The input of ledger.history. */
 export interface LedgerHistoryInput {
   /** Id of the space; default: the only one this node follows. */
@@ -2702,7 +2729,7 @@ export interface Operations {
     device(input: MembershipDeviceIn, options?: WriteOptions): Promise<MembershipDeviceOut>
     /** List the members of a space. Scope member:read. */
     list(input?: MemberListInput, options?: CallOptions): Pages<MembershipMembersOut, NonNullable<MembershipMembersOut['members']>[number]>
-    /** Say how you want to be called. Scope member:profile. */
+    /** Say how you want to be called. Scope member:write. */
     profile(input: MembershipProfileIn, options?: WriteOptions): Promise<MembershipProfileOut>
     /** Remove a member: nothing of theirs counts from then on, and what they owe stays. Scope member:write. */
     remove(input: MembershipRemoveIn, options?: WriteOptions): Promise<MembershipRemoveOut>
