@@ -130,6 +130,11 @@ func (c *Client) LedgerAllotments(ctx context.Context, in LedgerAllotmentsIn) (*
 	return call[LedgerAllotmentsOut](ctx, c, "ledger.allotments", in, nil)
 }
 
+// LedgerAudit is the operation ledger.audit: Write an auditor's envelope: all exports of a space with the signed records that they come from, under your signature.
+func (c *Client) LedgerAudit(ctx context.Context, in LedgerAuditIn, each func(*LedgerAuditItem) error) error {
+	return stream(ctx, c, "ledger.audit", in, each)
+}
+
 // LedgerBalance is the operation ledger.balance: Show an account's balances and limits.
 func (c *Client) LedgerBalance(ctx context.Context, in LedgerBalanceIn) (*LedgerBalanceOut, error) {
 	return call[LedgerBalanceOut](ctx, c, "ledger.balance", in, nil)
@@ -821,6 +826,21 @@ type LedgerAllotmentsOut struct {
 	DID        api.DID           `json:"did"`
 	Primary    api.Key           `json:"primary,omitzero"` // the device whose feed the account is; none for who was removed
 	Allotments []LedgerAllotment `json:"allotments"`
+}
+
+// LedgerAuditIn is the input of ledger.audit.
+type LedgerAuditIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	From  string   `json:"from,omitempty"` // First day, YYYY-MM-DD; default: from the beginning
+	To    string   `json:"to,omitempty"`   // Last day, YYYY-MM-DD; default: today
+	Zone  string   `json:"zone,omitempty"` // Time zone in which days begin and end, as the IANA names it; default UTC
+}
+
+// LedgerAuditItem is what ledger.audit answers.
+type LedgerAuditItem struct {
+	Name string  `json:"name,omitempty"` // of the file, on the first part
+	Type string  `json:"type,omitempty"` // media type, on the first part
+	Data []uint8 `json:"data"`           // bytes that follow on those before, in base64
 }
 
 // LedgerBalanceIn is the input of ledger.balance.

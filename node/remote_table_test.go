@@ -37,6 +37,7 @@ key.recoveries space none
 key.veto space one
 ledger.allot space one
 ledger.allotments space none
+ledger.audit here none
 ledger.balance space none
 ledger.charge space several
 ledger.export space none

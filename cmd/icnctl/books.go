@@ -172,4 +172,3 @@ func (c *ctl) download(cmd *cobra.Command, op string, in any, path string) (err 
 	}
 	return err
 }
-

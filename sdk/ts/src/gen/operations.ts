@@ -2212,6 +2212,18 @@ export interface LedgerAllotmentsInput {
   space?: Hash
 }
 
+/** The input of ledger.audit. */
+export interface LedgerAuditInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** First day, YYYY-MM-DD; default: from the beginning. */
+  from?: string
+  /** Last day, YYYY-MM-DD; default: today. */
+  to?: string
+  /** Time zone in which days begin and end, as the IANA names it; default UTC. */
+  zone?: string
+}
+
 /** The input of ledger.balance. */
 export interface LedgerBalanceInput {
   /** Account: a DID, or office:treasury for the space's own; default: your own. */
@@ -2697,6 +2709,8 @@ export interface Operations {
     allot(input: LedgerAllotIn, options?: WriteOptions): Promise<LedgerAllotOut>
     /** Show what an account has set aside for other devices, and what is left of it. Scope ledger:read. */
     allotments(input: LedgerAllotmentsInput, options?: CallOptions): Promise<LedgerAllotmentsOut>
+    /** Write an auditor's envelope: all exports of a space with the signed records that they come from, under your signature. Scope ledger:read. */
+    audit(input?: LedgerAuditInput, options?: CallOptions): AsyncIterable<LedgerFilePart>
     /** Show an account's balances and limits. Scope ledger:read. */
     balance(input: LedgerBalanceInput, options?: CallOptions): Promise<LedgerBalanceOut>
     /** Charge accounts for the oldest period of a schedule that is due, which the clerk's node also does by itself. Scope ledger:grant. */
@@ -2904,6 +2918,7 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'key.veto': ['POST', '/keys/veto', 'w1'],
   'ledger.allot': ['POST', '/ledger/allot', 'w1'],
   'ledger.allotments': ['GET', '/ledger/allotments/{did}', ''],
+  'ledger.audit': ['GET', '/ledger/audit', 's'],
   'ledger.balance': ['GET', '/ledger/balance/{did}', ''],
   'ledger.charge': ['POST', '/ledger/charge', 'w+'],
   'ledger.freeze': ['POST', '/ledger/freeze', 'w+'],
