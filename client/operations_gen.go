@@ -145,6 +145,11 @@ func (c *Client) LedgerCharge(ctx context.Context, in LedgerChargeIn, opts ...Ca
 	return call[LedgerChargeOut](ctx, c, "ledger.charge", in, opts)
 }
 
+// LedgerExport is the operation ledger.export: Write an account, or all of the space, over a period as a file for other programs.
+func (c *Client) LedgerExport(ctx context.Context, in LedgerExportIn, each func(*LedgerExportItem) error) error {
+	return stream(ctx, c, "ledger.export", in, each)
+}
+
 // LedgerFreeze is the operation ledger.freeze: Stop an account from spending, or let it spend again.
 func (c *Client) LedgerFreeze(ctx context.Context, in LedgerFreezeIn, opts ...CallOption) (*LedgerFreezeOut, error) {
 	return call[LedgerFreezeOut](ctx, c, "ledger.freeze", in, opts)
@@ -178,6 +183,11 @@ func (c *Client) LedgerSchedule(ctx context.Context, in LedgerScheduleIn, opts .
 // LedgerSchedules is the operation ledger.schedules: Show what accounts are charged, and when next.
 func (c *Client) LedgerSchedules(ctx context.Context, in LedgerSchedulesIn) (*LedgerSchedulesOut, error) {
 	return call[LedgerSchedulesOut](ctx, c, "ledger.schedules", in, nil)
+}
+
+// LedgerStatement is the operation ledger.statement: State an account over a period, or with all the accounts of the space what each comes to.
+func (c *Client) LedgerStatement(ctx context.Context, in LedgerStatementIn) (*LedgerStatementOut, error) {
+	return call[LedgerStatementOut](ctx, c, "ledger.statement", in, nil)
 }
 
 // LedgerTransfer is the operation ledger.transfer: Pay a member.
@@ -878,6 +888,24 @@ type LedgerChargeOut struct {
 	Receipts []api.Receipt  `json:"receipts"`
 }
 
+// LedgerExportIn is the input of ledger.export.
+type LedgerExportIn struct {
+	Space  api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	DID    api.DID  `json:"did,omitempty"`  // Account: a DID, or office:treasury for the space's own; default: your own
+	All    bool     `json:"all,omitempty"`  // All accounts of the space
+	Format string   `json:"format"`         // csv, beancount, hledger (a journal), ofx or pdf
+	From   string   `json:"from,omitempty"` // First day, YYYY-MM-DD; default: from the beginning
+	To     string   `json:"to,omitempty"`   // Last day, YYYY-MM-DD; default: today
+	Zone   string   `json:"zone,omitempty"` // Time zone in which days begin and end, as the IANA names it; default UTC
+}
+
+// LedgerExportItem is what ledger.export answers.
+type LedgerExportItem struct {
+	Name string  `json:"name,omitempty"` // of the file, on the first part
+	Type string  `json:"type,omitempty"` // media type, on the first part
+	Data []uint8 `json:"data"`           // bytes that follow on those before, in base64
+}
+
 // LedgerFreezeIn is the input of ledger.freeze.
 type LedgerFreezeIn struct {
 	Space    api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
@@ -983,6 +1011,33 @@ type LedgerSchedulesIn struct {
 // LedgerSchedulesOut is what ledger.schedules answers.
 type LedgerSchedulesOut struct {
 	Schedules []LedgerSchedule `json:"schedules"`
+}
+
+// LedgerStatementIn is the input of ledger.statement.
+type LedgerStatementIn struct {
+	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	DID    api.DID  `json:"did,omitempty"`    // Account: a DID, or office:treasury for the space's own; default: your own
+	All    bool     `json:"all,omitempty"`    // All accounts of the space: what each had, got, gave and has, without the rows
+	From   string   `json:"from,omitempty"`   // First day, YYYY-MM-DD; default: from the beginning
+	To     string   `json:"to,omitempty"`     // Last day, YYYY-MM-DD; default: today
+	Zone   string   `json:"zone,omitempty"`   // Time zone in which days begin and end, as the IANA names it; default UTC
+	Limit  int      `json:"limit,omitempty"`  // Rows of a page, or accounts, 1 to 500; default 50. The legs of one record are on one page, even if those are more
+	Cursor string   `json:"cursor,omitempty"` // Where the page before ended
+}
+
+// LedgerStatementOut is what ledger.statement answers.
+type LedgerStatementOut struct {
+	Space      api.Hash             `json:"space"`
+	Name       string               `json:"name"`          // of the space
+	From       time.Time            `json:"from,omitzero"` // beginning of the first day; none: from the beginning
+	To         time.Time            `json:"to"`            // end of the last day, which is not in it
+	Zone       string               `json:"zone"`
+	DID        api.DID              `json:"did,omitempty"`
+	Owner      string               `json:"owner,omitempty"` // how the account's owner wants to be called
+	Accounts   []LedgerAccount      `json:"accounts"`        // one line per account and currency; for one account only on the first page
+	Rows       []LedgerStatementRow `json:"rows"`            // oldest first; none when all accounts were asked for
+	Categories []LedgerCategorySum  `json:"categories"`      // of one account, by currency and category, on the first page
+	Cursor     string               `json:"cursor,omitempty"`
 }
 
 // LedgerTransferIn is the input of ledger.transfer.
@@ -2009,6 +2064,47 @@ type LedgerSchedule struct {
 	Next     time.Time `json:"next,omitzero"`   // when a period will be charged next; none: no more
 	Due      int       `json:"due"`             // periods that are due and not charged to everybody, at most 4
 	Waits    string    `json:"waits,omitempty"` // why what is due is not charged by itself
+}
+
+// LedgerAccount is part of an answer or an input.
+type LedgerAccount struct {
+	DID      api.DID `json:"did"`
+	Name     string  `json:"name,omitempty"`
+	Currency string  `json:"currency"`
+	Scale    int     `json:"scale"`
+	Opening  int64   `json:"opening"`
+	In       int64   `json:"in"`
+	Out      int64   `json:"out"`
+	Closing  int64   `json:"closing"`
+	Count    uint64  `json:"count"` // rows
+}
+
+// LedgerStatementRow is part of an answer or an input.
+type LedgerStatementRow struct {
+	Time     time.Time `json:"time"` // by the clock of who paid
+	ID       string    `json:"id"`   // of the record
+	Leg      int       `json:"leg"`
+	With     api.DID   `json:"with"`
+	WithName string    `json:"with_name,omitempty"`
+	Kind     string    `json:"kind"`
+	Category string    `json:"category"`
+	Memo     string    `json:"memo"`
+	Currency string    `json:"currency"`
+	Scale    int       `json:"scale"`
+	Amount   int64     `json:"amount"`  // negative when it went out
+	Balance  int64     `json:"balance"` // after it
+	KeyedBy  api.DID   `json:"keyed_by,omitempty"`
+	Final    bool      `json:"final"`
+}
+
+// LedgerCategorySum is part of an answer or an input.
+type LedgerCategorySum struct {
+	Currency string `json:"currency"`
+	Scale    int    `json:"scale"`
+	Category string `json:"category"`
+	In       int64  `json:"in"`
+	Out      int64  `json:"out"`
+	Count    uint64 `json:"count"`
 }
 
 // LedgerCurrencyOK is part of an answer or an input.

@@ -50,6 +50,9 @@ func (w *World) audit(n *kerneltest.Node) error {
 	if n.Liar() {
 		return nil
 	}
+	if err := w.statements(n); err != nil {
+		return fmt.Errorf("the statements of %s: %w", n.Name, err)
+	}
 	b, err := w.Envelope(n)
 	if err != nil {
 		return nil //nolint:nilerr // a broken disk, or no member any more
@@ -58,6 +61,34 @@ func (w *World) audit(n *kerneltest.Node) error {
 		return fmt.Errorf("what %s gives an auditor is not sound: %w", n.Name, err)
 	}
 	w.Count("audit", "%d bytes of %s", len(b), n.Name)
+	return nil
+}
+
+// statements checks that what all accounts come to by their rows is what they have, and that it is nothing together.
+func (w *World) statements(n *kerneltest.Node) error {
+	if !n.Up() {
+		return nil
+	}
+	out, err := n.Ask("ledger.statement", ledger.StatementIn{Space: w.Space, All: true, To: "2999-12-31", Limit: 500})
+	if err != nil {
+		return nil //nolint:nilerr // a broken disk
+	}
+	sum := int64(0)
+	for _, a := range out.(*ledger.StatementOut).Accounts {
+		sum += a.Closing
+		b, err := n.Ask("ledger.balance", ledger.BalanceIn{Space: w.Space, DID: a.DID})
+		if err != nil {
+			continue // of one of whom this node knows no membership
+		}
+		for _, have := range b.(*ledger.BalanceOut).Balances {
+			if have.Currency == a.Currency && have.Balance != a.Closing {
+				return fmt.Errorf("%s has %d %s, its rows come to %d", a.DID, have.Balance, a.Currency, a.Closing)
+			}
+		}
+	}
+	if sum != 0 {
+		return fmt.Errorf("all accounts come to %d together", sum)
+	}
 	return nil
 }
 

@@ -139,7 +139,7 @@ func key8(s span) []byte { return key(s.to) }
 // rows visits the movements of an account in the period, behind a place in it or from its beginning.
 func (k *keeper) rows(did api.DID, after []byte) iter.Seq2[*books.Row, error] {
 	return func(yield func(*books.Row, error) bool) {
-		for row, err := range k.placed(did, after) {
+		for row, err := range k.movements(did, after) {
 			if !yield(row.Row, err) || err != nil {
 				return
 			}
@@ -147,45 +147,78 @@ func (k *keeper) rows(did api.DID, after []byte) iter.Seq2[*books.Row, error] {
 	}
 }
 
-// placed is a row and where it is found again.
-type placed struct {
+// movement is a row and the place of the history row that it comes from; the legs of one record have one place.
+type movement struct {
 	*books.Row
 	at []byte
 }
 
-func (k *keeper) placed(did api.DID, after []byte) iter.Seq2[placed, error] {
-	return func(yield func(placed, error) bool) {
+// movements is rows, with their places.
+func (k *keeper) movements(did api.DID, after []byte) iter.Seq2[movement, error] {
+	return func(yield func(movement, error) bool) {
 		end := key8(k.span)
 		for at, v := range k.entries(did, after) {
 			if bytes.Compare(stamp(at), end) >= 0 {
 				return
 			}
-			if err := k.ctx.Err(); err != nil {
-				yield(placed{}, err)
+			rows, err := k.read(did, at, get[entry](v, true))
+			if err != nil {
+				yield(movement{}, err)
 				return
 			}
-			e, ok := complete(nil, k.r, k.s, at, get[entry](v, true))
-			if !ok {
-				yield(placed{}, api.Errorf("ledger.books", api.Internal, "the record of a movement of %s is not on this node: run `icnctl state verify`", did))
-				return
-			}
-			if !yield(placed{k.row(did, &e), at[len(at)-suffixSize:]}, nil) {
-				return
+			for _, r := range rows {
+				if !yield(movement{r, at[len(at)-suffixSize:]}, nil) {
+					return
+				}
 			}
 		}
 	}
 }
 
-// row is a movement as the books want it.
-func (k *keeper) row(did api.DID, e *Entry) *books.Row {
-	counter := e.From
-	if counter == did {
-		counter = e.To
+// read returns what a history row stands for: one movement, or of the treasury's share of charges one for each account that was charged.
+func (k *keeper) read(did api.DID, at []byte, e entry) ([]*books.Row, error) {
+	if err := k.ctx.Err(); err != nil {
+		return nil, err
 	}
-	return &books.Row{
-		Time: e.Time, ID: e.ID.String(), Counter: string(counter), CounterName: k.name(counter), Currency: e.Currency, Amount: e.BalanceDelta, Memo: e.Memo,
-		Kind: kindTransfer, Final: e.Final,
+	lost := api.Errorf("ledger.books", api.Internal, "the record %s of a movement of %s is not on this node: run `icnctl state verify`", e.ID, did)
+	full, ok := complete(nil, k.r, k.s, at, e)
+	if !ok {
+		return nil, lost
 	}
+	row := &books.Row{
+		Time: full.Time, ID: full.ID.String(), Currency: full.Currency, Amount: full.BalanceDelta, Memo: full.Memo, Kind: full.Kind, Final: full.Final,
+		Lead: full.BalanceDelta < 0,
+	}
+	if full.Kind != kindCharge {
+		counter := full.From
+		if counter == did {
+			counter = full.To
+		}
+		row.Counter, row.CounterName = string(counter), k.name(counter)
+		return []*books.Row{row}, nil
+	}
+	_, pos, _ := splitHistory(at)
+	pos.ID = e.ID
+	rec, _, here := k.r.Record(pos)
+	var c charge
+	if !here || decode(rec.Body, &c) != nil {
+		return nil, lost
+	}
+	var out []*books.Row
+	for i, l := range c.Legs {
+		if did != fact.TreasuryAccount && did != l.Account {
+			continue
+		}
+		one := *row
+		one.Leg = i
+		if did == l.Account { // the journal of a whole space has charges with those who are charged
+			one.Amount, one.Lead, one.Counter = -l.Amount, true, string(fact.TreasuryAccount)
+		} else {
+			one.Amount, one.Lead, one.Counter, one.CounterName = l.Amount, false, string(l.Account), k.name(l.Account)
+		}
+		out = append(out, &one)
+	}
+	return out, nil
 }
 
 // name is how the owner of an account wants to be called.

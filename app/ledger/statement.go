@@ -16,13 +16,13 @@ import (
 // StatementIn is the input of ledger.statement.
 type StatementIn struct {
 	Space api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
-	DID   api.DID  `json:"did,omitempty" doc:"DID of the account; default: your own"`
+	DID   api.DID  `json:"did,omitempty" doc:"Account: a DID, or office:treasury for the space's own; default: your own"`
 	All   bool     `json:"all,omitempty" doc:"All accounts of the space: what each had, got, gave and has, without the rows"`
 	From  string   `json:"from,omitempty" doc:"First day, YYYY-MM-DD; default: from the beginning" example:"2026-11-01"`
 	To    string   `json:"to,omitempty" doc:"Last day, YYYY-MM-DD; default: today" example:"2026-11-30"`
 	Zone  string   `json:"zone,omitempty" doc:"Time zone in which days begin and end, as the IANA names it; default UTC" example:"Europe/Madrid"`
 
-	Limit  int    `json:"limit,omitempty" doc:"Rows of a page, or accounts, 1 to 500; default 50"`
+	Limit  int    `json:"limit,omitempty" doc:"Rows of a page, or accounts, 1 to 500; default 50. The legs of one record are on one page, even if those are more"`
 	Cursor string `json:"cursor,omitempty" doc:"Where the page before ended"`
 }
 
@@ -49,7 +49,7 @@ func checkWhose(did api.DID, all bool) error {
 	case all:
 		return errors.New("did and all: want one account or all of them")
 	}
-	return checkDID("did", did)
+	return checkAccount("did", did)
 }
 
 // StatementOut is the output of ledger.statement. Amounts are minor units. The same records give the same statement on every node.
@@ -135,10 +135,13 @@ func (a *App) statement(ctx context.Context, call *api.Call, in *StatementIn) (*
 	return out, api.Wrap(op, k.page(out, in.Cursor, page(in.Limit)))
 }
 
-// whose returns the account that is meant, of who is or was a member.
+// whose returns the account that is meant: of who is or was a member, or the treasury.
 func whose(op string, s *fact.Space, call *api.Call, did api.DID) (api.DID, error) {
-	if did == "" {
+	switch did {
+	case "":
 		did = call.Actor
+	case fact.TreasuryAccount:
+		return did, nil
 	}
 	if _, _, ok := s.Known(did); !ok {
 		why := stranger(s, did)
@@ -212,8 +215,8 @@ func (k *keeper) page(out *StatementOut, cursor string, limit int) error {
 	var last []byte
 	rest := &books.Section{Account: string(out.DID), Opening: k.before(out.DID, after)}
 	rest.Rows = func(yield func(*books.Row, error) bool) {
-		for row, err := range k.placed(out.DID, after) {
-			if err == nil && len(out.Rows) == limit {
+		for row, err := range k.movements(out.DID, after) {
+			if err == nil && len(out.Rows) >= limit && !bytes.Equal(row.at, last) { // a page ends behind a record, not between its legs
 				out.Cursor = hex.EncodeToString(last)
 				return
 			}
@@ -235,7 +238,7 @@ func (k *keeper) page(out *StatementOut, cursor string, limit int) error {
 // ExportIn is the input of ledger.export.
 type ExportIn struct {
 	Space  api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
-	DID    api.DID  `json:"did,omitempty" doc:"DID of the account; default: your own"`
+	DID    api.DID  `json:"did,omitempty" doc:"Account: a DID, or office:treasury for the space's own; default: your own"`
 	All    bool     `json:"all,omitempty" doc:"All accounts of the space"`
 	Format string   `json:"format" doc:"csv, beancount, hledger (a journal), ofx or pdf" enum:"csv,beancount,hledger,ofx,pdf" example:"csv"`
 	From   string   `json:"from,omitempty" doc:"First day, YYYY-MM-DD; default: from the beginning" example:"2026-11-01"`

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,10 +27,18 @@ func period(cmd *cobra.Command, from, to, zone *string) {
 	f.StringVar(zone, "zone", here, "time zone in which days begin and end, such as Europe/Madrid (default: $TZ, else UTC)")
 }
 
+// account reads what names an account: a DID, or an office, whose name the node checks.
+func account(text string) (api.DID, error) {
+	if strings.HasPrefix(text, "office:") {
+		return api.DID(text), nil
+	}
+	return did(text)
+}
+
 func (c *ctl) ledgerStatement() *cobra.Command {
 	var in client.LedgerStatementIn
 	cmd := &cobra.Command{
-		Use: "statement [DID]", Short: "State an account over a period: what was there, what moved, what is there", Args: cobra.MaximumNArgs(1),
+		Use: "statement [ACCOUNT]", Short: "State an account over a period: what was there, what moved, what is there", Args: cobra.MaximumNArgs(1),
 		Long: "States an account over a period: opening balance, each movement with the balance after it, closing balance, and what each category comes to.\n" +
 			"With --all it lists all accounts of the space with what each had, got, gave and has.",
 		Example: "icnctl ledger statement --from 2026-11-01 --to 2026-11-30 --zone Europe/Madrid",
@@ -44,7 +53,7 @@ func (c *ctl) ledgerStatement() *cobra.Command {
 			return err
 		}
 		if len(args) == 1 {
-			if in.DID, err = did(args[0]); err != nil {
+			if in.DID, err = account(args[0]); err != nil {
 				return err
 			}
 		}
@@ -109,14 +118,14 @@ func (c *ctl) ledgerExport() *cobra.Command {
 	period(cmd, &in.From, &in.To, &in.Zone)
 	cmd.Flags().StringVar(&in.Format, "format", "csv", "csv, beancount, hledger, ofx or pdf")
 	cmd.Flags().BoolVar(&in.All, "all", false, "all accounts of the space")
-	cmd.Flags().StringVar(&whose, "account", "", "DID of the account (default: your own)")
+	cmd.Flags().StringVar(&whose, "account", "", "a DID, or office:treasury (default: your own)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
 		if in.Space, err = spaceID(*space); err != nil {
 			return err
 		}
 		if whose != "" {
-			if in.DID, err = did(whose); err != nil {
+			if in.DID, err = account(whose); err != nil {
 				return err
 			}
 		}

@@ -98,6 +98,7 @@ type Row struct {
 	Kind        string // transfer, refund, fee, ...
 	KeyedBy     string // who entered it for the owner; empty: the owner
 	Final       bool
+	Lead        bool // of the two sides of a movement the one with which a journal of all accounts has it
 }
 
 // Ref is the id of a movement that never changes.

@@ -108,7 +108,7 @@ func (w *world) rows(i int, from, to time.Time) iter.Seq2[*Row, error] {
 			other := p.from + p.to - i
 			r := &Row{
 				Time: p.at, ID: p.id, Counter: account(other), CounterName: names5[other%len(names5)], Currency: []string{"hours", "eggs"}[p.currency],
-				Amount: p.delta(i), Memo: p.memo, Kind: "transfer", Final: n%9 != 8,
+				Amount: p.delta(i), Memo: p.memo, Kind: "transfer", Final: n%9 != 8, Lead: p.delta(i) < 0,
 			}
 			if n%3 == 0 {
 				r.Category = "food"

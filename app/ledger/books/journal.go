@@ -27,7 +27,7 @@ type move struct {
 }
 
 // writeJournal writes each movement once, and what each account has at the end as an assertion. Of a whole space a movement is in two sections and
-// written in that of who paid.
+// written in the one that leads.
 func writeJournal(o *output, b *Book, d dialect) (*Totals, error) {
 	d.head(o, b)
 	t, seen := b.NewTotals(), names{}
@@ -49,12 +49,10 @@ func writeJournal(o *output, b *Book, d dialect) (*Totals, error) {
 		used := make([]bool, len(b.Currencies))
 		err := b.Walk(s, t, func(r *Row, i int) error {
 			used[i] = true
-			if b.Whole && r.Amount > 0 {
+			if b.Whole && !r.Lead {
 				return o.err
 			}
-			if !b.Whole {
-				introduce(r.Counter, r.CounterName)
-			}
+			introduce(r.Counter, r.CounterName)
 			d.move(o, b, movement(s, r, i))
 			return o.err
 		})

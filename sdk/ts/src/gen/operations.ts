@@ -2236,7 +2236,7 @@ export interface LedgerBalanceInput {
 export interface LedgerExportInput {
   /** Id of the space; default: the only one this node follows. */
   space?: Hash
-  /** DID of the account; default: your own. */
+  /** Account: a DID, or office:treasury for the space's own; default: your own. */
   did?: DID
   /** All accounts of the space. */
   all?: boolean
@@ -2268,6 +2268,26 @@ export interface LedgerHistoryInput {
 export interface LedgerSchedulesInput {
   /** Id of the space; default: the only one this node follows. */
   space?: Hash
+}
+
+/** The input of ledger.statement. */
+export interface LedgerStatementInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** Account: a DID, or office:treasury for the space's own; default: your own. */
+  did?: DID
+  /** All accounts of the space: what each had, got, gave and has, without the rows. */
+  all?: boolean
+  /** First day, YYYY-MM-DD; default: from the beginning. */
+  from?: string
+  /** Last day, YYYY-MM-DD; default: today. */
+  to?: string
+  /** Time zone in which days begin and end, as the IANA names it; default UTC. */
+  zone?: string
+  /** Rows of a page, or accounts, 1 to 500; default 50. The legs of one record are on one page, even if those are more. */
+  limit?: number
+  /** Where the page before ended. */
+  cursor?: string
 }
 
 /** The input of ledger.verify. */
@@ -2715,6 +2735,8 @@ export interface Operations {
     balance(input: LedgerBalanceInput, options?: CallOptions): Promise<LedgerBalanceOut>
     /** Charge accounts for the oldest period of a schedule that is due, which the clerk's node also does by itself. Scope ledger:grant. */
     charge(input: LedgerChargeIn, options?: WriteOptions): Promise<LedgerChargeOut>
+    /** Write an account, or all of the space, over a period as a file for other programs. Scope ledger:read. */
+    export(input: LedgerExportInput, options?: CallOptions): AsyncIterable<LedgerFilePart>
     /** Stop an account from spending, or let it spend again. Scope ledger:grant. */
     freeze(input: LedgerFreezeIn, options?: WriteOptions): Promise<LedgerGrantOut>
     /** Set an account's credit limit. Scope ledger:grant. */
@@ -2729,6 +2751,8 @@ export interface Operations {
     schedule(input: LedgerScheduleIn, options?: WriteOptions): Promise<LedgerScheduleOut>
     /** Show what accounts are charged, and when next. Scope ledger:read. */
     schedules(input?: LedgerSchedulesInput, options?: CallOptions): Promise<LedgerSchedulesOut>
+    /** State an account over a period, or with all the accounts of the space what each comes to. Scope ledger:read. */
+    statement(input?: LedgerStatementInput, options?: CallOptions): Pages<LedgerStatementOut, NonNullable<LedgerStatementOut['accounts']>[number]>
     /** Pay a member. Scope ledger:write. */
     transfer(input: LedgerTransferIn, options?: WriteOptions): Promise<LedgerTransferOut>
     /** Check that the books balance. Scope ledger:read. */
@@ -2921,6 +2945,7 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.audit': ['GET', '/ledger/audit', 's'],
   'ledger.balance': ['GET', '/ledger/balance/{did}', ''],
   'ledger.charge': ['POST', '/ledger/charge', 'w+'],
+  'ledger.export': ['GET', '/ledger/export', 's'],
   'ledger.freeze': ['POST', '/ledger/freeze', 'w+'],
   'ledger.grant': ['POST', '/ledger/grant', 'w+'],
   'ledger.history': ['GET', '/ledger/history', 'l', 'entries'],
@@ -2928,6 +2953,7 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.return': ['POST', '/ledger/return', 'w1'],
   'ledger.schedule': ['POST', '/ledger/schedules', 'w1'],
   'ledger.schedules': ['GET', '/ledger/schedules', ''],
+  'ledger.statement': ['GET', '/ledger/statement', 'l', 'accounts'],
   'ledger.transfer': ['POST', '/ledger/transfer', 'w1'],
   'ledger.verify': ['GET', '/ledger/verify', ''],
   'ledger.void': ['GET', '/ledger/void', 'l', 'entries'],
