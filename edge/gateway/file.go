@@ -4,10 +4,21 @@ import (
 	"context"
 	"mime"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/intercooperative/icn/kernel/api"
 )
+
+// asksForEvents reports whether the client names the type of events. A browser that takes anything wants the file.
+func asksForEvents(r *http.Request) bool {
+	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
+		if t, _, err := mime.ParseMediaType(strings.TrimSpace(part)); err == nil && t == "text/event-stream" {
+			return true
+		}
+	}
+	return false
+}
 
 // serveFile answers with the file that an operation's stream is. An error before the first part is an ordinary answer; one after it cuts the connection, so
 // that nobody takes half a file for a whole one.

@@ -35,7 +35,7 @@ func (s *Server) routes() (err error) {
 		s.mux.HandleFunc(op.Method+" "+Prefix+op.Path, func(w http.ResponseWriter, r *http.Request) {
 			s.enter(w, rt.Name)
 			switch {
-			case rt.IsFile() && !upgrades(r) && !(r.Header.Get("Accept") != "" && r.Header.Get("Accept") != "*/*" && accepts(r, "text/event-stream")):
+			case rt.IsFile() && !upgrades(r) && !asksForEvents(r):
 				s.serveFile(w, r, rt)
 			case rt.Kind == api.Stream:
 				s.serveStream(w, r, rt)

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Columns are the columns of a CSV file, in order.
@@ -52,11 +53,9 @@ func state(r *Row) string {
 // Cell makes text of others safe in a spreadsheet: what would be taken for a formula gets an apostrophe before it. Source: OWASP, CSV Injection.
 func Cell(s string) string {
 	s = Line(s)
-	for _, r := range strings.TrimLeft(s, " \u00a0\u3000") {
-		if strings.ContainsRune("=+-@＝＋－＠", r) {
-			return "'" + s
-		}
-		break
+	first, _ := utf8.DecodeRuneInString(strings.TrimLeft(s, " \u00a0\u3000"))
+	if strings.ContainsRune("=+-@＝＋－＠", first) {
+		return "'" + s
 	}
 	return s
 }

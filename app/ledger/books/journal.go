@@ -4,6 +4,13 @@ import (
 	"strings"
 )
 
+// What a language takes for its own, and what stands for it.
+var (
+	noteSafe = strings.NewReplacer(";", ",", "|", "/")
+	tagSafe  = strings.NewReplacer(",", ".", ";", ".")
+	quoted   = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+)
+
 // dialect is a plain-text accounting language.
 type dialect interface {
 	head(o *output, b *Book)
@@ -166,10 +173,10 @@ func plain(r rune) rune {
 }
 
 // hNote keeps text from being taken for a comment or a payee.
-func hNote(s string) string { return strings.NewReplacer(";", ",", "|", "/").Replace(Line(s)) }
+func hNote(s string) string { return noteSafe.Replace(Line(s)) }
 
 // hTag keeps text from ending a tag's value.
-func hTag(s string) string { return strings.NewReplacer(",", ".", ";", ".").Replace(Line(s)) }
+func hTag(s string) string { return tagSafe.Replace(Line(s)) }
 
 // beancount is the language of Beancount 2 and 3.
 type beancount struct{}
@@ -242,5 +249,5 @@ func commodity(code string) string {
 }
 
 func bText(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(Line(s)) + `"`
+	return `"` + quoted.Replace(Line(s)) + `"`
 }

@@ -14,6 +14,9 @@ const (
 	ofxMemo = 255
 )
 
+// markup escapes what XML takes for its own.
+var markup = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
+
 // writeOFX writes a statement for each account and currency, as OFX 2.2. Units of account of a co-operative have no code of ISO 4217; XXX, "no currency",
 // stands for them, and the account's id ends in the code that they have here.
 func writeOFX(o *output, b *Book) (*Totals, error) {
@@ -110,7 +113,7 @@ func ofxTime(t time.Time) string { return t.UTC().Format("20060102150405") + "[0
 
 // xml escapes text of others, at most n characters of it.
 func xml(s string, n int) string {
-	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(clip(Line(s), n))
+	return markup.Replace(clip(Line(s), n))
 }
 
 // clip shortens text to n characters.
