@@ -2514,10 +2514,14 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "POST", path: "/ledger/allot", write: true, signs: api.SignsOne}, true
 	case "ledger.allotments":
 		return route{method: "GET", path: "/ledger/allotments/{did}"}, true
+	case "ledger.audit":
+		return route{method: "GET", path: "/ledger/audit"}, true
 	case "ledger.balance":
 		return route{method: "GET", path: "/ledger/balance/{did}"}, true
 	case "ledger.charge":
 		return route{method: "POST", path: "/ledger/charge", write: true, signs: api.SignsSeveral}, true
+	case "ledger.export":
+		return route{method: "GET", path: "/ledger/export"}, true
 	case "ledger.freeze":
 		return route{method: "POST", path: "/ledger/freeze", write: true, signs: api.SignsSeveral}, true
 	case "ledger.grant":
@@ -2532,6 +2536,8 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "POST", path: "/ledger/schedules", write: true, signs: api.SignsOne}, true
 	case "ledger.schedules":
 		return route{method: "GET", path: "/ledger/schedules"}, true
+	case "ledger.statement":
+		return route{method: "GET", path: "/ledger/statement"}, true
 	case "ledger.transfer":
 		return route{method: "POST", path: "/ledger/transfer", write: true, signs: api.SignsOne}, true
 	case "ledger.verify":
@@ -2544,6 +2550,8 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "POST", path: "/member/device", write: true, signs: api.SignsSeveral}, true
 	case "member.list":
 		return route{method: "GET", path: "/member/list"}, true
+	case "member.profile":
+		return route{method: "POST", path: "/member/profile", write: true, signs: api.SignsOne}, true
 	case "member.remove":
 		return route{method: "POST", path: "/member/remove", write: true, signs: api.SignsSeveral}, true
 	case "node.config":

@@ -873,6 +873,19 @@ export interface KindSpec {
   topic: string
 }
 
+export interface LedgerAccount {
+  closing: number
+  /** Rows. */
+  count: UInt64
+  currency: string
+  did: DID
+  in: number
+  name?: string
+  opening: number
+  out: number
+  scale: number
+}
+
 export interface LedgerAcknowledged {
   /** What the account now takes into account: it may spend what it was paid up to there. */
   records: Position[] | null
@@ -972,6 +985,15 @@ export interface LedgerBudget {
   /** Of the period that is now; in a proposal of rules all of it. */
   left: number
   purpose: string
+}
+
+export interface LedgerCategorySum {
+  category: string
+  count: UInt64
+  currency: string
+  in: number
+  out: number
+  scale: number
 }
 
 export interface LedgerCharge {
@@ -1319,6 +1341,48 @@ export interface LedgerSpent {
   to: DID
 }
 
+export interface LedgerStatementOut {
+  /** One line per account and currency; for one account only on the first page. */
+  accounts: LedgerAccount[] | null
+  /** Of one account, by currency and category, on the first page. */
+  categories: LedgerCategorySum[] | null
+  cursor?: string
+  did?: DID
+  /** Beginning of the first day; none: from the beginning. */
+  from?: string
+  /** Of the space. */
+  name: string
+  /** How the account's owner wants to be called. */
+  owner?: string
+  /** Oldest first; none when all accounts were asked for. */
+  rows: LedgerStatementRow[] | null
+  space: Hash
+  /** End of the last day, which is not in it. */
+  to: string
+  zone: string
+}
+
+export interface LedgerStatementRow {
+  /** Negative when it went out. */
+  amount: number
+  /** After it. */
+  balance: number
+  category: string
+  currency: string
+  final: boolean
+  /** Of the record. */
+  id: string
+  keyed_by?: DID
+  kind: string
+  leg: number
+  memo: string
+  scale: number
+  /** By the clock of who paid. */
+  time: string
+  with: DID
+  with_name?: string
+}
+
 export interface LedgerTier {
   currency: string
   /** Minor units. */
@@ -1558,6 +1622,14 @@ export interface MembershipMember {
 export interface MembershipMembersOut {
   cursor?: string
   members: MembershipMember[] | null
+}
+
+export interface MembershipNamed {
+  about?: string
+  area?: string
+  did: DID
+  /** How the member wants to be called; it proves nothing. */
+  name: string
 }
 
 export interface MembershipOffice {
@@ -2528,6 +2600,7 @@ export const eventTypes = [
   'membership.invited',
   'membership.joined',
   'membership.moved',
+  'membership.named',
   'membership.removed',
   'node.incident',
   'peer.down',
@@ -2628,6 +2701,8 @@ export interface EventData {
   'membership.joined': MembershipDevice
   /** Another device acts for a member from now on. Scope member:read. */
   'membership.moved': MembershipDevice
+  /** A member has said how it wants to be called. Scope member:read. */
+  'membership.named': MembershipNamed
   /** The registrar has removed a member. Scope member:read. */
   'membership.removed': MembershipRemoved
   /** Something went wrong, as the node saw it; not kept, so it may be missed. Scope node:read. */
