@@ -3,6 +3,7 @@
 package app
 
 import (
+	"context"
 	"crypto/rand"
 	"io"
 	"math"
@@ -39,6 +40,14 @@ type Sessions = session.Options
 
 // Issuer is another issuer of tokens that are taken as logins.
 type Issuer = session.External
+
+// Audited is what an auditor's envelope was found to be.
+type Audited = ledger.Audited
+
+// VerifyAudit checks an auditor's envelope; see ledger.VerifyAudit.
+func VerifyAudit(ctx context.Context, src io.Reader, replay ledger.Replay) (*Audited, error) {
+	return ledger.VerifyAudit(ctx, src, replay)
+}
 
 // Standard returns the apps of a node, new ones at each call, in the order in which they start.
 func Standard(o Options) []api.App {

@@ -145,6 +145,11 @@ func (c *Client) LedgerApprove(ctx context.Context, in LedgerApproveIn, opts ...
 	return call[LedgerApproveOut](ctx, c, "ledger.approve", in, opts)
 }
 
+// LedgerAudit is the operation ledger.audit: Write an auditor's envelope: all exports of a space with the signed records that they come from, under your signature.
+func (c *Client) LedgerAudit(ctx context.Context, in LedgerAuditIn, each func(*LedgerAuditItem) error) error {
+	return stream(ctx, c, "ledger.audit", in, each)
+}
+
 // LedgerBalance is the operation ledger.balance: Show an account's balances and limits.
 func (c *Client) LedgerBalance(ctx context.Context, in LedgerBalanceIn) (*LedgerBalanceOut, error) {
 	return call[LedgerBalanceOut](ctx, c, "ledger.balance", in, nil)
@@ -168,6 +173,11 @@ func (c *Client) LedgerCharge(ctx context.Context, in LedgerChargeIn, opts ...Ca
 // LedgerDecline is the operation ledger.decline: Refuse to pay what a member has asked you for.
 func (c *Client) LedgerDecline(ctx context.Context, in LedgerDeclineIn, opts ...CallOption) (*LedgerDeclineOut, error) {
 	return call[LedgerDeclineOut](ctx, c, "ledger.decline", in, opts)
+}
+
+// LedgerExport is the operation ledger.export: Write an account, or all of the space, over a period as a file for other programs.
+func (c *Client) LedgerExport(ctx context.Context, in LedgerExportIn, each func(*LedgerExportItem) error) error {
+	return stream(ctx, c, "ledger.export", in, each)
 }
 
 // LedgerFreeze is the operation ledger.freeze: Stop an account from spending, or let it spend again.
@@ -238,6 +248,11 @@ func (c *Client) LedgerSchedule(ctx context.Context, in LedgerScheduleIn, opts .
 // LedgerSchedules is the operation ledger.schedules: Show what accounts are charged, and when next.
 func (c *Client) LedgerSchedules(ctx context.Context, in LedgerSchedulesIn) (*LedgerSchedulesOut, error) {
 	return call[LedgerSchedulesOut](ctx, c, "ledger.schedules", in, nil)
+}
+
+// LedgerStatement is the operation ledger.statement: State an account over a period, or with all the accounts of the space what each comes to.
+func (c *Client) LedgerStatement(ctx context.Context, in LedgerStatementIn) (*LedgerStatementOut, error) {
+	return call[LedgerStatementOut](ctx, c, "ledger.statement", in, nil)
 }
 
 // LedgerTransfer is the operation ledger.transfer: Pay a member.
@@ -328,6 +343,11 @@ func (c *Client) MemberDevice(ctx context.Context, in MemberDeviceIn, opts ...Ca
 // MemberList is the operation member.list: List the members of a space.
 func (c *Client) MemberList(ctx context.Context, in MemberListIn) (*MemberListOut, error) {
 	return call[MemberListOut](ctx, c, "member.list", in, nil)
+}
+
+// MemberProfile is the operation member.profile: Say how you want to be called.
+func (c *Client) MemberProfile(ctx context.Context, in MemberProfileIn, opts ...CallOption) (*MemberProfileOut, error) {
+	return call[MemberProfileOut](ctx, c, "member.profile", in, opts)
 }
 
 // MemberRemove is the operation member.remove: Remove a member: nothing of theirs counts from then on, and what they owe stays.
@@ -986,6 +1006,21 @@ type LedgerApproveOut struct {
 	Available int64         `json:"available"`
 }
 
+// LedgerAuditIn is the input of ledger.audit.
+type LedgerAuditIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	From  string   `json:"from,omitempty"` // First day, YYYY-MM-DD; default: from the beginning
+	To    string   `json:"to,omitempty"`   // Last day, YYYY-MM-DD; default: today
+	Zone  string   `json:"zone,omitempty"` // Time zone in which days begin and end, as the IANA names it; default UTC
+}
+
+// LedgerAuditItem is what ledger.audit answers.
+type LedgerAuditItem struct {
+	Name string  `json:"name,omitempty"` // of the file, on the first part
+	Type string  `json:"type,omitempty"` // media type, on the first part
+	Data []uint8 `json:"data"`           // bytes that follow on those before, in base64
+}
+
 // LedgerBalanceIn is the input of ledger.balance.
 type LedgerBalanceIn struct {
 	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
@@ -1061,6 +1096,24 @@ type LedgerDeclineIn struct {
 type LedgerDeclineOut struct {
 	Receipt api.Receipt   `json:"receipt"` // repeated: it was done before
 	Request LedgerRequest `json:"request"`
+}
+
+// LedgerExportIn is the input of ledger.export.
+type LedgerExportIn struct {
+	Space  api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	DID    api.DID  `json:"did,omitempty"`  // Account: a DID, or office:treasury for the space's own; default: your own
+	All    bool     `json:"all,omitempty"`  // All accounts of the space
+	Format string   `json:"format"`         // csv, beancount, hledger (a journal), ofx or pdf
+	From   string   `json:"from,omitempty"` // First day, YYYY-MM-DD; default: from the beginning
+	To     string   `json:"to,omitempty"`   // Last day, YYYY-MM-DD; default: today
+	Zone   string   `json:"zone,omitempty"` // Time zone in which days begin and end, as the IANA names it; default UTC
+}
+
+// LedgerExportItem is what ledger.export answers.
+type LedgerExportItem struct {
+	Name string  `json:"name,omitempty"` // of the file, on the first part
+	Type string  `json:"type,omitempty"` // media type, on the first part
+	Data []uint8 `json:"data"`           // bytes that follow on those before, in base64
 }
 
 // LedgerFreezeIn is the input of ledger.freeze.
@@ -1293,6 +1346,33 @@ type LedgerSchedulesIn struct {
 // LedgerSchedulesOut is what ledger.schedules answers.
 type LedgerSchedulesOut struct {
 	Schedules []LedgerSchedule `json:"schedules"`
+}
+
+// LedgerStatementIn is the input of ledger.statement.
+type LedgerStatementIn struct {
+	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	DID    api.DID  `json:"did,omitempty"`    // Account: a DID, or office:treasury for the space's own; default: your own
+	All    bool     `json:"all,omitempty"`    // All accounts of the space: what each had, got, gave and has, without the rows
+	From   string   `json:"from,omitempty"`   // First day, YYYY-MM-DD; default: from the beginning
+	To     string   `json:"to,omitempty"`     // Last day, YYYY-MM-DD; default: today
+	Zone   string   `json:"zone,omitempty"`   // Time zone in which days begin and end, as the IANA names it; default UTC
+	Limit  int      `json:"limit,omitempty"`  // Rows of a page, or accounts, 1 to 500; default 50. The legs of one record are on one page, even if those are more
+	Cursor string   `json:"cursor,omitempty"` // Where the page before ended
+}
+
+// LedgerStatementOut is what ledger.statement answers.
+type LedgerStatementOut struct {
+	Space      api.Hash             `json:"space"`
+	Name       string               `json:"name"`          // of the space
+	From       time.Time            `json:"from,omitzero"` // beginning of the first day; none: from the beginning
+	To         time.Time            `json:"to"`            // end of the last day, which is not in it
+	Zone       string               `json:"zone"`
+	DID        api.DID              `json:"did,omitempty"`
+	Owner      string               `json:"owner,omitempty"` // how the account's owner wants to be called
+	Accounts   []LedgerAccount      `json:"accounts"`        // one line per account and currency; for one account only on the first page
+	Rows       []LedgerStatementRow `json:"rows"`            // oldest first; none when all accounts were asked for
+	Categories []LedgerCategorySum  `json:"categories"`      // of one account, by currency and category, on the first page
+	Cursor     string               `json:"cursor,omitempty"`
 }
 
 // LedgerTransferIn is the input of ledger.transfer.
@@ -1592,6 +1672,19 @@ type MemberListIn struct {
 type MemberListOut struct {
 	Members []MembershipMember `json:"members"`
 	Cursor  string             `json:"cursor,omitempty"`
+}
+
+// MemberProfileIn is the input of member.profile.
+type MemberProfileIn struct {
+	Space api.Hash `json:"space,omitzero"`  // Id of the space; default: the only one this node follows
+	Name  string   `json:"name"`            // How you want to be called, 1 to 64 bytes on one line
+	About string   `json:"about,omitempty"` // What others may want to know of you, at most 1024 bytes on one line
+	Area  string   `json:"area,omitempty"`  // Where you are to be found, at most 64 bytes on one line
+}
+
+// MemberProfileOut is what member.profile answers.
+type MemberProfileOut struct {
+	Receipt api.Receipt `json:"receipt"`
 }
 
 // MemberRemoveIn is the input of member.remove.
@@ -2605,6 +2698,47 @@ type LedgerSchedule struct {
 	Waits    string    `json:"waits,omitempty"` // why what is due is not charged by itself
 }
 
+// LedgerAccount is part of an answer or an input.
+type LedgerAccount struct {
+	DID      api.DID `json:"did"`
+	Name     string  `json:"name,omitempty"`
+	Currency string  `json:"currency"`
+	Scale    int     `json:"scale"`
+	Opening  int64   `json:"opening"`
+	In       int64   `json:"in"`
+	Out      int64   `json:"out"`
+	Closing  int64   `json:"closing"`
+	Count    uint64  `json:"count"` // rows
+}
+
+// LedgerStatementRow is part of an answer or an input.
+type LedgerStatementRow struct {
+	Time     time.Time `json:"time"` // by the clock of who paid
+	ID       string    `json:"id"`   // of the record
+	Leg      int       `json:"leg"`
+	With     api.DID   `json:"with"`
+	WithName string    `json:"with_name,omitempty"`
+	Kind     string    `json:"kind"`
+	Category string    `json:"category"`
+	Memo     string    `json:"memo"`
+	Currency string    `json:"currency"`
+	Scale    int       `json:"scale"`
+	Amount   int64     `json:"amount"`  // negative when it went out
+	Balance  int64     `json:"balance"` // after it
+	KeyedBy  api.DID   `json:"keyed_by,omitempty"`
+	Final    bool      `json:"final"`
+}
+
+// LedgerCategorySum is part of an answer or an input.
+type LedgerCategorySum struct {
+	Currency string `json:"currency"`
+	Scale    int    `json:"scale"`
+	Category string `json:"category"`
+	In       int64  `json:"in"`
+	Out      int64  `json:"out"`
+	Count    uint64 `json:"count"`
+}
+
 // LedgerCurrencyOK is part of an answer or an input.
 type LedgerCurrencyOK struct {
 	Currency string `json:"currency"`
@@ -2690,6 +2824,8 @@ type MembershipMember struct {
 	Device  api.Key   `json:"device"`
 	Since   time.Time `json:"since"`
 	Founder bool      `json:"founder"`
+	Name    string    `json:"name,omitempty"` // how the member wants to be called; it proves nothing
+	Area    string    `json:"area,omitempty"`
 }
 
 // KernelCheck is part of an answer or an input.
@@ -3104,6 +3240,8 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "GET", path: "/ledger/allotments/{did}"}, true
 	case "ledger.approve":
 		return route{method: "POST", path: "/ledger/approve", write: true, signs: api.SignsOne}, true
+	case "ledger.audit":
+		return route{method: "GET", path: "/ledger/audit"}, true
 	case "ledger.balance":
 		return route{method: "GET", path: "/ledger/balance/{did}"}, true
 	case "ledger.batch":
@@ -3114,6 +3252,8 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "POST", path: "/ledger/charge", write: true, signs: api.SignsSeveral}, true
 	case "ledger.decline":
 		return route{method: "POST", path: "/ledger/decline", write: true, signs: api.SignsOne}, true
+	case "ledger.export":
+		return route{method: "GET", path: "/ledger/export"}, true
 	case "ledger.freeze":
 		return route{method: "POST", path: "/ledger/freeze", write: true, signs: api.SignsSeveral}, true
 	case "ledger.grant":
@@ -3142,6 +3282,8 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "POST", path: "/ledger/schedules", write: true, signs: api.SignsOne}, true
 	case "ledger.schedules":
 		return route{method: "GET", path: "/ledger/schedules"}, true
+	case "ledger.statement":
+		return route{method: "GET", path: "/ledger/statement"}, true
 	case "ledger.transfer":
 		return route{method: "POST", path: "/ledger/transfer", write: true, signs: api.SignsOne}, true
 	case "ledger.uri.make":
@@ -3178,6 +3320,8 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "POST", path: "/member/device", write: true, signs: api.SignsSeveral}, true
 	case "member.list":
 		return route{method: "GET", path: "/member/list"}, true
+	case "member.profile":
+		return route{method: "POST", path: "/member/profile", write: true, signs: api.SignsOne}, true
 	case "member.remove":
 		return route{method: "POST", path: "/member/remove", write: true, signs: api.SignsSeveral}, true
 	case "node.config":

@@ -40,11 +40,13 @@ key.veto space one
 ledger.allot space one
 ledger.allotments space none
 ledger.approve space one
+ledger.audit here none
 ledger.balance space none
 ledger.batch space several
 ledger.cancel space one
 ledger.charge space several
 ledger.decline space one
+ledger.export space none
 ledger.freeze space several
 ledger.grant space several
 ledger.history space none
@@ -59,6 +61,7 @@ ledger.return space one
 ledger.reverse space one
 ledger.schedule space one
 ledger.schedules space none
+ledger.statement space none
 ledger.transfer space one
 ledger.uri.make space none
 ledger.uri.read space none
@@ -77,6 +80,7 @@ market.withdraw space one
 member.add space one
 member.device space several
 member.list space none
+member.profile space one
 member.remove space several
 node.config scope none
 node.doctor scope none
@@ -194,7 +198,7 @@ func (g *greeter) inputs() map[string]string {
 		"ledger.batch": fmt.Sprintf(`{"rows":[{"to":%q,"currency":"hours","amount":1}]}`, did),
 		"ledger.charge": `{"name":"dues","dry_run":true}`, "ledger.schedule": `{"name":"dues","charge":"dues","currency":"hours","amount":1,"every":"month"}`,
 		"ledger.transfer": "{" + money + `,"amount":1}`, "member.add": fmt.Sprintf(`{"did":%q,"device":%q}`, g.eve.DID(), g.eve.Device()), "member.device": "{" + who + "}",
-		"member.remove": fmt.Sprintf(`{"did":%q,"reason":"x"}`, did), "office.hand": `{"office":"clerk",` + who + "}", "office.replace": fmt.Sprintf(`{"silent":%q,%s}`, g.self.DID(), who),
+		"member.profile": `{"name":"Ann"}`, "member.remove": fmt.Sprintf(`{"did":%q,"reason":"x"}`, did), "office.hand": `{"office":"clerk",` + who + "}", "office.replace": fmt.Sprintf(`{"silent":%q,%s}`, g.self.DID(), who),
 		"blob.put": `{"data":"AA=="}`, "market.post": `{"side":"offer","title":"x","category":"x"}`, "market.report": fmt.Sprintf(`{"ad":%q,"reason":"x"}`, g.space),
 		"market.hide": fmt.Sprintf(`{"ad":%q,"reason":"x"}`, g.space), "market.unhide": fmt.Sprintf(`{"ad":%q,"reason":"x"}`, g.space),
 		"market.edit": fmt.Sprintf(`{"ad":%q,"title":"x"}`, g.space), "market.withdraw": fmt.Sprintf(`{"ad":%q}`, g.space),

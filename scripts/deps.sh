@@ -7,6 +7,7 @@
 #   node 20 and npm  the TypeScript client (sdk/ts), and the linter of docs/openapi.json; npm gets the rest
 #   chromium  the TypeScript client and the page of documentation are tried in a real browser
 #   spin searches the model of finality (docs/model)
+#   hledger, beancount (bean-check), ofx (ofxdump) and poppler-utils (pdftotext) read what the ledger exports
 set -euo pipefail
 
 if ! command -v go >/dev/null; then
@@ -25,6 +26,10 @@ command -v spin >/dev/null || packages+=(spin)
 command -v node >/dev/null || packages+=(nodejs)
 command -v npm >/dev/null || packages+=(npm)
 [ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
+command -v hledger >/dev/null || packages+=(hledger)
+command -v bean-check >/dev/null || packages+=(beancount)
+command -v ofxdump >/dev/null || packages+=(ofx)
+command -v pdftotext >/dev/null || packages+=(poppler-utils)
 
 if [ ${#packages[@]} -gt 0 ]; then
 	if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then

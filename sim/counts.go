@@ -19,7 +19,7 @@ func Kinds() []string {
 		"lie-flood", "lie-heads", "lie-keys",
 		"lie-poison", "lie-postdate", "lie-repeat", "lie-digest", "lie-muted",
 		"cut", "close", "device", "allot", "allotment-spent", "allotment-returned", "swap", "handover", "checkpoint", "charge",
-		"elsewhere-paid", "elsewhere-lied-to", "elsewhere-stale", "elsewhere-altered", "elsewhere-again",
+		"elsewhere-paid", "elsewhere-lied-to", "elsewhere-stale", "elsewhere-altered", "elsewhere-again", "audit",
 	}
 }
 

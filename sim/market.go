@@ -12,7 +12,7 @@ import (
 
 // trade lets a member do something in the market: post, change or withdraw an ad, report one of somebody else's, or, as the registrar or the clerk, hide it or
 // show it again.
-func (w *World) trade(n *kerneltest.Node) error {
+func (w *World) advertise(n *kerneltest.Node) error {
 	try := func(n *kerneltest.Node, op string, in any) {
 		if _, err := call(n, op, in); err == nil {
 			w.Count(strings.Replace(op, ".", "-", 1), "by %s", n.Name)

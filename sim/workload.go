@@ -34,7 +34,7 @@ func (w *World) workload() []kerneltest.Action {
 		{Name: "elsewhere", Weight: 16, Do: by(func(n *kerneltest.Node) error { return w.ivy.act(n) })},
 		{Name: "trade", Weight: 8, Do: by(w.trade)},
 		{Name: "attest", Weight: 4, Do: by(w.attest)},
-		{Name: "market", Weight: 8, Do: by(w.trade)},
+		{Name: "market", Weight: 8, Do: by(w.advertise)},
 		{Name: "grant", Weight: 2, Do: func(*kerneltest.Cluster) error { return w.grant() }},
 		{Name: "freeze", Weight: 2, Do: func(*kerneltest.Cluster) error {
 			_ = w.Freeze(w.other(w.members[0]), w.Rand.IntN(2) == 0)
@@ -53,6 +53,7 @@ func (w *World) workload() []kerneltest.Action {
 		{Name: "swap", Weight: 2, Do: func(*kerneltest.Cluster) error { return w.swap() }},
 		{Name: "hand", Weight: 1, Do: func(*kerneltest.Cluster) error { return w.hand() }},
 		{Name: "join", Weight: 3, Do: func(*kerneltest.Cluster) error { return w.join() }},
+		{Name: "audit", Weight: 1, Do: by(w.audit)},
 		{Name: "verify", Weight: 1, Do: by(verify)},
 		{Name: "rebuild", Weight: 1, Do: by(Rebuild)},
 	}

@@ -69,6 +69,7 @@ const (
 	nameSpenders = "spenders" // no key
 	nameClosed   = "closed"   // no key
 	nameVote     = "vote"     // number of the registrar to be
+	nameProfile  = "profile"  // no key
 )
 
 // Genesis says what a space is. Published once, by the record that founds the space.
@@ -105,6 +106,14 @@ type Member struct {
 type Removal struct {
 	_      struct{} `cbor:",toarray"`
 	Reason string
+}
+
+// Profile is how a member wants to be called. It is for display beside the DID, and identifies nobody.
+type Profile struct {
+	_     struct{} `cbor:",toarray"`
+	Name  string   // 1 to 64 bytes, printable, on one line; members may share one
+	About string   // at most 1024 bytes, on one line
+	Area  string   // at most 64 bytes: where the member is to be found
 }
 
 // Currency is a unit of account. Amounts are integers of minor units; Scale is the number of decimals for people.
@@ -280,6 +289,9 @@ func PutRemoval(tx api.Tx, did api.DID, r Removal) {
 func MemberAt(tx api.Tx, dep api.Position, did api.DID) (Member, bool) {
 	return at[Member](tx, dep, nameMember, []byte(did))
 }
+
+// PutProfile publishes how the author of the feed wants to be called.
+func PutProfile(tx api.Tx, p Profile) { tx.Publish(nameProfile, nil, codec.MustMarshal(&p)) }
 
 // PutCurrency publishes a currency.
 func PutCurrency(tx api.Tx, code string, c Currency) {

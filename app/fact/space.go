@@ -274,6 +274,21 @@ func (s *Space) Known(did api.DID) (Member, api.Position, bool) {
 	return Member{}, api.Position{}, false
 }
 
+// Profile returns how who is or was a member wants to be called: by the device that acts for it, else by the one before.
+func (s *Space) Profile(did api.DID) (p Profile, ok bool) {
+	m, _, _ := s.Known(did)
+	for _, device := range [...]api.Key{m.Device, m.Before} {
+		if device == (api.Key{}) {
+			continue
+		}
+		b, _, found := s.r.Fact(s.Feed(JoinTopic, device), nameProfile, nil)
+		if p, ok = decode[Profile](b, found); ok {
+			return p, true
+		}
+	}
+	return Profile{}, false
+}
+
 // Spenders lists the devices that may spend beside the primary one of who is or was a member, by what that, or the one before, has set aside.
 func (s *Space) Spenders(did api.DID) []api.Key {
 	m, _, _ := s.Known(did)

@@ -31,6 +31,18 @@ func (a *App) Operations() []api.Operation {
 			Summary: "List an account's transfers, newest first",
 		}, a.history),
 		api.Handle(api.Operation{
+			Name: "ledger.statement", Kind: api.List, Method: http.MethodGet, Path: "/ledger/statement", CLI: "ledger statement", Scope: "ledger:read",
+			Summary: "State an account over a period, or with all the accounts of the space what each comes to",
+		}, a.statement),
+		api.HandleStream(api.Operation{
+			Name: "ledger.export", Method: http.MethodGet, Path: "/ledger/export", CLI: "ledger export", Scope: "ledger:read",
+			Summary: "Write an account, or all of the space, over a period as a file for other programs",
+		}, a.export),
+		api.HandleStream(api.Operation{
+			Name: "ledger.audit", Method: http.MethodGet, Path: "/ledger/audit", CLI: "audit export", Scope: "ledger:read", Access: api.AccessHere,
+			Summary: "Write an auditor's envelope: all exports of a space with the signed records that they come from, under your signature",
+		}, a.audit),
+		api.Handle(api.Operation{
 			Name: "ledger.void", Kind: api.List, Method: http.MethodGet, Path: "/ledger/void", CLI: "ledger void", Scope: "ledger:read",
 			Summary: "List the records that have no effect, and why",
 		}, a.voids),

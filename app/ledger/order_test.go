@@ -12,28 +12,28 @@ import (
 	"github.com/intercooperative/icn/kernel/api"
 )
 
-// keeper is a node's host with a place for what the node keeps for itself, and what it tells.
-type keeper struct {
+// localHost is a node's host with a place for what the node keeps for itself, and what it tells.
+type localHost struct {
 	api.Host
 	self api.Signer
 	kept map[string][]byte
 	told []*OrderFailed
 }
 
-func (*keeper) Events(string, int, func(*api.Event) bool) ([]*api.Event, string, error) {
+func (*localHost) Events(string, int, func(*api.Event) bool) ([]*api.Event, string, error) {
 	return nil, "", nil
 }
-func (*keeper) EventTypes() []api.EventType { return nil }
+func (*localHost) EventTypes() []api.EventType { return nil }
 
-func (d *keeper) Self() api.Signer                   { return d.self }
-func (d *keeper) Local() api.Local                   { return d }
-func (d *keeper) Put(key string, value []byte) error { d.kept[key] = value; return nil }
-func (d *keeper) Delete(key string) error            { delete(d.kept, key); return nil }
-func (d *keeper) Notify(_ string, _ api.Hash, _ api.DID, data any) {
+func (d *localHost) Self() api.Signer                   { return d.self }
+func (d *localHost) Local() api.Local                   { return d }
+func (d *localHost) Put(key string, value []byte) error { d.kept[key] = value; return nil }
+func (d *localHost) Delete(key string) error            { delete(d.kept, key); return nil }
+func (d *localHost) Notify(_ string, _ api.Hash, _ api.DID, data any) {
 	d.told = append(d.told, data.(*OrderFailed))
 }
 
-func (d *keeper) Each(prefix string, fn func(string, []byte) bool) error {
+func (d *localHost) Each(prefix string, fn func(string, []byte) bool) error {
 	for k, v := range d.kept {
 		if strings.HasPrefix(k, prefix) && !fn(k, v) {
 			break
@@ -127,12 +127,12 @@ func TestPeriodsFollow(t *testing.T) {
 	})
 }
 
-func (w *world) keeper(name string) *keeper {
-	return &keeper{Host: w.m.Host("ledger"), self: w.signer(name), kept: map[string][]byte{}}
+func (w *world) localHost(name string) *localHost {
+	return &localHost{Host: w.m.Host("ledger"), self: w.signer(name), kept: map[string][]byte{}}
 }
 
 // turn lets a node look at its standing orders at some time.
-func (w *world) turn(n *keeper, app *App, at time.Time) {
+func (w *world) turn(n *localHost, app *App, at time.Time) {
 	w.t.Helper()
 	w.m.Clock = at
 	if err := app.Tick(w.t.Context(), n, at); err != nil {
@@ -142,7 +142,7 @@ func (w *world) turn(n *keeper, app *App, at time.Time) {
 
 func TestStandingOrder(t *testing.T) {
 	w := newWorld(t, hours(1000, 0), "ann", "bob")
-	ann := w.keeper("ann")
+	ann := w.localHost("ann")
 	w.m.Clock = day("2026-01-15")
 	id := do[OrderOut](w, "ann", "ledger.order.new", OrderIn{To: w.did("bob"), Currency: "hours", Amount: 100, Unit: "months", First: "2026-01-31", Count: 4, Category: "rent"}).Receipt.Position.ID
 	w.no("ann", "ledger.order.pay", OrderPayIn{ID: id}, "not-due")
@@ -177,7 +177,7 @@ func TestStandingOrder(t *testing.T) {
 
 func TestStandingOrderEnds(t *testing.T) {
 	w := newWorld(t, hours(1000, 0), "ann", "bob")
-	ann := w.keeper("ann")
+	ann := w.localHost("ann")
 	w.m.Clock = day("2026-01-01")
 	id := do[OrderOut](w, "ann", "ledger.order.new", OrderIn{To: w.did("bob"), Currency: "hours", Amount: 1, Unit: "days", First: "2026-01-01", Last: "2026-01-03"}).Receipt.Position.ID
 	w.turn(ann, w.app, day("2026-01-02"))
@@ -224,7 +224,7 @@ func TestStandingOrderEnds(t *testing.T) {
 // A refusal is kept and told, and tried again a few times; then it waits for the member.
 func TestStandingOrderRefused(t *testing.T) {
 	w := newWorld(t, hours(1000, 0), "ann", "bob")
-	ann := w.keeper("ann")
+	ann := w.localHost("ann")
 	now := day("2026-01-01")
 	w.m.Clock = now
 	id := do[OrderOut](w, "ann", "ledger.order.new", OrderIn{To: w.did("bob"), Currency: "hours", Amount: 600, Unit: "months", First: "2026-01-01", Count: 2}).Receipt.Position.ID
@@ -254,7 +254,7 @@ func TestStandingOrderRefused(t *testing.T) {
 // After a long time, or a jump of the clock, the node pays a dozen periods and leaves the rest to the member.
 func TestStandingOrderMissed(t *testing.T) {
 	w := newWorld(t, hours(1000, 0), "ann", "bob")
-	ann := w.keeper("ann")
+	ann := w.localHost("ann")
 	w.m.Clock = day("2026-01-01")
 	id := do[OrderOut](w, "ann", "ledger.order.new", OrderIn{To: w.did("bob"), Currency: "hours", Amount: 1, Unit: "days", First: "2026-01-01"}).Receipt.Position.ID
 	for i := range 5 {
@@ -271,7 +271,7 @@ func TestStandingOrderMissed(t *testing.T) {
 		t.Errorf("%+v", out)
 	}
 	// Another device of ann's does nothing by itself.
-	w.turn(w.keeper("ann/phone"), New(w), day("2036-01-09"))
+	w.turn(w.localHost("ann/phone"), New(w), day("2036-01-09"))
 	if got := w.balance("ann").Balance; got != -maxMissed-1 {
 		t.Errorf("ann has %d", got)
 	}

@@ -467,7 +467,7 @@ type ProposalsIn struct {
 
 // Validate implements api.Validator.
 func (in *ProposalsIn) Validate() error {
-	if b, err := hex.DecodeString(in.Cursor); err != nil || len(b) != 0 && len(b) != suffixSize {
+	if b, err := hex.DecodeString(in.Cursor); err != nil || len(b) != 0 && len(b) != placeSize {
 		return errCursor
 	}
 	return checkPage(in.Limit)
@@ -501,7 +501,7 @@ func (a *App) proposals(_ context.Context, _ *api.Call, in *ProposalsIn) (*Propo
 			break
 		}
 		scanned++
-		last = k[len(k)-suffixSize:]
+		last = k[len(k)-placeSize:]
 		x, err := proposalOf(op, r, s, api.Hash(v))
 		if err != nil {
 			continue // held by a fork

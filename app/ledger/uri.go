@@ -15,7 +15,7 @@ import (
 	"github.com/intercooperative/icn/kernel/api"
 )
 
-// A payment link is text for a QR code, a web page or a message: who is to be paid, where and how much. It is docs/protocol.md 4.16.10.
+// A payment link is text for a QR code, a web page or a message: who is to be paid, where and how much. It is docs/protocol.md 4.17.10.
 
 const (
 	uriScheme   = "icn:pay?"

@@ -249,9 +249,12 @@ func (w *world) verify() {
 }
 
 // elsewhere is another node that got the same records in another causal order.
-func (w *world) elsewhere(seed uint64) *kerneltest.Model {
+func (w *world) elsewhere(seed uint64) *world {
 	w.t.Helper()
-	m := kerneltest.NewModel(society{}, New(w))
+	o := *w
+	o.app = New(w)
+	m := kerneltest.NewModel(society{}, o.app)
+	o.m = m
 	rng := rand.New(rand.NewPCG(seed, 0))
 	left := w.m.Records()
 	for len(left) > 0 {
@@ -264,12 +267,12 @@ func (w *world) elsewhere(seed uint64) *kerneltest.Model {
 			w.t.Fatal(err)
 		}
 	}
-	return m
+	return &o
 }
 
 func (w *world) sameElsewhere(seed uint64) {
 	w.t.Helper()
-	if a, b := w.m.Digest("ledger"), w.elsewhere(seed).Digest("ledger"); a != b {
+	if a, b := w.m.Digest("ledger"), w.elsewhere(seed).m.Digest("ledger"); a != b {
 		w.t.Fatalf("the same records in another order give another state: %s, %s", a.Short(), b.Short())
 	}
 }

@@ -42,7 +42,7 @@ func New(entropy io.Reader) *App { return &App{entropy: entropy, changed: make(c
 func (*App) Info() api.AppInfo {
 	return api.AppInfo{Name: "membership", Topics: []api.TopicSpec{
 		{Name: fact.SpaceTopic, Retention: api.Log, Kinds: []string{kindGenesis, kindInvite, kindAdmit, kindDevice, kindRemove, kindOffice}, Founding: kindGenesis},
-		{Name: fact.JoinTopic, Retention: api.Log, Kinds: []string{kindJoin}},
+		{Name: fact.JoinTopic, Retention: api.Log, Kinds: []string{kindJoin, kindProfile}},
 	}}
 }
 

@@ -22,5 +22,6 @@ func (*App) Describe() []api.KindSpec {
 				api.Source{Field: "key", From: api.FromNode, Why: "the invitation's key"},
 				api.Source{Field: "signature", From: api.FromNode, Why: "what the invitation's key has signed"},
 			),
+		api.Says[profile](fact.JoinTopic, kindProfile, "Be shown to the members as {name}[{?area}, of {area}][{?about}: {about}].").By("member.profile"),
 	}
 }

@@ -55,6 +55,14 @@ func read[T any, P interface {
 	return v
 }
 
+// Named is the data of membership.named.
+type Named struct {
+	DID   api.DID `json:"did"`
+	Name  string  `json:"name" doc:"how the member wants to be called; it proves nothing"`
+	About string  `json:"about,omitempty"`
+	Area  string  `json:"area,omitempty"`
+}
+
 // Events implements api.EventSource.
 func (*App) Events() []api.EventType {
 	of := func(name, scope, summary, topic, kind string) api.EventType {
@@ -88,6 +96,13 @@ func (*App) Events() []api.EventType {
 				return nil
 			}
 			return &Device{DID: j.DID, Device: j.Device}
+		}),
+		api.Tell(of("named", "member:read", "A member has said how it wants to be called", fact.JoinTopic, kindProfile), func(_ api.Past, rec *api.Record) *Named {
+			p := read[profile](rec)
+			if p == nil {
+				return nil
+			}
+			return &Named{DID: rec.Author, Name: p.Name, About: p.About, Area: p.Area}
 		}),
 		api.Tell(of("joined", "member:read", "The registrar has admitted a member", fact.SpaceTopic, kindAdmit), func(_ api.Past, rec *api.Record) *Device {
 			a := read[admit](rec)

@@ -50,6 +50,10 @@ func (a *App) Operations() []api.Operation {
 			Summary: "List the members of a space",
 		}, a.members),
 		api.Handle(api.Operation{
+			Name: "member.profile", Method: http.MethodPost, Path: "/member/profile", CLI: "member profile", Scope: "member:write", Write: true,
+			Signs: api.SignsOne, Summary: "Say how you want to be called",
+		}, a.profile),
+		api.Handle(api.Operation{
 			Name: "member.add", Method: http.MethodPost, Path: "/member/add", CLI: "member add", Scope: "member:write", Write: true,
 			Signs: api.SignsOne, Summary: "Admit a member without an invitation",
 		}, a.add),

@@ -166,6 +166,9 @@ type Member struct {
 	Device  api.Key   `json:"device"`
 	Since   time.Time `json:"since"`
 	Founder bool      `json:"founder"`
+
+	Name string `json:"name,omitempty" doc:"how the member wants to be called; it proves nothing"`
+	Area string `json:"area,omitempty"`
 }
 
 // MembersOut is the output of member.list.
@@ -204,7 +207,10 @@ func (a *App) members(_ context.Context, _ *api.Call, in *MembersIn) (*MembersOu
 			out.Cursor = string(out.Members[limit-1].DID)
 			break
 		}
-		out.Members = append(out.Members, Member{DID: m.DID, Device: m.Device, Since: time.UnixMilli(m.Since).UTC(), Founder: m.Founder})
+		p, _ := s.Profile(m.DID)
+		out.Members = append(out.Members, Member{
+			DID: m.DID, Device: m.Device, Since: time.UnixMilli(m.Since).UTC(), Founder: m.Founder, Name: p.Name, Area: p.Area,
+		})
 	}
 	return out, nil
 }

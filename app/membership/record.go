@@ -21,6 +21,7 @@ const (
 	kindDevice  = "device"
 	kindRemove  = "remove"
 	kindOffice  = "office"
+	kindProfile = "profile"
 )
 
 // Bounds of a genesis and of invitations. Lengths are bytes.
@@ -35,6 +36,8 @@ const (
 	maxUses       = 10000
 	maxReason     = 256
 	maxOffice     = 32
+	maxAlias      = 64
+	maxAbout      = 1024
 )
 
 // Kinds are the kinds of spaces.
@@ -118,6 +121,14 @@ type officeHand struct {
 	Number uint64
 }
 
+// profile says how a member wants to be called. It names nobody: two members may have one name.
+type profile struct {
+	_     struct{} `cbor:",toarray"`
+	Name  string
+	About string
+	Area  string
+}
+
 func decode[T interface{ check() error }](b []byte, v T) error {
 	if err := codec.Unmarshal(b, v); err != nil {
 		return err
@@ -197,6 +208,18 @@ func (h *officeHand) check() error {
 		return fmt.Errorf("number %d: the genesis names the first holder, want 2 or more", h.Number)
 	}
 	return identity(h.DID, h.Device)
+}
+
+func (p *profile) check() error {
+	switch {
+	case !text(p.Name, maxAlias):
+		return fmt.Errorf("name %q: want 1 to %d bytes of printable text, not starting or ending in space", clip(p.Name), maxAlias)
+	case p.About != "" && !text(p.About, maxAbout):
+		return fmt.Errorf("about: want at most %d bytes of printable text, not starting or ending in space", maxAbout)
+	case p.Area != "" && !text(p.Area, maxAlias):
+		return fmt.Errorf("area %q: want at most %d bytes of printable text, not starting or ending in space", clip(p.Area), maxAlias)
+	}
+	return nil
 }
 
 func (rm *remove) check() error {

@@ -16,6 +16,7 @@ func (*App) Remedies() map[string]string {
 		"not-a-member":       "icnctl member list shows who is one; the registrar admits: icnctl member add",
 		"not-founding":       "found a space of its own: icnctl space create",
 		"not-own-join":       "join on the device that is to be admitted: icnctl space join",
+		"not-own-profile":    "set it on the device that acts for you, icnctl member list shows which: icnctl member profile",
 		"not-registrar":      "ask who holds the office, icnctl space show, or have it handed over: icnctl office hand",
 		"out-of-order":       "nothing is lost: run the command again on the node of who holds the office, which numbers anew",
 		"same-device":        "nothing is to be done: it is so already",

@@ -76,6 +76,8 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 		return applyOffice(tx, rec)
 	case fact.JoinTopic + " " + kindJoin:
 		return applyJoin(tx, rec)
+	case fact.JoinTopic + " " + kindProfile:
+		return applyProfile(tx, rec)
 	}
 	return api.Voided(Domain, "unknown-kind", "no record of kind "+rec.Kind+" belongs in topic "+rec.Topic.Name)
 }
@@ -215,6 +217,21 @@ func applyJoin(tx api.Tx, rec *api.Record) api.Outcome {
 		return api.Accepted
 	}
 	return api.Voided(Domain, "no-invitation", "a join cites the invitation that it uses")
+}
+
+// applyProfile takes what a member says of itself. It counts for display alone.
+func applyProfile(tx api.Tx, rec *api.Record) api.Outcome {
+	var p profile
+	if err := decode(rec.Body, &p); err != nil {
+		return malformed(err)
+	}
+	for _, d := range rec.Deps {
+		if m, ok := fact.MemberAt(tx, d, rec.Author); ok && m.Device == rec.Device {
+			fact.PutProfile(tx, fact.Profile{Name: p.Name, About: p.About, Area: p.Area})
+			return api.Accepted
+		}
+	}
+	return api.Voided(Domain, "not-own-profile", "a profile is written by a member's acting device and cites the record that says so")
 }
 
 func applyAdmit(tx api.Tx, rec *api.Record) api.Outcome {

@@ -49,7 +49,7 @@ func (c *ctl) root() *cobra.Command {
 	c.elsewhereFlags(root)
 	root.AddCommand(
 		c.initCmd(), c.loginCmd(), c.statusCmd(), c.versionCmd(), c.idCmd(), c.configCmd(), c.explainCmd(),
-		c.spaceCmd(), c.memberCmd(), c.officeCmd(), c.feedCmd(), c.ledgerCmd(), c.treasuryCmd(), c.trustCmd(), c.securityCmd(), c.marketCmd(), c.blobCmd(), c.peerCmd(), c.topicCmd(), c.eventCmd(), c.webhookCmd(), c.stateCmd(), c.doctorCmd(), c.snapshotCmd(), c.refusalCmd(),
+		c.spaceCmd(), c.memberCmd(), c.officeCmd(), c.feedCmd(), c.ledgerCmd(), c.treasuryCmd(), c.auditCmd(), c.trustCmd(), c.securityCmd(), c.marketCmd(), c.blobCmd(), c.peerCmd(), c.topicCmd(), c.eventCmd(), c.webhookCmd(), c.stateCmd(), c.doctorCmd(), c.snapshotCmd(), c.refusalCmd(),
 	)
 	return root
 }

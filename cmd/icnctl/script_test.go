@@ -40,6 +40,11 @@ func TestEndToEnd(t *testing.T) {
 			e.Setenv("PROXY", freeTCP(t))
 			e.Setenv("ICN_KEYSTORE_PASSPHRASE", passphrase)
 			e.Setenv("GATEWAY", freeAddress())
+			rules, rerr := filepath.Abs("../../docs/guides/icn.rules")
+			if err == nil {
+				err = rerr
+			}
+			e.Setenv("RULES", rules)
 			e.Defer(func() { os.RemoveAll(dir) })
 			return err
 		},

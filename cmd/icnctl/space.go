@@ -211,7 +211,7 @@ func (c *ctl) spaceJoin() *cobra.Command {
 }
 
 func (c *ctl) memberCmd() *cobra.Command {
-	return group("member", "The members of a space", c.memberList(), c.memberAdd(), c.memberDevice(), c.memberRemove())
+	return group("member", "The members of a space", c.memberList(), c.memberProfile(), c.memberAdd(), c.memberDevice(), c.memberRemove())
 }
 
 func (c *ctl) memberList() *cobra.Command {
@@ -227,10 +227,35 @@ func (c *ctl) memberList() *cobra.Command {
 		return read(c, cmd, "member.list", in, func(o *client.MemberListOut) {
 			var rows [][]string
 			for _, m := range o.Members {
-				rows = append(rows, []string{string(m.DID), m.Device.String(), when(m.Since), yes(m.Founder)})
+				rows = append(rows, []string{orNone(m.Name), string(m.DID), m.Device.String(), when(m.Since), yes(m.Founder)})
 			}
-			c.table("No members.", "MEMBER DEVICE SINCE FOUNDER", rows)
+			c.table("No members.", "NAME MEMBER DEVICE SINCE FOUNDER", rows)
 			c.more(o.Cursor)
+		})
+	}
+	return cmd
+}
+
+func (c *ctl) memberProfile() *cobra.Command {
+	var in client.MemberProfileIn
+	cmd := &cobra.Command{
+		Use: "profile NAME", Short: "Say how you want to be called", Args: cobra.ExactArgs(1),
+		Long: "Says how you want to be called, in lists and statements, beside your DID. A name proves nothing: members may share one, and money goes to the DID.\n" +
+			"Every member can read it. It replaces all that you said before.",
+		Example: "icnctl member profile 'Ana Souza' --area Vale --about 'bread, bicycles'",
+	}
+	space := spaceFlag(cmd)
+	cmd.Flags().StringVar(&in.About, "about", "", "what others may want to know of you, one line")
+	cmd.Flags().StringVar(&in.Area, "area", "", "where you are to be found")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var err error
+		if in.Space, err = spaceID(*space); err != nil {
+			return err
+		}
+		in.Name = args[0]
+		return write(c, cmd, "member.profile", in, func(o *client.MemberProfileOut) {
+			c.note("You are shown as %s.", clean(in.Name))
+			c.receipt(o.Receipt)
 		})
 	}
 	return cmd

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -70,6 +72,14 @@ type tailItem struct {
 	Text   string `json:"text"`
 }
 
+type filePart struct {
+	Name string `json:"name,omitempty"`
+	Type string `json:"type,omitempty"`
+	Data []byte `json:"data"`
+}
+
+func (p *filePart) FilePart() (name, mediaType string, data []byte) { return p.Name, p.Type, p.Data }
+
 func (f *fake) Operations() []api.Operation {
 	echo := func(_ context.Context, _ *api.Call, in *echoIn) (*echoIn, error) { return in, nil }
 	return []api.Operation{
@@ -101,6 +111,21 @@ func (f *fake) Operations() []api.Operation {
 			case <-ctx.Done():
 				return nil, ctx.Err()
 			}
+		}),
+		api.HandleStream(api.Operation{Name: "file", Method: "GET", Path: "/file", Scope: "echo:read"}, func(_ context.Context, _ *api.Call, in *tailIn, emit func(*filePart) error) error {
+			if in.Mode == "refuse" {
+				return api.Refusal("file", refusal)
+			}
+			for i := range 3 {
+				part := &filePart{Data: []byte(strings.Repeat(strconv.Itoa(i), 100_000))}
+				if i == 0 {
+					part.Name, part.Type = `a "b".csv`, "text/csv"
+				}
+				if err := emit(part); err != nil || in.Mode == "fail" && i == 1 {
+					return cmp.Or(err, errors.New("the secret of the house"))
+				}
+			}
+			return nil
 		}),
 		api.HandleStream(api.Operation{Name: "tail", Method: "GET", Path: "/tail", Scope: "echo:read"}, f.tail),
 	}

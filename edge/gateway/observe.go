@@ -91,6 +91,10 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		defer func() {
 			s.metrics.running.Dec()
 			if p := recover(); p != nil {
+				if p == any(http.ErrAbortHandler) { // it has said why
+					s.done(x, r, began)
+					panic(p)
+				}
 				s.log.Error("gateway: a handler panicked", "request", x.id, "operation", x.operation, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 				if x.status != 0 { // half an answer must not look like a whole one
 					s.done(x, r, began)

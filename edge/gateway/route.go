@@ -35,9 +35,12 @@ func (s *Server) routes() (err error) {
 		rt := &route{Operation: op, input: shapeOf(&op)}
 		s.mux.HandleFunc(op.Method+" "+Prefix+op.Path, func(w http.ResponseWriter, r *http.Request) {
 			s.enter(w, rt.Name)
-			if rt.Kind == api.Stream {
+			switch {
+			case rt.IsFile() && !upgrades(r) && !asksForEvents(r):
+				s.serveFile(w, r, rt)
+			case rt.Kind == api.Stream:
 				s.serveStream(w, r, rt)
-			} else {
+			default:
 				s.serveOperation(w, r, rt)
 			}
 		})

@@ -332,6 +332,10 @@ func describe(op *api.Operation) string {
 	case api.List:
 		parts = append(parts, "Answers one page; `cursor` of the answer is the `cursor` of the next, and empty on the last.")
 	case api.Stream:
+		if op.IsFile() {
+			parts = append(parts, "Answers with a file.")
+			break
+		}
 		parts = append(parts, "Answers a stream of items, as server-sent events or, after an upgrade, as text messages of a WebSocket: each is one JSON value.")
 	case api.Unary:
 	}
@@ -398,6 +402,13 @@ func (b *builder) responses(op *api.Operation) map[string]*response {
 	ok := &response{Description: "Done.", Content: map[string]media{"application/json": {Schema: s}}}
 	switch op.Kind {
 	case api.Stream:
+		if op.IsFile() {
+			ok = &response{
+				Description: "The file, or, for who asks for text/event-stream, its parts as server-sent events of this schema. A connection that is cut means that the file is not whole.",
+				Content:     map[string]media{"application/octet-stream": {}, "text/event-stream": {Schema: s}},
+			}
+			break
+		}
 		ok = &response{
 			Description: "Server-sent events; the data of each is one item of this schema. An item with a cursor has it as the event's id.",
 			Content:     map[string]media{"text/event-stream": {Schema: s}},

@@ -184,6 +184,18 @@ func HandleStream[In, Item any](op Operation, do func(ctx context.Context, call 
 	return op
 }
 
+// Part is what the items of a Stream implement, as pointers, when the stream is a file: an HTTP edge then answers who does not ask for events with the file
+// itself. The first item names it; what an error cuts off is not a file.
+type Part interface {
+	// FilePart returns the name of the file and its media type, as far as they are known with this item, and the bytes that follow on those before.
+	FilePart() (name, mediaType string, data []byte)
+}
+
+// IsFile reports whether op answers with a file.
+func (op *Operation) IsFile() bool {
+	return op.Kind == Stream && op.Out != nil && reflect.PointerTo(op.Out).Implements(reflect.TypeFor[Part]())
+}
+
 // Decode reads raw JSON into a new input of op and validates it. It refuses unknown fields, trailing data, and an input that leaves out a field whose
 // json tag has neither omitempty nor omitzero; without any JSON the input is {}.
 func (op *Operation) Decode(raw json.RawMessage) (any, error) {

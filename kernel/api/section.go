@@ -11,6 +11,14 @@ type Section struct {
 	Open []Position
 }
 
+// RecordReader is a Reader that gives the records of a space as they were signed. Every Reader of the kernel is one; a test's may not be.
+type RecordReader interface {
+	Reader
+	// Envelopes visits the signed envelopes of all records of a space that are stored here, each after its predecessor and what it cites, until fn fails.
+	// The bytes are valid during fn only.
+	Envelopes(space Hash, fn func(raw []byte) error) error
+}
+
 // StateDigest is the digest of one app's state: equal records give equal digests on nodes whose builds keep the same rows.
 type StateDigest struct {
 	App    string

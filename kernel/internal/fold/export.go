@@ -13,6 +13,10 @@ import (
 // Envelopes visits the signed envelopes of all records in the order in which this node committed them. The bytes are valid during fn only. While
 // the state is being rebuilt it fails with Unavailable: what follows from the records is not there then.
 func Envelopes(r store.Reader, fn func(raw []byte) error) error {
+	return visitEnvelopes(r, func(api.Position) (bool, error) { return true, nil }, fn)
+}
+
+func visitEnvelopes(r store.Reader, wanted func(api.Position) (bool, error), fn func(raw []byte) error) error {
 	if _, cut, err := Meta(r, rebuilding); err != nil || cut {
 		if cut {
 			err = api.Errorf("fold.export", api.Unavailable, "the state is being rebuilt")
@@ -20,6 +24,9 @@ func Envelopes(r store.Reader, fn func(raw []byte) error) error {
 		return err
 	}
 	return replay(r, func(p api.Position, _ uint64) error {
+		if want, err := wanted(p); err != nil || !want {
+			return err
+		}
 		b, ok, err := r.Get(recordKey(p))
 		if err != nil {
 			return err
@@ -33,6 +40,16 @@ func Envelopes(r store.Reader, fn func(raw []byte) error) error {
 		}
 		return fn(raw)
 	})
+}
+
+var _ api.RecordReader = (*Reader)(nil)
+
+// Envelopes implements api.RecordReader.
+func (r *Reader) Envelopes(space api.Hash, fn func(raw []byte) error) error {
+	return visitEnvelopes(r.r, func(p api.Position) (bool, error) {
+		f, err := r.feed(p.Feed)
+		return f != nil && f.Topic.Space == space, err
+	}, fn)
 }
 
 // Requests visits what SetIdempotent has remembered.

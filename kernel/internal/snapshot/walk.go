@@ -30,9 +30,14 @@ type Visitor struct {
 	Progress func(records uint64) error
 }
 
+// Source gives what an archive holds, item by item, and io.EOF at its end.
+type Source interface {
+	Next() (Item, error)
+}
+
 // Walk reads an archive to its end and checks every digest, every record's form, signature, certificate and place in its chain, and that what it
 // cites stands before it. The first thing that is wrong ends it, with an error that names the record. The bodies are the apps' and are not looked at.
-func Walk(ctx context.Context, r *Reader, v Visitor) (open []api.Position, err error) {
+func Walk(ctx context.Context, r Source, v Visitor) (open []api.Position, err error) {
 	w := walk{v: v, verifier: record.NewVerifier(keyCache), feeds: map[api.Hash]*chain{}}
 	for {
 		it, err := r.Next()

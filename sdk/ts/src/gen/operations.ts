@@ -900,6 +900,19 @@ export interface KindSpec {
   topic: string
 }
 
+export interface LedgerAccount {
+  closing: number
+  /** Rows. */
+  count: UInt64
+  currency: string
+  did: DID
+  in: number
+  name?: string
+  opening: number
+  out: number
+  scale: number
+}
+
 export interface LedgerAcknowledged {
   /** What the account now takes into account: it may spend what it was paid up to there. */
   records: Position[] | null
@@ -1078,6 +1091,15 @@ export interface LedgerCancelled {
   request: Hash
 }
 
+export interface LedgerCategorySum {
+  category: string
+  count: UInt64
+  currency: string
+  in: number
+  out: number
+  scale: number
+}
+
 export interface LedgerCharge {
   account: DID
   /** negative: the account gets it back. */
@@ -1206,6 +1228,15 @@ export interface LedgerEntry {
   scale: number
   time: string
   to: DID
+}
+
+export interface LedgerFilePart {
+  /** Bytes that follow on those before, in base64. */
+  data: string | null
+  /** Of the file, on the first part. */
+  name?: string
+  /** Media type, on the first part. */
+  type?: string
 }
 
 export interface LedgerFor {
@@ -1740,6 +1771,48 @@ export interface LedgerStandingOrder {
   zone: string
 }
 
+export interface LedgerStatementOut {
+  /** One line per account and currency; for one account only on the first page. */
+  accounts: LedgerAccount[] | null
+  /** Of one account, by currency and category, on the first page. */
+  categories: LedgerCategorySum[] | null
+  cursor?: string
+  did?: DID
+  /** Beginning of the first day; none: from the beginning. */
+  from?: string
+  /** Of the space. */
+  name: string
+  /** How the account's owner wants to be called. */
+  owner?: string
+  /** Oldest first; none when all accounts were asked for. */
+  rows: LedgerStatementRow[] | null
+  space: Hash
+  /** End of the last day, which is not in it. */
+  to: string
+  zone: string
+}
+
+export interface LedgerStatementRow {
+  /** Negative when it went out. */
+  amount: number
+  /** After it. */
+  balance: number
+  category: string
+  currency: string
+  final: boolean
+  /** Of the record. */
+  id: string
+  keyed_by?: DID
+  kind: string
+  leg: number
+  memo: string
+  scale: number
+  /** By the clock of who paid. */
+  time: string
+  with: DID
+  with_name?: string
+}
+
 export interface LedgerTier {
   currency: string
   /** Minor units. */
@@ -2142,9 +2215,12 @@ export interface MembershipListOut {
 }
 
 export interface MembershipMember {
+  area?: string
   device: Key
   did: DID
   founder: boolean
+  /** How the member wants to be called; it proves nothing. */
+  name?: string
   since: string
 }
 
@@ -2153,10 +2229,33 @@ export interface MembershipMembersOut {
   members: MembershipMember[] | null
 }
 
+export interface MembershipNamed {
+  about?: string
+  area?: string
+  did: DID
+  /** How the member wants to be called; it proves nothing. */
+  name: string
+}
+
 export interface MembershipOffice {
   device: Key
   did: DID
   name: string
+}
+
+export interface MembershipProfileIn {
+  /** What others may want to know of you, at most 1024 bytes on one line. */
+  about?: string
+  /** Where you are to be found, at most 64 bytes on one line. */
+  area?: string
+  /** How you want to be called, 1 to 64 bytes on one line. */
+  name: string
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface MembershipProfileOut {
+  receipt: Receipt
 }
 
 export interface MembershipRemoveIn {
@@ -2798,12 +2897,42 @@ export interface LedgerAllotmentsInput {
   space?: Hash
 }
 
+/** The input of ledger.audit. */
+export interface LedgerAuditInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** First day, YYYY-MM-DD; default: from the beginning. */
+  from?: string
+  /** Last day, YYYY-MM-DD; default: today. */
+  to?: string
+  /** Time zone in which days begin and end, as the IANA names it; default UTC. */
+  zone?: string
+}
+
 /** The input of ledger.balance. */
 export interface LedgerBalanceInput {
   /** Account: a DID, or office:treasury for the space's own; default: your own. */
   did: DID
   /** Id of the space; default: the only one this node follows. */
   space?: Hash
+}
+
+/** The input of ledger.export. */
+export interface LedgerExportInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** Account: a DID, or office:treasury for the space's own; default: your own. */
+  did?: DID
+  /** All accounts of the space. */
+  all?: boolean
+  /** Csv, beancount, hledger (a journal), ofx or pdf. */
+  format: 'csv' | 'beancount' | 'hledger' | 'ofx' | 'pdf'
+  /** First day, YYYY-MM-DD; default: from the beginning. */
+  from?: string
+  /** Last day, YYYY-MM-DD; default: today. */
+  to?: string
+  /** Time zone in which days begin and end, as the IANA names it; default UTC. */
+  zone?: string
 }
 
 /** The input of ledger.history. */
@@ -2864,6 +2993,26 @@ export interface LedgerRequestsInput {
 export interface LedgerSchedulesInput {
   /** Id of the space; default: the only one this node follows. */
   space?: Hash
+}
+
+/** The input of ledger.statement. */
+export interface LedgerStatementInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** Account: a DID, or office:treasury for the space's own; default: your own. */
+  did?: DID
+  /** All accounts of the space: what each had, got, gave and has, without the rows. */
+  all?: boolean
+  /** First day, YYYY-MM-DD; default: from the beginning. */
+  from?: string
+  /** Last day, YYYY-MM-DD; default: today. */
+  to?: string
+  /** Time zone in which days begin and end, as the IANA names it; default UTC. */
+  zone?: string
+  /** Rows of a page, or accounts, 1 to 500; default 50. The legs of one record are on one page, even if those are more. */
+  limit?: number
+  /** Where the page before ended. */
+  cursor?: string
 }
 
 /** The input of ledger.uri.make. */
@@ -3268,6 +3417,7 @@ export const eventTypes = [
   'membership.invited',
   'membership.joined',
   'membership.moved',
+  'membership.named',
   'membership.removed',
   'node.incident',
   'peer.down',
@@ -3396,6 +3546,8 @@ export interface EventData {
   'membership.joined': MembershipDevice
   /** Another device acts for a member from now on. Scope member:read. */
   'membership.moved': MembershipDevice
+  /** A member has said how it wants to be called. Scope member:read. */
+  'membership.named': MembershipNamed
   /** The registrar has removed a member. Scope member:read. */
   'membership.removed': MembershipRemoved
   /** Something went wrong, as the node saw it; not kept, so it may be missed. Scope node:read. */
@@ -3505,6 +3657,8 @@ export interface Operations {
     allotments(input: LedgerAllotmentsInput, options?: CallOptions): Promise<LedgerAllotmentsOut>
     /** Pay what a member has asked you for, once. Scope ledger:write. */
     approve(input: LedgerApproveIn, options?: WriteOptions): Promise<LedgerApproveOut>
+    /** Write an auditor's envelope: all exports of a space with the signed records that they come from, under your signature. Scope ledger:read. */
+    audit(input?: LedgerAuditInput, options?: CallOptions): AsyncIterable<LedgerFilePart>
     /** Show an account's balances and limits. Scope ledger:read. */
     balance(input: LedgerBalanceInput, options?: CallOptions): Promise<LedgerBalanceOut>
     /** Pay a list of members, once; or say first what that would do. Scope ledger:write. */
@@ -3515,6 +3669,8 @@ export interface Operations {
     charge(input: LedgerChargeIn, options?: WriteOptions): Promise<LedgerChargeOut>
     /** Refuse to pay what a member has asked you for. Scope ledger:write. */
     decline(input: LedgerDeclineIn, options?: WriteOptions): Promise<LedgerSettledOut>
+    /** Write an account, or all of the space, over a period as a file for other programs. Scope ledger:read. */
+    export(input: LedgerExportInput, options?: CallOptions): AsyncIterable<LedgerFilePart>
     /** Stop an account from spending, or let it spend again. Scope ledger:grant. */
     freeze(input: LedgerFreezeIn, options?: WriteOptions): Promise<LedgerGrantOut>
     /** Set an account's credit limit. Scope ledger:grant. */
@@ -3545,6 +3701,8 @@ export interface Operations {
     schedule(input: LedgerScheduleIn, options?: WriteOptions): Promise<LedgerScheduleOut>
     /** Show what accounts are charged, and when next. Scope ledger:read. */
     schedules(input?: LedgerSchedulesInput, options?: CallOptions): Promise<LedgerSchedulesOut>
+    /** State an account over a period, or with all the accounts of the space what each comes to. Scope ledger:read. */
+    statement(input?: LedgerStatementInput, options?: CallOptions): Pages<LedgerStatementOut, NonNullable<LedgerStatementOut['accounts']>[number]>
     /** Pay a member. Scope ledger:write. */
     transfer(input: LedgerTransferIn, options?: WriteOptions): Promise<LedgerTransferOut>
     uri: {
@@ -3587,6 +3745,8 @@ export interface Operations {
     device(input: MembershipDeviceIn, options?: WriteOptions): Promise<MembershipDeviceOut>
     /** List the members of a space. Scope member:read. */
     list(input?: MemberListInput, options?: CallOptions): Pages<MembershipMembersOut, NonNullable<MembershipMembersOut['members']>[number]>
+    /** Say how you want to be called. Scope member:write. */
+    profile(input: MembershipProfileIn, options?: WriteOptions): Promise<MembershipProfileOut>
     /** Remove a member: nothing of theirs counts from then on, and what they owe stays. Scope member:write. */
     remove(input: MembershipRemoveIn, options?: WriteOptions): Promise<MembershipRemoveOut>
   }
@@ -3763,11 +3923,13 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.allot': ['POST', '/ledger/allot', 'w1'],
   'ledger.allotments': ['GET', '/ledger/allotments/{did}', ''],
   'ledger.approve': ['POST', '/ledger/approve', 'w1'],
+  'ledger.audit': ['GET', '/ledger/audit', 's'],
   'ledger.balance': ['GET', '/ledger/balance/{did}', ''],
   'ledger.batch': ['POST', '/ledger/batch', 'w+'],
   'ledger.cancel': ['POST', '/ledger/cancel', 'w1'],
   'ledger.charge': ['POST', '/ledger/charge', 'w+'],
   'ledger.decline': ['POST', '/ledger/decline', 'w1'],
+  'ledger.export': ['GET', '/ledger/export', 's'],
   'ledger.freeze': ['POST', '/ledger/freeze', 'w+'],
   'ledger.grant': ['POST', '/ledger/grant', 'w+'],
   'ledger.history': ['GET', '/ledger/history', 'l', 'entries'],
@@ -3782,6 +3944,7 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.reverse': ['POST', '/ledger/reverse', 'w1'],
   'ledger.schedule': ['POST', '/ledger/schedules', 'w1'],
   'ledger.schedules': ['GET', '/ledger/schedules', ''],
+  'ledger.statement': ['GET', '/ledger/statement', 'l', 'accounts'],
   'ledger.transfer': ['POST', '/ledger/transfer', 'w1'],
   'ledger.uri.make': ['GET', '/ledger/uri', ''],
   'ledger.uri.read': ['GET', '/ledger/uri/read', ''],
@@ -3800,6 +3963,7 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'member.add': ['POST', '/member/add', 'w1'],
   'member.device': ['POST', '/member/device', 'w+'],
   'member.list': ['GET', '/member/list', 'l', 'members'],
+  'member.profile': ['POST', '/member/profile', 'w1'],
   'member.remove': ['POST', '/member/remove', 'w+'],
   'node.config': ['GET', '/node/config', ''],
   'node.doctor': ['GET', '/node/doctor', ''],
