@@ -18,7 +18,7 @@ import (
 type BatchIn struct {
 	Space  api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
 	Rows   []Leg    `json:"rows,omitempty" doc:"The payments, at most 10,000; this or csv"`
-	CSV    string   `json:"csv,omitempty" doc:"The payments as CSV with the header to,amount,currency,memo,category in any order, amounts in decimals; at most 10,000 rows and 4 MiB"`
+	CSV    string   `json:"csv,omitempty" doc:"The payments as CSV with the header to,amount,currency,memo,category in any order, amounts in decimals; at most 10,000 rows and 4 MiB" example:"to,amount,currency,memo"`
 	Name   string   `json:"name,omitempty" doc:"Tells the same list apart that is to be paid again, such as wages-2026-12: at most 64 bytes, one line"`
 	DryRun bool     `json:"dry_run,omitempty" doc:"Pay nobody, only say what would happen"`
 }

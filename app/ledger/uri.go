@@ -178,7 +178,7 @@ func (a *App) makeURI(_ context.Context, call *api.Call, in *URIIn) (*URIOut, er
 // ReadURIIn is the input of ledger.uri.read.
 type ReadURIIn struct {
 	Space api.Hash `json:"space,omitzero" doc:"Id of the space in which you mean to pay; default: the only one this node follows"`
-	URI   string   `json:"uri" doc:"The text, which begins with icn:pay?"`
+	URI   string   `json:"uri" doc:"The text, which begins with icn:pay?" example:"icn:pay?to=did%3Aicn%3A3TdvKpPtV41WGSzdzW7vYRxcu7TDrQQyP2UWLXxtALuq&space=0100000000000000000000000000000000000000000000000000000000000000&currency=hours&amount=150&c=66dea3ac"`
 }
 
 // Validate implements api.Validator.

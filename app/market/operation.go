@@ -202,7 +202,7 @@ type EditIn struct {
 	Grid     uint64     `json:"grid,omitempty" doc:"How coarse the place is told: metres, 100 to 100000; default 1000"`
 	Days     int        `json:"days,omitempty" doc:"Show it for so many days from now, 1 to 366"`
 	Images   []api.Hash `json:"images,omitempty" doc:"At most 4 hashes of blobs that this node has, in place of those before"`
-	Clear    []string   `json:"clear,omitempty" doc:"What to empty: amount, price, text, area, at, images" enum:"amount,price,text,area,at,images"`
+	Clear    []string   `json:"clear,omitempty" doc:"What to empty: amount, price, text, area, at, images"`
 }
 
 // Validate implements api.Validator.

@@ -129,7 +129,7 @@ type ListIn struct {
 	Near     string   `json:"near,omitempty" doc:"Latitude,longitude in degrees: tells how far away each ad is" example:"53.48,-2.24"`
 	Km       int      `json:"km,omitempty" doc:"Only within so many kilometres of near, 1 to 20000"`
 	All      bool     `json:"all,omitempty" doc:"Expired ads, too"`
-	Sort     string   `json:"sort,omitempty" doc:"newest (default), distance (default with near) or best (default with text): how well the words fit" enum:"newest,distance,best"`
+	Sort     string   `json:"sort,omitempty" doc:"newest (default), distance (default with near) or best (default with text): how well the words fit"`
 	Limit    int      `json:"limit,omitempty" doc:"Ads of a page, 1 to 200; default 50"`
 	Cursor   string   `json:"cursor,omitempty" doc:"Where the page before ended"`
 }

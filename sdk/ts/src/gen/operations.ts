@@ -3076,7 +3076,7 @@ export interface MarketEditInput {
   /** 1 to 32 of a-z 0-9 -. */
   category?: string
   /** What to empty: amount, price, text, area, at, images. */
-  clear?: 'amount' | 'price' | 'text' | 'area' | 'at' | 'images'
+  clear?: string[]
   /** Of the amount: its code. */
   currency?: string
   /** Show it for so many days from now, 1 to 366. */
@@ -3124,7 +3124,7 @@ export interface MarketListInput {
   /** Expired ads, too. */
   all?: boolean
   /** Newest (default), distance (default with near) or best (default with text): how well the words fit. */
-  sort?: 'newest' | 'distance' | 'best'
+  sort?: string
   /** Ads of a page, 1 to 200; default 50. */
   limit?: number
   /** Where the page before ended. */
