@@ -361,13 +361,7 @@ func (e *elsewhere) End(c *kerneltest.Cluster) error {
 			if r.Topic.Name != fact.LedgerTopic || r.Kind != "transfer" {
 				continue
 			}
-			var t struct {
-				_        struct{} `cbor:",toarray"`
-				To       api.DID
-				Currency string
-				Amount   int64
-				Memo     string
-			}
+			var t payment
 			if err := codec.Unmarshal(r.Body, &t); err != nil {
 				return err
 			}

@@ -149,9 +149,6 @@ func (w *World) found() error {
 			return err
 		}
 	}
-	if err := w.admitElsewhere(); err != nil {
-		return err
-	}
 	if !w.opt.Outsider {
 		return nil
 	}
@@ -241,6 +238,9 @@ func (w *World) Run(steps int) error {
 	if w.opt.Liars > 0 {
 		actions = append(actions, kerneltest.Lies(w.Topic, "transfer")...)
 		actions = append(actions, w.lies()...)
+	}
+	if err := w.admitElsewhere(); err != nil {
+		return err
 	}
 	books, protocol, heard := w.books(), w.protocol(), w.audience()
 	if err := w.Cluster.Run(steps, actions, books, protocol, w.ivy, heard); err != nil {

@@ -131,12 +131,20 @@ func ignored(r api.Reader, s *fact.Space, device api.Key, did api.DID, known fun
 func handedOver(s *fact.Space, did api.DID, office, topic string) (owed []fact.CutRequest) {
 	all := holders(s, office)
 	for i, o := range all {
-		if i == 0 || o.DID != did {
+		c, _, cut := s.Cut(s.Feed(topic, o.Device))
+		if i == 0 || o.DID != did || o.Device == all[0].Device || c.Next != (api.Key{}) {
 			continue
 		}
 		_, why, ok := s.Handed(office, all[i-1].Number)
-		if c, _, cut := s.Cut(s.Feed(topic, o.Device)); ok && (!cut || c.Next != all[i-1].Device) {
-			owed = append(owed, fact.CutRequest{Topic: topic, Device: o.Device, Next: all[i-1].Device, Causes: []api.Position{why}})
+		q := fact.CutRequest{Topic: topic, Device: o.Device, Causes: []api.Position{why}}
+		for _, next := range all[:i] { // the newest who has not passed the office on: a feed goes on once
+			if c, _, _ := s.Cut(s.Feed(topic, next.Device)); c.Next == (api.Key{}) {
+				q.Next = next.Device
+				break
+			}
+		}
+		if ok && (!cut || q.Next != (api.Key{}) || !c.Names(why)) {
+			owed = append(owed, q)
 		}
 	}
 	return owed

@@ -90,6 +90,8 @@ func (a *App) show(r api.Reader, s *fact.Space, d *desk, sch *schedule, now time
 		out.Waits = err.Error()
 	case len(open) > maxUnasked:
 		out.Waits = fmt.Sprintf("more than %d periods are due at once: somebody has to look at the clock, and charge by icnctl ledger charge %s", maxUnasked, sch.Name)
+	case d.ended:
+		out.Waits = "the clerk's device has passed the office on before: hand it to another device"
 	case d.waits:
 		out.Waits = "the feed of the clerk before has to be cut first: icnctl feed list --odd"
 	}
@@ -162,10 +164,21 @@ func asClerk(op string, r api.Reader, s *fact.Space, signer api.Signer, what str
 			Inputs: map[string]string{"clerk": string(d.office.DID)}, Remedy: "ask " + string(d.office.DID),
 		})
 	}
-	if d.waits {
-		return d, api.Refusal(op, notContinued.Void)
+	return d, d.writable(op)
+}
+
+// writable refuses while the office cannot write from its device.
+func (d *desk) writable(op string) error {
+	switch {
+	case d.ended:
+		return api.Refusal(op, &api.Reason{
+			Domain: Domain, Rule: "feed-passed-on", Text: "this device has held the office before and passed its feed on: for this the office needs another device",
+			Inputs: map[string]string{"device": d.office.Device.String()}, Remedy: "have the office handed to another device of yours: icnctl id device, icnctl office hand",
+		})
+	case d.waits:
+		return api.Refusal(op, notContinued.Void)
 	}
-	return d, nil
+	return nil
 }
 
 // SchedulesIn is the input of ledger.schedules.
@@ -399,7 +412,7 @@ func (a *App) overdue(host api.Host, self api.Signer, space api.Hash, now time.T
 		return nil
 	}
 	d, ok := deskOf(r, s, fact.Clerk, fact.PostingsTopic)
-	if !ok || d.waits {
+	if !ok || d.writable("") != nil {
 		return nil
 	}
 	for _, sch := range d.schedules(r) {

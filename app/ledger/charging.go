@@ -27,6 +27,7 @@ type desk struct {
 	from   api.Hash       // whose rows its next record stands on: feed's own, or those of who held it before
 	deps   []api.Position // what that has to cite
 	waits  bool           // for the cut of the feed before
+	ended  bool           // the device has passed the office on before, and its feed with it: another one is needed
 }
 
 // deskOf returns the desk of an office, which writes in a topic; false where the space has no such office.
@@ -45,20 +46,31 @@ func deskOf(r api.Reader, s *fact.Space, name, topic string) (d desk, ok bool) {
 	if n == 1 {
 		return d, true
 	}
-	before, _, _ := s.Handed(name, n-1)
-	old := s.Feed(topic, before.Device)
-	c, cut, ok := s.Cut(old)
-	if d.from = old; !ok || c.Next != o.Device {
-		d.waits = true
+	if c, _, _ := s.Cut(d.feed); c.Next != (api.Key{}) {
+		d.ended = true
+	}
+	for k := n - 1; k > 0 && k+maxHolders > n; k-- {
+		before, _, _ := s.Handed(name, k)
+		old := s.Feed(topic, before.Device)
+		c, cut, ok := s.Cut(old)
+		if k == n-1 {
+			d.from = old
+		}
+		if !ok || c.Next != o.Device {
+			continue
+		}
+		d.deps = append(d.deps, cut)
+		for _, why := range c.Causes {
+			d.deps = append(d.deps, why.Position())
+		}
+		if d.from = old; old != d.feed {
+			if base, ok := r.Base(d.feed, cut); ok {
+				d.from = base.Feed
+			}
+		}
 		return d, true
 	}
-	d.deps = append(d.deps, cut)
-	for _, why := range c.Causes {
-		d.deps = append(d.deps, why.Position())
-	}
-	if base, ok := r.Base(d.feed, cut); ok {
-		d.from = base.Feed
-	}
+	d.waits = true
 	return d, true
 }
 

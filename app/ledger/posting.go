@@ -389,11 +389,19 @@ func (f *fold) enterOffice(name string) {
 	}
 }
 
-// succeeds reports whether the record cites the cut by which its feed goes on from the feed of who held the office before the nth, whom the record at d names.
+// succeeds reports whether the record cites the cut by which its feed goes on from the feed of one who held the office before the nth, whom the record at d
+// names: mostly of the one before, but a feed that has been passed on is not passed on to again.
 func (f *fold) succeeds(d api.Position, name string, nth uint64) bool {
-	before, ok := fact.HandedAt(f, d, name, nth-1)
-	return ok && f.continues(before.Device)
+	for n := nth - 1; n > 0 && n+maxHolders > nth; n-- {
+		if before, ok := fact.HandedAt(f, d, name, n); ok && f.continues(before.Device) {
+			return true
+		}
+	}
+	return false
 }
+
+// maxHolders bounds of how many holders before it is looked whose feed goes on.
+const maxHolders = 64
 
 // posted counts what offices have posted to the author's account, as far as the record shows it certain; and, certain or not, what a cut of the account's
 // feed names as its cause, since the registrar has asked for it.

@@ -595,8 +595,9 @@ func (a *App) act(ctx context.Context, call *api.Call, op string, space api.Hash
 			Domain: Domain, Rule: "not-in-office", Text: "only the treasury's office of " + s.Genesis.Name + " spends what it has",
 			Inputs: map[string]string{"treasury": string(d.office.DID)}, Remedy: "ask " + string(d.office.DID),
 		})
-	case d.waits:
-		return nil, api.Refusal(op, notContinued.Void)
+	}
+	if err := d.writable(op); err != nil {
+		return nil, err
 	}
 	w, err := make(r, s, &d)
 	if err != nil {

@@ -53,11 +53,6 @@ func (a *App) hand(ctx context.Context, call *api.Call, in *HandIn) (*HandOut, e
 		before, _, _ := s.Handed(in.Office, o.Number-1)
 		return &HandOut{Receipt: repeated(r, at), Number: o.Number, Before: before.DID}, nil
 	}
-	if topic := map[string]string{fact.Clerk: fact.PostingsTopic, fact.Treasury: fact.TreasuryTopic}[in.Office]; topic != "" {
-		if c, _, ok := s.Cut(s.Feed(topic, in.Device)); ok && c.Next != (api.Key{}) {
-			return nil, refuseUsed(topic, "who has handed the office over before", in)
-		}
-	}
 	var cites []api.Position
 	if in.Office == fact.Registrar {
 		if cites, err = a.handCuts(ctx, host, signer, s, r, in, max(o.Number, 1)+1); err != nil {
@@ -75,7 +70,7 @@ func (a *App) hand(ctx context.Context, call *api.Call, in *HandIn) (*HandOut, e
 func (a *App) handCuts(ctx context.Context, host api.Host, signer api.Signer, s *fact.Space, r api.Reader, in *HandIn, number uint64) ([]api.Position, error) {
 	for _, topic := range [...]string{fact.SpaceTopic, fact.CutTopic} {
 		if _, begun := r.Head(s.Feed(topic, in.Device)); begun {
-			return nil, refuseUsed(topic, "a registrar", in)
+			return nil, refuseUsed(topic, in)
 		}
 	}
 	cutter, ok := api.Lookup[fact.Cutter](host.Services())
@@ -86,10 +81,10 @@ func (a *App) handCuts(ctx context.Context, host api.Host, signer api.Signer, s 
 	return []api.Position{at}, err
 }
 
-// refuseUsed refuses a device for an office, whose feed goes on from that of the one before.
-func refuseUsed(topic, who string, in *HandIn) error {
+// refuseUsed refuses a device for the registrar's office, whose feed goes on from that of the one before.
+func refuseUsed(topic string, in *HandIn) error {
 	return api.Refusal("", &api.Reason{
-		Domain: Domain, Rule: "device-used", Text: "the device has written in topic " + topic + " before; " + who + " begins with a fresh one",
+		Domain: Domain, Rule: "device-used", Text: "the device has written in topic " + topic + " before; a registrar begins with a fresh one",
 		Inputs: map[string]string{"device": in.Device.String()}, Remedy: "let " + string(in.DID) + " make another device: icnctl id device",
 	})
 }
