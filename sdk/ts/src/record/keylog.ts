@@ -141,6 +141,14 @@ function extended(auth: Uint8Array, seed: Uint8Array, change: Change, device: Ke
   return out
 }
 
+/** The same log as the auth of another of its devices. */
+export function shownFor(auth: Uint8Array, device: Key): Uint8Array {
+  const { log, events } = open(auth)
+  const out = log.single && events.length === 1 ? auth : encode([logTag, fromHex(device, 32), events])
+  if (parseAuth(out).device !== device) bad(`the log does not let device ${device} sign`)
+  return out
+}
+
 /** The log with devices added or removed by the key in charge, whose seed is given, as the auth of a device. */
 export function changeDevices(auth: Uint8Array, seed: Uint8Array, add: readonly Device[], remove: readonly Key[], device: Key): Uint8Array {
   return extended(auth, seed, { kind: 'devices', add, remove }, device)
