@@ -21,7 +21,6 @@ var filled = map[string][]string{
 	"ledger.grant cuts/draft":              {"target.topic", "target.device", "adopt", "next", "causes"},
 	"ledger.grant ledger/grant":            {"p", "frozen"},
 	"ledger.charge postings/charge":        {"number", "period", "legs", "done"},
-	"ledger.schedule postings/schedule":    {"first", "zone"},
 	"member.device cuts/draft":             {"target.topic", "target.device", "adopt", "next", "causes"},
 	"member.remove cuts/draft":             {"target.topic", "target.device", "adopt", "next", "causes"},
 	"space.join join/join":                 {"key", "signature"},
@@ -32,8 +31,6 @@ var filled = map[string][]string{
 var unshown = map[string]string{
 	"feed.cut by":             "it chooses what is adopted, which a person sees",
 	"ledger.charge dry_run":   "it makes no record",
-	"ledger.schedule first":   "a person sees it",
-	"ledger.schedule zone":    "a person sees it",
 	"treasury.revise tiers":   "a person sees them",
 	"treasury.revise budgets": "a person sees them",
 	"security.pardon local":   "it makes no record",
