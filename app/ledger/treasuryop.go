@@ -119,7 +119,7 @@ func noBudget(op string, rules *treasuryRules, s *spending) error {
 type ReviseIn struct {
 	Space     api.Hash  `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
 	Approvers []api.DID `json:"approvers" doc:"DIDs of the members who can approve"`
-	Need      int       `json:"need" doc:"How many of them have to, for payments above all tiers and for other rules" example:"2"`
+	Need      int       `json:"need" doc:"How many of them have to, for payments above all tiers and for other rules" example:"1"`
 	Tiers     []string  `json:"tiers,omitempty" doc:"Fewer approvals for less: currency:amount:approvals, such as hours:1000:0 for payments of up to 1000 minor units that the office makes alone"`
 	Budgets   []string  `json:"budgets,omitempty" doc:"What may be spent: purpose:currency:amount:month or year, such as seeds:hours:5000:month; without any, all that is approved"`
 }
