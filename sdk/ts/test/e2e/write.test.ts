@@ -63,8 +63,10 @@ test('a registrar admits members with nothing but a key', { skip }, async () => 
   assert(members?.some((m) => m.did === did))
 })
 
-test('members propose and approve what the treasury pays, the office pays it, and the clerk schedules dues, each with their own key', { skip }, async () => {
-  const [giver, proposer, approver, treasurer, clerk] = await Promise.all([member(), member(), member(), member(), member()])
+test('members propose and approve what the treasury pays, the office pays it, and the clerk schedules dues, each with their own key', { skip }, async (t) => {
+  const node = await start() // with all offices
+  t.after(() => node.stop())
+  const [giver, proposer, approver, treasurer, clerk] = await Promise.all([memberOf(node), memberOf(node), memberOf(node), memberOf(node), memberOf(node)])
   const { space, did } = node
   await giver.client.ledger.transfer({ space, to: 'office:treasury', currency: 'hours', amount: 500 }, { wait: 'final' })
   const seeds = { space, to: did, currency: 'hours', amount: 300, memo: 'seed potatoes' }
