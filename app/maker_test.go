@@ -33,7 +33,6 @@ var filled = map[string][]string{
 	"treasury.do treasury/spend":           {"to", "currency", "amount", "purpose", "memo"},
 	"treasury.do treasury/rules":           {"approvers", "need", "tiers", "budgets"},
 	"ledger.charge postings/charge":        {"number", "period", "legs", "done"},
-	"ledger.schedule postings/schedule":    {"first", "zone"},
 	"member.device cuts/draft":             {"target.topic", "target.device", "adopt", "next", "causes"},
 	"member.remove cuts/draft":             {"target.topic", "target.device", "adopt", "next", "causes"},
 	"space.join join/join":                 {"key", "signature"},
@@ -44,8 +43,6 @@ var filled = map[string][]string{
 var unshown = map[string]string{
 	"feed.cut by":             "it chooses what is adopted, which a person sees",
 	"ledger.charge dry_run":   "it makes no record",
-	"ledger.schedule first":   "a person sees it",
-	"ledger.schedule zone":    "a person sees it",
 	"treasury.revise tiers":   "a person sees them",
 	"treasury.revise budgets": "a person sees them",
 	"ledger.transfer for":     "a person sees what it makes",

@@ -78,6 +78,33 @@ func (n *node) spends(id api.Hash, in ledger.SpendIn, by ...api.Signer) error {
 	return err
 }
 
+// Who has lost the answer gets it again under the name of the request, and nothing is paid twice.
+func TestTreasuryRepeats(t *testing.T) {
+	n, bob, carol := bank(t)
+	n.donates(bob, 500)
+	id := n.proposes(n.self, carol, 300, "")
+	if err := n.approves(bob, id); err != nil {
+		t.Fatal(err)
+	}
+	do := func(name string) (*ledger.DoOut, error) {
+		out, err := n.operations()["treasury.do"].Do(t.Context(), &api.Call{Actor: n.self.DID(), Signer: n.self, Scopes: []string{"*"}, Idempotency: name}, &ledger.DoIn{Proposal: id}, nil)
+		if err != nil {
+			return nil, err
+		}
+		return out.(*ledger.DoOut), n.m.React()
+	}
+	first, err := do("rent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := do("rent")
+	if err != nil || again.Receipt.Position != first.Receipt.Position || !again.Receipt.Repeated || n.treasury() != 200 {
+		t.Errorf("repeated: %+v, %v, and the treasury has %d: want the first answer, %+v, and 200", again, err, n.treasury(), first)
+	}
+	_, err = do("rent twice")
+	n.wantRule(err, "already-done")
+}
+
 // The treasury pays what others than the proposer and the payee have approved, once, and what it has.
 func TestTreasury(t *testing.T) {
 	n, bob, carol := bank(t)

@@ -680,8 +680,9 @@ type AuthClaimIn struct {
 
 // AuthClaimOut is what auth.claim answers.
 type AuthClaimOut struct {
-	State string           `json:"state"`           // waiting: ask again in two seconds; refused; or granted, once
-	Token *SessionTokenOut `json:"token,omitempty"` // the login, when it is granted
+	State string           `json:"state"`           // waiting: ask again in two seconds; refused; or granted
+	Token *SessionTokenOut `json:"token,omitempty"` // the login; with the first answer that says granted only: who has lost it logs in with the key event
+	Auth  []uint8          `json:"auth,omitempty"`  // key event of whoever let the device in, base64, when it is granted: it certifies the device, which has to verify that and keep it
 }
 
 // AuthPairIn is the input of auth.pair.
@@ -702,7 +703,8 @@ type AuthPairOut struct {
 
 // AuthPairingIn is the input of auth.pairing.
 type AuthPairingIn struct {
-	Pairing []uint8 `json:"pairing"` // As the QR code holds it, base64
+	Pairing []uint8 `json:"pairing"`        // As the QR code holds it, base64
+	Code    string  `json:"code,omitempty"` // The six digits that the new device shows: to have them checked before the device is certified; a wrong code counts
 }
 
 // AuthPairingOut is what auth.pairing answers.

@@ -195,7 +195,7 @@ func (g *greeter) inputs() map[string]string {
 		"ledger.freeze": "{" + money + "}", "ledger.grant": "{" + money + `,"limit":5}`, "ledger.retry": id, "ledger.return": `{"currency":"hours"}`,
 		"ledger.approve": id, "ledger.cancel": id, "ledger.decline": id, "ledger.reverse": id, "ledger.request": fmt.Sprintf(`{"payer":%q,"currency":"hours","amount":1}`, did),
 		"ledger.order.new": fmt.Sprintf(`{"to":%q,"currency":"hours","amount":1,"unit":"days","first":"2026-01-01"}`, did), "ledger.order.end": id, "ledger.order.pay": id,
-		"ledger.batch": fmt.Sprintf(`{"rows":[{"to":%q,"currency":"hours","amount":1}]}`, did),
+		"ledger.batch":  fmt.Sprintf(`{"rows":[{"to":%q,"currency":"hours","amount":1}]}`, did),
 		"ledger.charge": `{"name":"dues","dry_run":true}`, "ledger.schedule": `{"name":"dues","charge":"dues","currency":"hours","amount":1,"every":"month"}`,
 		"ledger.transfer": "{" + money + `,"amount":1}`, "member.add": fmt.Sprintf(`{"did":%q,"device":%q}`, g.eve.DID(), g.eve.Device()), "member.device": "{" + who + "}",
 		"member.profile": `{"name":"Ann"}`, "member.remove": fmt.Sprintf(`{"did":%q,"reason":"x"}`, did), "office.hand": `{"office":"clerk",` + who + "}", "office.replace": fmt.Sprintf(`{"silent":%q,%s}`, g.self.DID(), who),

@@ -46,10 +46,7 @@ func (*App) Describe() []api.KindSpec {
 		api.Says[allotment](fact.LedgerTopic, kindAllot, "Set {amount} aside for the device {device} to spend.").By("ledger.allot"),
 		api.Says[giveBack](fact.LedgerTopic, kindReturn, "Give back what is left of this device's allotments in {currency}.").By("ledger.return"),
 		api.Says[schedule](fact.PostingsTopic, kindSchedule, "Schedule number {number}, {name}: charge {charge} in {currency} every {every} from {first}[ to {last}] ({zone})[, {amount}][, {rate} hundredths of a percent][, but not for {exempt}].").
-			By(
-				"ledger.schedule", number, api.Source{Field: "first", From: api.FromNode, Why: "the day on which the first period begins"},
-				api.Source{Field: "zone", From: api.FromNode, Why: "the time zone of the days"},
-			),
+			By("ledger.schedule", number),
 		api.Says[charge](fact.PostingsTopic, kindCharge, "Charge {legs} accounts by schedule {schedule}, number {number}, for period {period}.").
 			By(
 				"ledger.charge", api.Source{Field: "schedule", From: api.FromInput, Input: "name"}, filled("number", "which schedule holds"),

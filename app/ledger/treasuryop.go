@@ -538,7 +538,8 @@ func (a *App) carryOut(ctx context.Context, call *api.Call, in *DoIn) (*DoOut, e
 		if err != nil {
 			return w, err
 		}
-		if p := d.describe(r, s, x); p.State == "done" {
+		// A request with a name may be one that is repeated, which Append knows and answers; any other of what is done is refused by the fold.
+		if p := d.describe(r, s, x); p.State == "done" && call.Idempotency == "" {
 			return w, api.Errorf(op, api.Conflict, "proposal %s was carried out by record %s", in.Proposal, p.Done)
 		}
 		w.deps = append(s.Views(), x.at)

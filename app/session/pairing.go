@@ -12,10 +12,11 @@ import (
 )
 
 const (
-	maxPairs     = 1024 // that members have tried to approve
-	maxPairsEach = 16   // of one DID
-	maxTries     = 3    // wrong codes before a pairing is dead
-	maxSealed    = 512  // bytes of a pairing
+	maxPairs     = 1024    // that members have tried to approve
+	maxPairsEach = 16      // of one DID
+	maxTries     = 3       // wrong codes before a pairing is dead
+	maxSealed    = 512     // bytes of a pairing
+	maxHanded    = 8 << 20 // bytes of key events that wait for their devices, of all pairings
 )
 
 // pairing is what members have made of a request. It is forgotten when the request expires.
@@ -25,6 +26,7 @@ type pairing struct {
 	expires time.Time
 	state   string
 	proof   *proof
+	auth    []byte // what certifies the device, for it to keep
 	scopes  []string
 	within  api.Hash
 }
@@ -34,7 +36,7 @@ const (
 	stateWaits   = "waiting"
 	stateRefused = "refused"
 	stateGranted = "granted"
-	stateTaken   = "taken" // for nobody to see: what was granted has been claimed
+	stateTaken   = "taken" // for nobody to see: the login that was granted has been claimed
 )
 
 // PairIn is the input of auth.pair.
@@ -102,10 +104,25 @@ func sealedSize(b []byte) error {
 // PairingIn is the input of auth.pairing.
 type PairingIn struct {
 	Pairing []byte `json:"pairing" doc:"As the QR code holds it, base64"`
+	Code    string `json:"code,omitempty" doc:"The six digits that the new device shows: to have them checked before the device is certified; a wrong code counts" example:"493027"`
 }
 
 // Validate implements api.Validator.
-func (in *PairingIn) Validate() error { return sealedSize(in.Pairing) }
+func (in *PairingIn) Validate() error {
+	if in.Code != "" {
+		if err := codeSize(in.Code); err != nil {
+			return err
+		}
+	}
+	return sealedSize(in.Pairing)
+}
+
+func codeSize(code string) error {
+	if len(code) != codeDigits {
+		return fmt.Errorf("code: %d characters, want the %d digits that the new device shows", len(code), codeDigits)
+	}
+	return nil
+}
 
 // PairingOut is the output of auth.pairing.
 type PairingOut struct {
@@ -115,7 +132,7 @@ type PairingOut struct {
 	Expires time.Time `json:"expires"`
 }
 
-func (a *App) pairing(_ context.Context, _ *api.Call, in *PairingIn) (*PairingOut, error) {
+func (a *App) pairing(_ context.Context, call *api.Call, in *PairingIn) (*PairingOut, error) {
 	const op = "auth.pairing"
 	host, k, err := a.ready(op)
 	if err != nil {
@@ -124,6 +141,11 @@ func (a *App) pairing(_ context.Context, _ *api.Call, in *PairingIn) (*PairingOu
 	q, err := open(op, k, host.Now(), in.Pairing)
 	if err != nil {
 		return nil, err
+	}
+	if in.Code != "" && a.granted(call.Actor, q) == nil {
+		if err := a.checkCode(op, call.Actor, q, k, in.Code); err != nil {
+			return nil, err
+		}
 	}
 	expires := time.UnixMilli(q.Expires).UTC()
 	return &PairingOut{Device: q.Device, Label: q.Label, Asked: expires.Add(-challengeTTL), Expires: expires}, nil
@@ -142,8 +164,8 @@ type ApproveIn struct {
 // Validate implements api.Validator.
 func (in *ApproveIn) Validate() error {
 	switch {
-	case !in.Deny && len(in.Code) != codeDigits:
-		return fmt.Errorf("code: %d characters, want the %d digits that the new device shows", len(in.Code), codeDigits)
+	case !in.Deny && codeSize(in.Code) != nil:
+		return codeSize(in.Code)
 	case !in.Deny && len(in.Auth) == 0 || len(in.Auth) > record.MaxAuth:
 		return fmt.Errorf("auth: %d bytes, want 1 to %d", len(in.Auth), record.MaxAuth)
 	}
@@ -174,15 +196,10 @@ func (a *App) approve(_ context.Context, call *api.Call, in *ApproveIn) (*Approv
 		_, err := a.decide(op, call.Actor, q, func(p *pairing) error { p.state = stateRefused; return nil })
 		return &ApproveOut{State: stateRefused}, err
 	}
-	if _, err := a.decide(op, call.Actor, q, func(p *pairing) error {
-		if subtle.ConstantTimeCompare([]byte(in.Code), []byte(q.code(k))) == 1 {
-			return nil
-		}
-		if p.tries++; p.tries >= maxTries {
-			p.state = stateRefused
-		}
-		return denied(op, api.Refused, "wrong-code", "this is not the code of the new device")
-	}); err != nil {
+	if p := a.granted(call.Actor, q); p != nil && in.Code == q.code(k) { // the answer was lost
+		return &ApproveOut{State: stateGranted, Scopes: p.scopes}, nil
+	}
+	if err := a.checkCode(op, call.Actor, q, k, in.Code); err != nil {
 		return nil, err
 	}
 	proof, granted, err := a.certified(op, host, call, q, in)
@@ -190,13 +207,48 @@ func (a *App) approve(_ context.Context, call *api.Call, in *ApproveIn) (*Approv
 		return nil, err
 	}
 	p, err := a.decide(op, call.Actor, q, func(p *pairing) error {
-		p.state, p.proof, p.scopes, p.within = stateGranted, proof, granted, in.Within
+		if handed := a.handed(); handed+len(in.Auth) > maxHanded {
+			return denied(op, api.RateLimited, "too-many-pairs", "too many pairings are open")
+		}
+		p.state, p.proof, p.auth, p.scopes, p.within = stateGranted, proof, in.Auth, granted, in.Within
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &ApproveOut{State: p.state, Scopes: granted}, nil
+}
+
+// checkCode counts wrong codes against the pairing, which is dead after some.
+func (a *App) checkCode(op string, by api.DID, q *request, k *keys, code string) error {
+	_, err := a.decide(op, by, q, func(p *pairing) error {
+		if subtle.ConstantTimeCompare([]byte(code), []byte(q.code(k))) == 1 {
+			return nil
+		}
+		if p.tries++; p.tries >= maxTries {
+			p.state = stateRefused
+		}
+		return denied(op, api.Refused, "wrong-code", "this is not the code of the new device")
+	})
+	return err
+}
+
+// granted returns the pairing if the member has let its device in already, else nil. What it returns is not changed any more, but for its state.
+func (a *App) granted(by api.DID, q *request) *pairing {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if p := a.pairs[q.Nonce]; p != nil && p.proof != nil && p.proof.DID == by {
+		return p
+	}
+	return nil
+}
+
+// handed counts the bytes of key events that are kept for devices to claim. The caller holds mu.
+func (a *App) handed() (n int) {
+	for _, p := range a.pairs {
+		n += len(p.auth)
+	}
+	return n
 }
 
 // decide lets f change a pairing that is still open.
@@ -258,8 +310,9 @@ func (in *ClaimIn) Validate() error {
 
 // ClaimOut is the output of auth.claim.
 type ClaimOut struct {
-	State string    `json:"state" doc:"waiting: ask again in two seconds; refused; or granted, once"`
-	Token *TokenOut `json:"token,omitempty" doc:"the login, when it is granted"`
+	State string    `json:"state" doc:"waiting: ask again in two seconds; refused; or granted"`
+	Token *TokenOut `json:"token,omitempty" doc:"the login; with the first answer that says granted only: who has lost it logs in with the key event"`
+	Auth  []byte    `json:"auth,omitempty" doc:"key event of whoever let the device in, base64, when it is granted: it certifies the device, which has to verify that and keep it"`
 }
 
 func (a *App) claim(_ context.Context, _ *api.Call, in *ClaimIn) (*ClaimOut, error) {
@@ -287,7 +340,7 @@ func (a *App) claim(_ context.Context, _ *api.Call, in *ClaimIn) (*ClaimOut, err
 		case p.state == stateRefused:
 			return &ClaimOut{State: stateRefused}, nil
 		}
-		return nil, noPairing(op)
+		return &ClaimOut{State: stateGranted, Auth: p.auth}, nil
 	}
 	p.state = stateTaken
 	granted := &session{kept: kept{Proof: *p.proof, Scopes: p.scopes, Within: p.within, Label: q.Label}}
@@ -308,5 +361,5 @@ func (a *App) claim(_ context.Context, _ *api.Call, in *ClaimIn) (*ClaimOut, err
 	if err != nil {
 		return nil, err
 	}
-	return &ClaimOut{State: stateGranted, Token: t}, nil
+	return &ClaimOut{State: stateGranted, Token: t, Auth: p.auth}, nil
 }

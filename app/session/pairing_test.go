@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"testing"
@@ -81,8 +82,19 @@ func TestPairing(t *testing.T) {
 	if _, err := s.refresh(out.Token.RefreshToken); err != nil {
 		t.Error(err)
 	}
-	_, err = s.claim()
+	if !bytes.Equal(out.Auth, s.tablet.Auth()) {
+		t.Errorf("the device is given %x, not what certifies it", out.Auth)
+	}
+	// Answers get lost: the key event comes again, the login does not.
+	if out, err := s.claim(); err != nil || out.State != stateGranted || out.Token != nil || !bytes.Equal(out.Auth, s.tablet.Auth()) {
+		t.Errorf("%+v, %v", out, err)
+	}
+	if again, err := s.approve(s.approval()); err != nil || !slices.Equal(again.Scopes, granted.Scopes) {
+		t.Errorf("%+v, %v", again, err)
+	}
+	_, err = s.approve(&ApproveIn{Pairing: s.asked.Pairing, Deny: true})
 	wants(t, err, api.Refused, "no-pairing")
+	s.call = &api.Call{Actor: s.bob.DID(), Scopes: []string{"*"}}
 	_, err = s.approve(s.approval())
 	wants(t, err, api.Refused, "no-pairing")
 	if list, err := do[ListOut](s.world, call, "auth.sessions", &ListIn{}); err != nil || len(list.Sessions) != 2 {
@@ -188,6 +200,40 @@ func TestWrongCodes(t *testing.T) {
 	wants(t, err, api.Refused, "no-pairing")
 	if out, err := s.claim(); err != nil || out.State != stateRefused {
 		t.Errorf("%+v, %v", out, err)
+	}
+}
+
+// The code can be had checked before anything is certified, and that is no way to try more of them.
+func TestCodeIsCheckedBefore(t *testing.T) {
+	s := newScene(t)
+	ask := func(code string) error {
+		_, err := do[PairingOut](s.world, s.call, "auth.pairing", &PairingIn{Pairing: s.asked.Pairing, Code: code})
+		return err
+	}
+	if err := ask(s.asked.Code); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, ask("12345"), api.Invalid, "")
+	for range maxTries {
+		wants(t, ask("x"+s.asked.Code[1:]), api.Refused, "wrong-code")
+	}
+	wants(t, ask(s.asked.Code), api.Refused, "no-pairing")
+	_, err := s.approve(s.approval())
+	wants(t, err, api.Refused, "no-pairing")
+}
+
+// What is kept for devices that may never come has a bound of its own: key events are large.
+func TestHandedIsBounded(t *testing.T) {
+	s := newScene(t)
+	s.app.pairs[nonce{1}] = &pairing{state: stateGranted, auth: make([]byte, maxHanded-len(s.tablet.Auth())+1), expires: s.m.Clock.Add(time.Minute)}
+	_, err := s.approve(s.approval())
+	wants(t, err, api.RateLimited, "too-many-pairs")
+	s.pass(2 * time.Minute)
+	if err := s.app.Tick(t.Context(), s.host(), s.m.Clock); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.approve(s.approval()); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -385,11 +385,12 @@ func TestSocketTakesNoMessages(t *testing.T) {
 	s, url := serve(t, &fake{}, nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	c, _, err := websocket.Dial(ctx, url+"/api/v1/tail?after=c3", &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Bearer ann"}}})
+	c, resp, err := websocket.Dial(ctx, url+"/api/v1/tail?after=c3", &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Bearer ann"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.CloseNow()
+	defer resp.Body.Close()
 	if err := c.Write(ctx, websocket.MessageText, []byte("hello")); err != nil {
 		t.Fatal(err)
 	}

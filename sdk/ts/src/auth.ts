@@ -2,7 +2,7 @@
 import { ICNError } from './error.js'
 import type { HTTP } from './http.js'
 import { sign } from './keys/device.js'
-import type { KeyStore, Member } from './keys/store.js'
+import type { KeyStore } from './keys/store.js'
 import { type DID, fromBase64, type Hash, type Key, toBase64, toHex } from './record/bytes.js'
 import { decode, Fields } from './record/cbor.js'
 import { parseDID } from './record/did.js'
@@ -27,7 +27,8 @@ export interface Session {
   session?: string | undefined
 }
 
-interface Tokens extends Session {
+/** A login as the node gives it, with its secrets. */
+export interface Tokens extends Session {
   access_token: string
   refresh_token?: string
   expires_in: number
@@ -42,14 +43,22 @@ export interface LoginSite {
   audience?: string | undefined
 }
 
-const purpose = 'ICN/1/login'
+/** Where tokens are good: what a message to sign and a pairing name. */
+export interface Place {
+  node: DID
+  audience: string
+}
+
+/** What a device signs to log in, or to be let in by another one. */
+export type Purpose = 'ICN/1/login' | 'ICN/1/login-pair'
+
 const early = 30_000 // milliseconds before its end that a token is renewed
 const longest = 15 * 60_000 // milliseconds that a message to sign may hold
 
 /**
  * Refuses a message to sign that is not a login here, now, of this device: what somebody signs for one site would let another in at the next.
  */
-export function checkLogin(message: Uint8Array, member: Member, site: LoginSite, now: number): void {
+export function checkLogin(message: Uint8Array, did: DID, device: Key, site: LoginSite, now: number, purpose: Purpose = 'ICN/1/login'): Place & { nonce: string; expires: number } {
   const bad = (why: string): never => {
     throw new ICNError('mismatch', `login: ${why}: nothing was signed`, { op: 'auth.login' })
   }
@@ -62,12 +71,12 @@ export function checkLogin(message: Uint8Array, member: Member, site: LoginSite,
   if (f.text() !== purpose) bad('the message to sign is for something else than a login')
   const node = f.text()
   const audience = f.text()
-  const did = f.text()
-  const device = f.bytes()
+  const who = f.text()
+  const key = f.bytes()
   const nonce = f.bytes()
   const expires = Number(f.uint(1n << 53n))
-  if (did !== member.did) bad(`the message to sign is for ${did}`)
-  if (toHex(device) !== member.device.key) bad('the message to sign is for another device')
+  if (who !== did) bad(`the message to sign is for ${who}`)
+  if (toHex(key) !== device) bad('the message to sign is for another device')
   if (nonce.length !== 16 || nonce.every((x) => x === 0)) bad('the message to sign is not one of a kind')
   if (expires <= now) bad("the message to sign has expired, or this device's clock is ahead")
   if (expires > now + longest) bad("the message to sign holds too long, or this device's clock is behind")
@@ -80,6 +89,7 @@ export function checkLogin(message: Uint8Array, member: Member, site: LoginSite,
   if (audience === '' || !wanted.includes(audience)) {
     bad(`the message to sign is for ${JSON.stringify(audience.slice(0, 128))}, not for ${url.origin}; if that is right, give ICNClient the node's DID (node) or its audience`)
   }
+  return { node, audience, nonce: toHex(nonce), expires }
 }
 
 function isLoopback(host: string): boolean {
@@ -93,10 +103,11 @@ export class Auth {
   #renewing: Promise<Tokens> | undefined
   #options: LoginOptions = {}
   #left = false // logged out: not logged in again without being asked
+  #place: Place | undefined
 
   constructor(
     private readonly http: HTTP,
-    private readonly site: LoginSite,
+    readonly site: LoginSite,
     private readonly keys: KeyStore | undefined,
     private readonly now: () => number = Date.now,
   ) {}
@@ -105,6 +116,20 @@ export class Auth {
   get session(): Session | undefined {
     const t = this.#tokens
     return t && { did: t.did, device: t.device, scopes: t.scopes, session: t.session }
+  }
+
+  /** Where this client has logged in last, by what its device has signed. */
+  get place(): Place | undefined {
+    return this.#place
+  }
+
+  /** Takes the login that another device has granted to this one. */
+  adopt(tokens: Tokens, place: Place, label?: string): Session {
+    this.#options = label === undefined ? {} : { label }
+    this.#left = false
+    this.#place = place
+    this.#keep(tokens)
+    return this.session!
   }
 
   /** Logs in with the device key. It is not needed before other calls, which log in by themselves; it is where scopes and label are said. */
@@ -170,13 +195,14 @@ export class Auth {
     if (!member) throw new ICNError('unauthenticated', 'login: there is no key on this device: createMember makes one', { op: 'auth.login' })
     const challenge = (await this.#post('challenge', { did: member.did, device: member.device.key }, true)) as { challenge: string; message: string }
     const message = fromBase64(challenge.message)
-    checkLogin(message, member, this.site, this.now())
+    const { node, audience } = checkLogin(message, member.did, member.device.key, this.site, this.now())
     const { scopes, within, label } = this.#options
     const tokens = (await this.#post('verify', {
       did: member.did, device: member.device.key, auth: toBase64(member.auth), challenge: challenge.challenge,
       signature: toBase64(await sign(member.device, message)), scopes, within, label,
     }, false)) as Tokens
     if (tokens.did !== member.did) throw new ICNError('mismatch', `login: the token is for ${tokens.did}`, { op: 'auth.login' })
+    this.#place = { node, audience }
     return this.#keep(tokens)
   }
 

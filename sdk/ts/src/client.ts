@@ -6,6 +6,7 @@ import { type Operations, table } from './gen/operations.js'
 import { HTTP, type HTTPOptions, type HTTPRequest } from './http.js'
 import type { KeyStore, Signed } from './keys/store.js'
 import { pages } from './page.js'
+import { letIn, type LetIn, type LetInOptions, pairDevice, type Pairing, type PairingShown, type PairOptions, showPairing } from './pair.js'
 import { type DID, fromBase64, randomName } from './record/bytes.js'
 import type { SocketClass } from './socket.js'
 import { follow } from './stream.js'
@@ -110,6 +111,33 @@ export class ICNClient {
     // With a key a repetition gets the first answer, so that it is safe to repeat.
     const headers = { 'idempotency-key': write.idempotency ?? randomName() }
     return this.#authorized({ ...req, headers, query: { ...req.query, wait: write.wait }, repeatable: true })
+  }
+
+  /**
+   * On a new device, whose key store is empty: makes its key and asks to be let in by a device that is logged in. Show `payload` as a QR code and `code`
+   * beside it, then wait for `done`. The device is a second one: it pays from what the primary device sets aside for it.
+   */
+  async pairDevice(options: PairOptions = {}): Promise<Pairing> {
+    return pairDevice(this, this.#keys(), options)
+  }
+
+  /** On a device that is logged in: who asks, by the payload that its camera has read. Signs nothing. */
+  async showPairing(payload: string): Promise<PairingShown> {
+    return showPairing(this, this.#keys(), payload)
+  }
+
+  /**
+   * On a device that is logged in: has the key in charge, from the phrase, certify the new device, and lets it in; `allot` sets an amount aside for it. An
+   * error leaves what was done before it, and the same call again goes on from there. `reason.rule` of what is refused: `wrong-code` (three of them end the
+   * pairing), `wrong-phrase`, `no-pairing` (expired, changed, or of before the node's start), `other-node`.
+   */
+  async letIn(payload: string, options: LetInOptions): Promise<LetIn> {
+    return letIn(this, this.#keys(), payload, options)
+  }
+
+  #keys(): KeyStore {
+    if (this.#options.keys) return this.#options.keys
+    throw new ICNError('invalid', 'pairing: the client has no key store: give ICNClient `keys`', { op: 'auth.pair' })
   }
 
   /** Records that were signed and whose answer is not known: the next write sends them again first, as they are. */

@@ -2526,9 +2526,11 @@ export interface SessionClaimIn {
 }
 
 export interface SessionClaimOut {
-  /** waiting: ask again in two seconds; refused; or granted, once. */
+  /** Key event of whoever let the device in, base64, when it is granted: it certifies the device, which has to verify that and keep it. */
+  auth?: string
+  /** waiting: ask again in two seconds; refused; or granted. */
   state: string
-  /** The login, when it is granted. */
+  /** The login; with the first answer that says granted only: who has lost it logs in with the key event. */
   token?: SessionTokenOut
 }
 
@@ -2574,6 +2576,8 @@ export interface SessionPairOut {
 }
 
 export interface SessionPairingIn {
+  /** The six digits that the new device shows: to have them checked before the device is certified; a wrong code counts. */
+  code?: string
   /** As the QR code holds it, base64. */
   pairing: string
 }

@@ -2,5 +2,5 @@
 export * from './device.js'
 export * from './member.js'
 export * from './phrase.js'
-export * from './store.js'
+export { IndexedDBKeyStore, type KeyStore, type Member, MemoryKeyStore, type Signed } from './store.js'
 export { type LogSource, restoreMember, type RestoreOptions } from './restore.js'

@@ -5,7 +5,7 @@ import { publicKey } from '../record/ed25519.js'
 import { incept, parseAuth } from '../record/keylog.js'
 import { generateDevice } from './device.js'
 import { Phrase } from './phrase.js'
-import type { KeyStore, Member } from './store.js'
+import { empty, type KeyStore, type Member } from './store.js'
 
 /** A member who was just made. */
 export interface Created {
@@ -19,8 +19,7 @@ export interface Created {
  * again. A store that has a member is refused with `conflict`.
  */
 export async function createMember(store: KeyStore, phrase: Phrase = Phrase.generate()): Promise<Created> {
-  const there = await store.member()
-  if (there) throw new ICNError('conflict', `keys: the store has the keys of ${there.did} already`, { op: 'keys' })
+  await empty(store)
   const device = await generateDevice(store.extractable)
   const root = phrase.seed(0)
   const next = phrase.seed(1)

@@ -6,7 +6,7 @@ import { publicKey, signWithSeed } from '../record/ed25519.js'
 import { askMessage, type Auth, parseLog, rotate } from '../record/keylog.js'
 import { generateDevice } from './device.js'
 import type { Phrase } from './phrase.js'
-import type { KeyStore, Member } from './store.js'
+import { empty, type KeyStore, type Member } from './store.js'
 
 const mostKeys = 64 // in charge one after the other: a log has no more events
 
@@ -26,8 +26,28 @@ export interface LogSource {
  * `client.key.publish({ space })` for each space: its registrar follows when the witnesses hold that final.
  */
 export async function restoreMember(store: KeyStore, phrase: Phrase, node: LogSource, options: RestoreOptions = {}): Promise<Member> {
-  const there = await store.member()
-  if (there) throw new ICNError('conflict', `keys: the store has the keys of ${there.did} already`, { op: 'keys' })
+  await empty(store)
+  const log = await ownLog(phrase, node)
+  const before = parseLog(log)
+  const { did } = before
+  const n = inCharge(phrase, before)
+  const [seed, next] = [phrase.seed(n + 1), phrase.seed(n + 2)]
+  try {
+    const device = await generateDevice(store.extractable)
+    const others = before.devices.map((d) => d.key)
+    const demoted = options.keepDevices ? before.devices.filter((d) => d.role === 'primary').map((d) => ({ key: d.key, role: 'secondary' as const })) : []
+    const auth = rotate(log, seed, publicKey(next), [{ key: device.key, role: 'primary' }, ...demoted], options.keepDevices ? [] : others, device.key)
+    const member: Member = { did, device, auth, fresh: true }
+    await store.setMember(member)
+    return member
+  } finally {
+    seed.fill(0)
+    next.fill(0)
+  }
+}
+
+/** The newest key event log that the node knows of the DID that starts with the phrase: asked for with the root key's signature, and verified. */
+export async function ownLog(phrase: Phrase, node: LogSource): Promise<Uint8Array> {
   const root = phrase.seed(0)
   const now = Date.now()
   const did = didOf(publicKey(root))
@@ -38,22 +58,10 @@ export async function restoreMember(store: KeyStore, phrase: Phrase, node: LogSo
     root.fill(0)
   }
   const { log } = (await node.call('key.own', { did, time: now, signature: toBase64(signature) })) as { log: string }
-  const before = parseLog(fromBase64(log))
-  if (before.did !== did) throw new ICNError('mismatch', `keys: the node gave the key event log of ${before.did}`, { op: 'keys' })
-  const n = inCharge(phrase, before)
-  const [seed, next] = [phrase.seed(n + 1), phrase.seed(n + 2)]
-  try {
-    const device = await generateDevice()
-    const others = before.devices.map((d) => d.key)
-    const demoted = options.keepDevices ? before.devices.filter((d) => d.role === 'primary').map((d) => ({ key: d.key, role: 'secondary' as const })) : []
-    const auth = rotate(fromBase64(log), seed, publicKey(next), [{ key: device.key, role: 'primary' }, ...demoted], options.keepDevices ? [] : others, device.key)
-    const member: Member = { did, device, auth, fresh: true }
-    await store.setMember(member)
-    return member
-  } finally {
-    seed.fill(0)
-    next.fill(0)
-  }
+  const bytes = fromBase64(log)
+  const of = parseLog(bytes).did
+  if (of !== did) throw new ICNError('mismatch', `keys: the node gave the key event log of ${of}`, { op: 'keys' })
+  return bytes
 }
 
 /** Which key of the phrase is in charge. */
@@ -64,5 +72,8 @@ export function inCharge(phrase: Phrase, log: Pick<Auth, 'key' | 'did'>): number
     seed.fill(0)
     if (key === log.key) return n
   }
-  throw new ICNError('refused', `keys: no key of this phrase is in charge of ${log.did}: another phrase is, since a recovery`, { op: 'keys' })
+  const text = `no key of this phrase is in charge of ${log.did}`
+  throw new ICNError('refused', `keys: ${text}`, {
+    op: 'keys', reason: { domain: 'keys', rule: 'wrong-phrase', text, remedy: 'take the phrase of this member, the newest one if there was a recovery' },
+  })
 }

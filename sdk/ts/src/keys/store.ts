@@ -146,3 +146,9 @@ export class IndexedDBKeyStore implements KeyStore {
 function failure(cause: unknown): ICNError {
   return new ICNError('internal', `keys: the browser's storage failed: ${cause instanceof Error ? cause.message : String(cause)}`, { op: 'keys', cause })
 }
+
+/** Refuses a store that has a member: whose keys are overwritten has lost them. */
+export async function empty(store: KeyStore): Promise<void> {
+  const there = await store.member()
+  if (there) throw new ICNError('conflict', `keys: the store has the keys of ${there.did} already`, { op: 'keys' })
+}

@@ -81,8 +81,7 @@ export function incept(rootSeed: Uint8Array, next: Uint8Array, device: Uint8Arra
  */
 export function parseAuth(auth: Uint8Array): Auth {
   if (auth[0] === 0x82) return parseSingle(auth)
-  const { log, device } = open(auth)
-  if (device.length !== 32) bad(`device of ${device.length} bytes: want 32`)
+  const { log, device } = open(auth, true)
   return log.auth(toHex(device))
 }
 
@@ -101,7 +100,7 @@ function parseSingle(auth: Uint8Array): Auth {
 const noTerms: readonly [Value, Value] = [[0, 0, []], []]
 
 /** The log in its parts, read and verified, and the device that it is shown for, empty for none. */
-function open(bytes: Uint8Array): { log: Log; events: readonly Value[]; device: Uint8Array } {
+function open(bytes: Uint8Array, shown = false): { log: Log; events: readonly Value[]; device: Uint8Array } {
   if (bytes.length > max.auth) bad(`log of ${bytes.length} bytes: at most ${max.auth}`)
   const single = bytes[0] === 0x82
   const f = new Fields(single ? [logTag, none, [[...(decode(bytes) as readonly Value[]), []]]] : decode(bytes), 'keylog', 3)
@@ -109,7 +108,7 @@ function open(bytes: Uint8Array): { log: Log; events: readonly Value[]; device: 
   const device = f.bytes()
   const events = f.array()
   if (tag !== logTag) bad(`tag ${JSON.stringify(tag.slice(0, 64))}: want ${logTag}`)
-  if (device.length !== 32 && device.length !== 0) bad(`device of ${device.length} bytes: want 32`)
+  if (device.length !== 32 && (shown || device.length !== 0)) bad(`device of ${device.length} bytes: want 32`)
   if (events.length === 0 || events.length > max.events) bad(`${events.length} events: want 1 to ${max.events}`)
   const log = new Log()
   for (const e of events) log.extend(e)
@@ -138,6 +137,14 @@ function extended(auth: Uint8Array, seed: Uint8Array, change: Change, device: Ke
   ])
   const out = encode([logTag, fromHex(device, 32), [...events, [event, signWithSeed(seed, event), []]]])
   parseAuth(out)
+  return out
+}
+
+/** The same log as the auth of another of its devices. */
+export function shownFor(auth: Uint8Array, device: Key): Uint8Array {
+  const { log, events } = open(auth)
+  const out = log.single && events.length === 1 ? auth : encode([logTag, fromHex(device, 32), events])
+  if (parseAuth(out).device !== device) bad(`the log does not let device ${device} sign`)
   return out
 }
 

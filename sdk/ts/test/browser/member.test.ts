@@ -101,7 +101,7 @@ async function browse(t: TestContext, context?: BrowserContext, at = node): Prom
 }
 
 /** Makes the keys in the page, and returns all that must not leave it. */
-async function create(page: Page): Promise<{ did: string; device: string; secrets: Secret[] }> {
+async function create(page: Page): Promise<{ did: string; device: string; words: string; secrets: Secret[] }> {
   const { did, device, words } = await page.evaluate(() => icnMember.create())
   const spied = await page.evaluate(() => (globalThis as unknown as { icnSpied: { random: number[][]; seeds: number[][]; kept: boolean } }).icnSpied)
   const phrase = Phrase.parse(words)
@@ -110,7 +110,7 @@ async function create(page: Page): Promise<{ did: string; device: string; secret
   assert(entropy && seed, 'the secrets are known here')
   assert(spied.kept, 'the browser is asked not to throw the key away')
   return {
-    did, device,
+    did, device, words,
     secrets: [
       { name: 'the phrase', bytes: entropy }, { name: 'the root key', bytes: phrase.seed(0) }, { name: 'the next root key', bytes: phrase.seed(1) }, { name: 'the device key', bytes: seed },
     ],
@@ -174,6 +174,38 @@ test('a member with nothing but a browser joins, is paid, pays back and sees it 
   assert(seen.some((s) => s.where === 'databases' && s.text.includes('"extractable":false')), 'and the database with the key')
   assert.deepEqual([...watch.origins].sort(), [origin.url, node.url].sort(), 'nobody else was asked for anything')
   assert.deepEqual(watch.errors.filter((e) => !/status of 401|status of 403/.test(e)), [])
+})
+
+test('a second browser is let in by a picture, six digits and the phrase, and pays; no key leaves either', async (t) => {
+  const phone = await browse(t)
+  const { did, device, words, secrets } = await create(phone.page)
+  node.ctl('member', 'add', '--space', node.space, did, device)
+  await pay(phone.page, 5)
+
+  const tablet = await browse(t)
+  const shown = await tablet.page.evaluate(() => icnMember.pair())
+  const done = tablet.page.evaluate(() => icnMember.paired())
+  const allot = [shown.payload, shown.code, words, node.space, 200] as const
+  assert.equal(await phone.page.evaluate((a) => icnMember.letIn(...a), allot), shown.device)
+  assert.deepEqual([(await done).did, (await done).device], [did, shown.device])
+  const spied = await tablet.page.evaluate(() => (globalThis as unknown as { icnSpied: { seeds: number[][] } }).icnSpied)
+
+  await tablet.page.reload()
+  assert.equal(await tablet.page.evaluate(() => icnMember.who()), did)
+  let paid = ''
+  for (let i = 0; !/^[0-9a-f]{64}$/.test(paid) && i < 100; i++) {
+    paid = await pay(tablet.page, 75, 'from the tablet') // once the witnesses hold the allotment final
+    if (paid === 'refused') await new Promise((ok) => setTimeout(ok, 100))
+  }
+  assert.deepEqual(await amounts(did), [5, 75])
+  assert.deepEqual(await tablet.page.evaluate(() => icnMember.read()), Array(4).fill('InvalidAccessError'))
+
+  const key = { name: "the tablet's key", bytes: Uint8Array.from(spied.seeds.at(-1)!) }
+  assert.equal(toHex(publicKey(key.bytes)), shown.device)
+  for (const { watch, page } of [phone, tablet]) {
+    await watch.storage(page)
+    assert.deepEqual(search(await watch.all(), [...secrets, key]), [])
+  }
 })
 
 test('a key that leaves the page is found', async (t) => {

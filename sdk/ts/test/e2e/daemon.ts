@@ -3,7 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { createMember, ICNClient, type ICNClientOptions, MemoryKeyStore } from '../../src/index.js'
+import { createMember, ICNClient, ICNError, type ICNClientOptions, MemoryKeyStore } from '../../src/index.js'
 
 export interface Daemon {
   url: string
@@ -98,4 +98,16 @@ export async function member(node: Daemon, options: Partial<ICNClientOptions> = 
   const pay = async (amount: number, memo: string): Promise<string> =>
     (await client.ledger.transfer({ space: node.space, to: node.did, currency: 'hours', amount, memo })).receipt.position.id
   return { client, did: member.did, keys, words, pay }
+}
+
+/** Calls again while the registrar and the witnesses have their part to do. */
+export async function eventually<T>(what: () => Promise<T>): Promise<T> {
+  for (let i = 0; ; i++) {
+    try {
+      return await what()
+    } catch (err) {
+      if (!(err instanceof ICNError) || i > 150) throw err
+      await new Promise((ok) => setTimeout(ok, 200))
+    }
+  }
 }

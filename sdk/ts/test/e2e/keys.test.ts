@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { ICNClient, ICNError, MemoryKeyStore, Phrase, restoreMember } from '../../src/index.js'
-import { type Daemon, member, missing, start } from './daemon.js'
+import { type Daemon, eventually, member, missing, start } from './daemon.js'
 
 const skip = missing() ?? false
 let node: Daemon
@@ -11,18 +11,6 @@ before(async () => {
   if (!skip) node = await start()
 })
 after(() => node?.stop())
-
-/** Calls again while the registrar and the witnesses have their part to do. */
-async function eventually<T>(what: () => Promise<T>): Promise<T> {
-  for (let i = 0; ; i++) {
-    try {
-      return await what()
-    } catch (err) {
-      if (!(err instanceof ICNError) || i > 150) throw err
-      await new Promise((ok) => setTimeout(ok, 200))
-    }
-  }
-}
 
 test('who has lost everything but the phrase has the balance back, and pays', { skip }, async () => {
   const { space } = node

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { createMember, ICNError, MemoryKeyStore } from '../../src/index.js'
-import { type Daemon, member as memberOf, missing, type Somebody, start } from './daemon.js'
+import { type Daemon, eventually, member as memberOf, missing, type Somebody, start } from './daemon.js'
 
 const skip = missing() ?? false
 let node: Daemon
@@ -61,4 +61,29 @@ test('a registrar admits members with nothing but a key', { skip }, async () => 
   }
   const { members } = await registrar.client.member.list({ space })
   assert(members?.some((m) => m.did === did))
+})
+
+test('members propose and approve what the treasury pays, the office pays it, and the clerk schedules dues, each with their own key', { skip }, async (t) => {
+  const node = await start() // with all offices
+  t.after(() => node.stop())
+  const [giver, proposer, approver, treasurer, clerk] = await Promise.all([memberOf(node), memberOf(node), memberOf(node), memberOf(node), memberOf(node)])
+  const { space, did } = node
+  await giver.client.ledger.transfer({ space, to: 'office:treasury', currency: 'hours', amount: 500 }, { wait: 'final' })
+  const seeds = { space, to: did, currency: 'hours', amount: 300, memo: 'seed potatoes' }
+  const { proposal } = await proposer.client.treasury.propose(seeds)
+  await assert.rejects(proposer.client.treasury.approve({ space, proposal }), (err: unknown) => err instanceof ICNError && err.reason?.rule === 'own-proposal')
+  const { proposal: approved } = await approver.client.treasury.approve({ space, proposal })
+  assert.deepEqual([approved.id, approved.approvals], [proposal, [approver.did]])
+
+  for (const [office, s] of [['treasury', treasurer], ['clerk', clerk]] as const) node.ctl('office', 'hand', '--space', space, office, s.did, await device(s))
+  await treasurer.client.auth.login({ scopes: ['treasury:*', 'record:*', 'ledger:read'] })
+  await eventually(() => treasurer.client.treasury.do({ space, proposal })) // what it pays is compared with the proposal
+  const { balances } = await treasurer.client.treasury.show({ space })
+  assert.equal(balances?.find((b) => b.currency === 'hours')?.balance, 200)
+  await assert.rejects(treasurer.client.treasury.pay({ space, to: did, currency: 'hours', amount: 1 }), (err: unknown) => err instanceof ICNError && err.reason?.rule === 'too-few-approvals')
+
+  await clerk.client.auth.login({ scopes: ['ledger:*', 'record:*'] })
+  const dues = { space, name: 'dues', charge: 'dues', currency: 'hours', amount: 50, every: 'month' }
+  await eventually(() => assert.rejects(clerk.client.ledger.schedule(dues), (err) => needsLook(/filled in first, zone: give/)(err) || Promise.reject(err)))
+  assert((await clerk.client.ledger.schedule({ ...dues, first: '2026-11-01', zone: 'UTC' })).receipt, 'who says all needs to look at nothing')
 })

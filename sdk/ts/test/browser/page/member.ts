@@ -1,5 +1,5 @@
 /** A member's page: what an app of a co-op does with the package, as short as it can be. The tests call it and look at it. */
-import { createMember, ICNClient, IndexedDBKeyStore, ICNError } from '@icn/client'
+import { createMember, ICNClient, IndexedDBKeyStore, ICNError, type Pairing, Phrase } from '@icn/client'
 
 const params = new URLSearchParams(location.search)
 const keys = new IndexedDBKeyStore()
@@ -10,6 +10,8 @@ const client = new ICNClient({
     return true
   },
 })
+
+let asked: Pairing | undefined
 
 function tell(list: string, text: string): void {
   const item = document.createElement('li')
@@ -58,6 +60,26 @@ export const member = {
   },
 
   login: () => client.auth.login(),
+
+  /** Asks to be let in by a device that is logged in: what the screen shows. */
+  async pair(): Promise<{ payload: string; code: string; device: string }> {
+    asked = await client.pairDevice({ label: 'Tablet' })
+    const { payload, code, device } = asked
+    return { payload, code, device }
+  },
+
+  /** Waits until it is. */
+  paired: () => asked!.done(),
+
+  /** Lets a device in, with something to spend. */
+  async letIn(payload: string, code: string, words: string, space: string, amount: number): Promise<string> {
+    const phrase = Phrase.parse(words)
+    try {
+      return (await client.letIn(payload, { code, phrase, allot: { space, currency: 'hours', amount } })).device
+    } finally {
+      phrase.wipe()
+    }
+  },
 
   /** Lists the payments of a space as they come, for as long as the page is open. Returns once what happens from then on comes. */
   listen(space: string): Promise<void> {
