@@ -126,6 +126,7 @@ type Kernel struct {
 	kinds      record.Kinds   // the same, to find one
 	follows    follows
 	foundings  foundings
+	memory     atomic.Pointer[fold.Memory] // of readers; nil while the state is made anew
 	events     *hub
 	watchers   watchers
 	recent     recent
@@ -145,7 +146,6 @@ type road interface {
 	Submit(ctx context.Context, raws [][]byte, origin ingest.Origin) []ingest.Result
 	Append(ctx context.Context, signer api.Signer, draft api.Draft) (api.Receipt, error)
 	Take(ctx context.Context, signer api.Signer, env *record.Envelope, idempotency string) (api.Receipt, error)
-	Verify(env *record.Envelope) bool
 	Do(ctx context.Context, fn func(*ingest.Engine) error) error
 }
 
@@ -207,6 +207,7 @@ func (k *Kernel) wire() error {
 	if err := k.state.Resume(context.Background()); err != nil {
 		return err
 	}
+	k.memory.Store(fold.NewMemory())
 	k.clock = clock.New(k.opt.Now, k.opt.Skew)
 	if err := ingest.RestoreClock(k.st, k.clock); err != nil {
 		return err
@@ -214,7 +215,7 @@ func (k *Kernel) wire() error {
 	if err := k.follows.load(k.st); err != nil {
 		return err
 	}
-	r := fold.NewReader(k.st, "", k.log)
+	r := k.reader("", k.log)
 	k.recent.last = r.LogEnd()
 	r.Close()
 	if k.events, err = newHub(k, k.opt.Apps); err != nil {
