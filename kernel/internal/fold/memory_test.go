@@ -109,9 +109,9 @@ func TestMemoryIsBounded(t *testing.T) {
 	n.put(w.all...)
 	n.total()
 	log := slog.New(slog.DiscardHandler)
-	for i := range 60_000 { // some 10 MB of names, would they stay
+	for i := range 20_000 { // some 6 MB with their names, would they stay
 		r := fold.NewReader(n.st, "toy", log).Recalling(mem)
-		if _, _, ok := r.Own(r1.Feed, fmt.Append(nil, i)); ok {
+		if _, _, ok := r.Own(r1.Feed, fmt.Appendf(nil, "%0200d", i)); ok {
 			t.Fatalf("row %d exists", i)
 		}
 		if row, _, ok := r.Own(r1.Feed, []byte("all")); !ok || len(row) != 1 {
