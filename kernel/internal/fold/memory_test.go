@@ -21,7 +21,7 @@ func told(r *fold.Reader, space api.Hash, all []*record.Envelope) string {
 			feeds[e.Feed] = true
 			for _, k := range []string{"all", "none"} {
 				row, by, ok := r.Own(e.Feed, []byte(k))
-				fmt.Fprintln(&b, e.Feed.Short(), k, row, by, ok)
+				fmt.Fprintf(&b, "%s %s %x %v %t\n", e.Feed.Short(), k, row, by, ok)
 			}
 			head, ok := r.Head(e.Feed)
 			fmt.Fprintln(&b, head, ok)
