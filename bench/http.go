@@ -64,6 +64,7 @@ type load struct {
 	p50, p99  float64 // milliseconds
 	allocated float64 // bytes of the server, each
 	mallocs   float64
+	cpu       float64 // microseconds of the server's processors, each
 }
 
 // drive has so many clients do something again and again, one after the other, each until it says that it is done.
@@ -94,7 +95,7 @@ func drive(s *server, clients int, do func(client int) (more bool, err error)) (
 	}
 	all := slices.Concat(took...)
 	n := float64(len(all))
-	l = load{rate: n / elapsed.Seconds(), allocated: float64(after.Allocated-before.Allocated) / n, mallocs: float64(after.Mallocs-before.Mallocs) / n}
+	l = load{rate: n / elapsed.Seconds(), allocated: float64(after.Allocated-before.Allocated) / n, mallocs: float64(after.Mallocs-before.Mallocs) / n, cpu: float64(after.CPU-before.CPU) / 1e3 / n}
 	l.p50, l.p99 = quantiles(all)
 	return l, nil
 }
@@ -128,6 +129,7 @@ func rows(name, unit, peer string, ours, theirs []load, note string) []result {
 		first,
 		row("-p50", "ms", func(l load) float64 { return l.p50 }),
 		row("-p99", "ms", func(l load) float64 { return l.p99 }),
+		row("-cpu", "us", func(l load) float64 { return l.cpu }),
 		row("-bytes", "B", func(l load) float64 { return l.allocated }),
 		row("-allocations", "", func(l load) float64 { return l.mallocs }),
 	}
@@ -220,11 +222,11 @@ func httpWrite(ctx context.Context, b *bench) ([]result, error) {
 	var whole, plain, keyed, road []load
 	var rss float64
 	for range runs {
-		rate, _, err := ingestRoad(ctx, b, connections, 20_000, false)
+		in, _, err := ingestRoad(ctx, b, connections, 20_000, false)
 		if err != nil {
 			return nil, err
 		}
-		road = append(road, load{rate: rate})
+		road = append(road, in)
 		for _, way := range []struct {
 			to   *[]load
 			each int

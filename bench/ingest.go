@@ -30,7 +30,7 @@ func ingest(members, transfers int) func(context.Context, *bench) ([]result, err
 		name := fmt.Sprintf("ingest-%d", members)
 		var road, bare, witness, ratio, witnessRatio []float64
 		for range 3 {
-			rate, lists, err := ingestRoad(ctx, b, members, transfers, false)
+			l, lists, err := ingestRoad(ctx, b, members, transfers, false)
 			if err != nil {
 				return nil, err
 			}
@@ -47,8 +47,8 @@ func ingest(members, transfers int) func(context.Context, *bench) ([]result, err
 			if err != nil {
 				return nil, err
 			}
-			road, bare, witness = append(road, rate), append(bare, floor), append(witness, w)
-			ratio, witnessRatio = append(ratio, rate/floor), append(witnessRatio, w/floor)
+			road, bare, witness = append(road, l.rate), append(bare, floor), append(witness, w.rate)
+			ratio, witnessRatio = append(ratio, l.rate/floor), append(witnessRatio, w.rate/floor)
 		}
 		const peer = "bare loop"
 		return []result{
@@ -58,15 +58,15 @@ func ingest(members, transfers int) func(context.Context, *bench) ([]result, err
 	}
 }
 
-// ingestRoad returns transfers a second through a whole node, and the transfers it was given.
-func ingestRoad(ctx context.Context, b *bench, members, transfers int, asWitness bool) (rate float64, lists [][][]byte, err error) {
+// ingestRoad returns what came of transfers through a whole node, their senders' time in its processor time, and the transfers it was given.
+func ingestRoad(ctx context.Context, b *bench, members, transfers int, asWitness bool) (l load, lists [][][]byte, err error) {
 	dir, err := b.temp()
 	if err != nil {
-		return 0, nil, err
+		return l, nil, err
 	}
 	founder, authors, err := foundBank(ctx, dir, members)
 	if err != nil {
-		return 0, nil, err
+		return l, nil, err
 	}
 	if !asWitness {
 		founder = nil // somebody else opens the same store
@@ -77,7 +77,7 @@ func ingestRoad(ctx context.Context, b *bench, members, transfers int, asWitness
 		for range transfers / members {
 			raw, err := a.pay(authors[(i+1)%members].DID())
 			if err != nil {
-				return 0, nil, err
+				return l, nil, err
 			}
 			lists[i], texts[i] = append(lists[i], raw), append(texts[i], text(raw))
 		}
@@ -85,11 +85,15 @@ func ingestRoad(ctx context.Context, b *bench, members, transfers int, asWitness
 	_, o := standard(dir)
 	n, err := start(o, founder)
 	if err != nil {
-		return 0, nil, err
+		return l, nil, err
 	}
 	defer stopAll(&err, n)
 	errs := make([]error, members)
 	var wg sync.WaitGroup
+	before, err := spent()
+	if err != nil {
+		return l, nil, err
+	}
 	begin := time.Now()
 	for i := range texts {
 		wg.Go(func() {
@@ -102,18 +106,19 @@ func ingestRoad(ctx context.Context, b *bench, members, transfers int, asWitness
 	}
 	wg.Wait()
 	took := time.Since(begin)
-	if err := errors.Join(errs...); err != nil {
-		return 0, nil, err
+	after, err := spent()
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return l, nil, err
 	}
 	done := transfers / members * members
 	// The transfers must have counted, or this measures something else.
 	for _, a := range authors[:2] {
 		out, err := do[ledger.HistoryOut](ctx, n, "ledger.history", &ledger.HistoryIn{DID: a.DID(), Limit: 1})
 		if err != nil || len(out.Entries) != 1 {
-			return 0, nil, fmt.Errorf("a payer without history: %+v %w", out, err)
+			return l, nil, fmt.Errorf("a payer without history: %+v %w", out, err)
 		}
 	}
-	return float64(done) / took.Seconds(), lists, nil
+	return load{rate: float64(done) / took.Seconds(), cpu: float64((after - before).Microseconds()) / float64(done)}, lists, nil
 }
 
 // payer is a member who pays in advance.

@@ -54,6 +54,7 @@ type bench struct {
 	idle time.Duration // how long idle processes are watched
 
 	profile string // file for a processor profile; "": none
+	servers int    // of HTTP that have been profiled so far
 }
 
 func (b *bench) temp() (string, error) { return os.MkdirTemp(b.dir, "run-") }
@@ -93,7 +94,7 @@ func run() int {
 	wait := flag.Duration("idle", time.Minute, "how long idle processes are watched")
 	dir := flag.String("dir", "", "directory for what the benchmarks write (default the system's for temporary files); should lie on the disk in question")
 	out := flag.String("o", "results.json", "file for the results")
-	profile := flag.String("cpuprofile", "", "file for a processor profile; servers of HTTP write theirs to FILE.server")
+	profile := flag.String("cpuprofile", "", "file for a processor profile; servers of HTTP write theirs to FILE.server1 and so on")
 	flag.Parse()
 	config.UseProcessors() // as icnd, and so do the peers
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

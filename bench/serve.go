@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/pprof"
+	"syscall"
 	"time"
 
 	"github.com/intercooperative/icn/app"
@@ -45,6 +46,14 @@ type doors struct {
 type use struct {
 	Allocated uint64 `json:"allocated"` // bytes, ever
 	Mallocs   uint64 `json:"mallocs"`
+	CPU       int64  `json:"cpu"` // ns, of user and system
+}
+
+// spent is the processor time that this process has used so far.
+func spent() (time.Duration, error) {
+	var u syscall.Rusage
+	err := syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), err
 }
 
 // serveMain is a node put together as icnd does, with every app, logins, metrics and a gateway that writes its log, but for rates that would bind; and a
@@ -116,7 +125,11 @@ func serve(dir, profile string) (err error) {
 	for s := bufio.NewScanner(os.Stdin); s.Scan(); {
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		if err := out.Encode(use{m.TotalAlloc, m.Mallocs}); err != nil {
+		cpu, err := spent()
+		if err != nil {
+			return err
+		}
+		if err := out.Encode(use{m.TotalAlloc, m.Mallocs, cpu.Nanoseconds()}); err != nil {
 			return err
 		}
 	}
@@ -171,7 +184,8 @@ func serving(b *bench, dir string) (*server, error) {
 	}
 	args := []string{serveWord, "-dir", dir}
 	if b.profile != "" {
-		args = append(args, "-cpuprofile", b.profile+".server")
+		b.servers++
+		args = append(args, "-cpuprofile", fmt.Sprintf("%s.server%d", b.profile, b.servers))
 	}
 	s := &server{process: process{cmd: exec.Command(self, args...), log: &bytes.Buffer{}}}
 	s.cmd.Stderr = s.log

@@ -114,7 +114,7 @@ func (c *copies) holders(p api.Position, author api.DID) []api.DID {
 	if len(nodes) == 0 {
 		return nil
 	}
-	r := fold.NewReader(c.l.k.st, "", c.l.k.log)
+	r := c.l.k.reader("", c.l.k.log)
 	defer r.Close()
 	return holdersOf(r, nodes, p, author)
 }
@@ -260,7 +260,7 @@ func (c *copies) learn(node api.DID, ends []api.Position) {
 	if p == nil {
 		return
 	}
-	r := fold.NewReader(c.l.k.st, "", c.l.k.log)
+	r := c.l.k.reader("", c.l.k.log)
 	defer r.Close()
 	for _, end := range ends {
 		w := c.wants[end.Feed]
@@ -301,7 +301,7 @@ func (c *copies) settle(w *copyWant) {
 	c.mu.Lock()
 	nodes := maps.Clone(c.known[w.top.Feed])
 	c.mu.Unlock()
-	r := fold.NewReader(c.l.k.st, "", c.l.k.log)
+	r := c.l.k.reader("", c.l.k.log)
 	defer r.Close()
 	w.waiters = slices.DeleteFunc(w.waiters, func(x *copyWaiter) bool {
 		if len(holdersOf(r, nodes, x.at, w.author)) < x.need {

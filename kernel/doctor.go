@@ -208,7 +208,7 @@ func (k *Kernel) checkSpaces() []Check {
 	if len(spaces) == 0 {
 		out[0].State, out[0].Next = CheckWarn, "create a space, or join one with an invitation"
 	}
-	r := fold.NewReader(k.st, "", k.log)
+	r := k.reader("", k.log)
 	defer r.Close()
 	forked, waiting := 0, 0
 	var some, behind []string

@@ -216,7 +216,7 @@ func (h *hub) advance() (more bool, err error) {
 
 // read makes a page of events.
 func (h *hub) read(journal string, from place, end uint64) ([]*happened, place) {
-	r := fold.NewReader(h.k.st, "", h.k.log).Advised(h.k.apps)
+	r := h.k.reader("", h.k.log).Advised(h.k.apps)
 	defer r.Close()
 	pg := pager{eventTable: h.table, journal: journal, log: h.k.log}
 	return pg.page(r, from, end)

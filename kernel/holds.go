@@ -7,7 +7,6 @@ import (
 
 	"github.com/intercooperative/icn/codec"
 	"github.com/intercooperative/icn/kernel/api"
-	"github.com/intercooperative/icn/kernel/internal/fold"
 	"github.com/intercooperative/icn/kernel/internal/transport"
 )
 
@@ -133,7 +132,7 @@ func (k *Kernel) answerHolds(ctx context.Context, peer *transport.Peer, payload 
 
 // held returns how far this node has feeds on disk, up to the positions asked about, and whether that is all of it.
 func (k *Kernel) held(peer *transport.Peer, asked []api.Position) (ends []api.Position, all bool) {
-	r := fold.NewReader(k.st, "", k.log)
+	r := k.reader("", k.log)
 	defer r.Close()
 	synced := k.recent.end()
 	onDisk := func(p api.Position) bool {

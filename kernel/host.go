@@ -34,7 +34,17 @@ type host struct {
 var _ api.Host = (*host)(nil)
 
 func (h *host) reader() *fold.Reader {
-	return fold.NewReader(h.k.st, h.app.Info().Name, h.log).Advised(h.k.apps)
+	return h.k.reader(h.app.Info().Name, h.log).Advised(h.k.apps)
+}
+
+// reader opens a snapshot of an app's rows, "" for nobody's.
+func (k *Kernel) reader(app string, log *slog.Logger) *fold.Reader {
+	mem := k.memory.Load()
+	r := fold.NewReader(k.st, app, log)
+	if mem != k.memory.Load() { // the snapshot may be of a state that is half made
+		mem = nil
+	}
+	return r.Recalling(mem)
 }
 
 // Read implements api.Host.

@@ -199,7 +199,7 @@ func (in *incidents) flush(now time.Time) {
 
 // evidence reads what proves that a feed is forked: the key event of its device and two envelopes. Nil when it is not all here (any more).
 func (in *incidents) evidence(feed api.Hash) [][]byte {
-	r := fold.NewReader(in.k.st, "", in.k.log)
+	r := in.k.reader("", in.k.log)
 	defer r.Close()
 	topic, ok := r.Topic(feed)
 	if !ok {

@@ -134,6 +134,7 @@ type Kernel struct {
 	kinds      record.Kinds   // the same, to find one
 	follows    follows
 	foundings  foundings
+	memory     atomic.Pointer[fold.Memory] // of readers; nil while the state is made anew
 	events     *hub
 	blobs      *blobs
 	watchers   watchers
@@ -154,7 +155,6 @@ type road interface {
 	Submit(ctx context.Context, raws [][]byte, origin ingest.Origin) []ingest.Result
 	Append(ctx context.Context, signer api.Signer, draft api.Draft) (api.Receipt, error)
 	Take(ctx context.Context, signer api.Signer, env *record.Envelope, idempotency string) (api.Receipt, error)
-	Verify(env *record.Envelope) bool
 	Do(ctx context.Context, fn func(*ingest.Engine) error) error
 }
 
@@ -216,6 +216,7 @@ func (k *Kernel) wire() error {
 	if err := k.state.Resume(context.Background()); err != nil {
 		return err
 	}
+	k.memory.Store(fold.NewMemory())
 	k.clock = clock.New(k.opt.Now, k.opt.Skew)
 	if err := ingest.RestoreClock(k.st, k.clock); err != nil {
 		return err
@@ -223,7 +224,7 @@ func (k *Kernel) wire() error {
 	if err := k.follows.load(k.st); err != nil {
 		return err
 	}
-	r := fold.NewReader(k.st, "", k.log)
+	r := k.reader("", k.log)
 	k.recent.last = r.LogEnd()
 	r.Close()
 	if k.events, err = newHub(k, k.opt.Apps); err != nil {

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/intercooperative/icn/kernel/api"
-	"github.com/intercooperative/icn/kernel/internal/fold"
 )
 
 // canReach refuses a level that is none, or that this node can never find reached, before anything is written.
@@ -92,7 +91,7 @@ func (k *Kernel) awaitFinal(ctx context.Context, p api.Position) error {
 	w, cancel := k.watchers.waitFinal(p)
 	defer cancel()
 	// It may have become final before we began to watch.
-	r := fold.NewReader(k.st, "", k.log)
+	r := k.reader("", k.log)
 	_, v, _ := r.Record(p)
 	r.Close()
 	if v.Final {
@@ -108,7 +107,7 @@ func (k *Kernel) awaitFinal(ctx context.Context, p api.Position) error {
 
 // level returns the highest level that a stored record is known to have reached, and who else is known to hold it.
 func (k *Kernel) level(p api.Position) (api.Wait, []api.DID) {
-	r := fold.NewReader(k.st, "", k.log)
+	r := k.reader("", k.log)
 	rec, v, ok := r.Record(p)
 	r.Close()
 	if !ok {

@@ -10,7 +10,7 @@ import (
 // logView is what gossip reads of this node's records.
 type logView struct{ k *Kernel }
 
-func (v logView) reader() *fold.Reader { return fold.NewReader(v.k.st, "", v.k.log) }
+func (v logView) reader() *fold.Reader { return v.k.reader("", v.k.log) }
 
 // Heads implements gossip.Log.
 func (v logView) Heads(space api.Hash) []gossip.Head {

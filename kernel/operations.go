@@ -173,7 +173,7 @@ func (k *Kernel) opStatus(context.Context, *api.Call, *None) (*Status, error) {
 	if k.net != nil {
 		out.Peers, out.Addresses = len(k.net.t.Peers()), k.net.t.Addresses()
 	}
-	r := fold.NewReader(k.st, "", k.log)
+	r := k.reader("", k.log)
 	defer r.Close()
 	out.Records = r.LogEnd()
 	for _, sp := range out.Spaces {
@@ -209,7 +209,7 @@ func (k *Kernel) opTopics(_ context.Context, _ *api.Call, in *SpaceIn) (*TopicLi
 	if err != nil {
 		return nil, err
 	}
-	r := fold.NewReader(k.st, "", k.log)
+	r := k.reader("", k.log)
 	defer r.Close()
 	out := &TopicList{Topics: []TopicOut{}}
 	for _, h := range r.Heads(api.Topic{Space: sp}) {
@@ -247,7 +247,7 @@ func (k *Kernel) opTail(ctx context.Context, _ *api.Call, in *TailIn, emit func(
 			Deps: len(rec.Deps), Bytes: len(rec.Body), Accepted: v.Accepted, Held: v.Held, Final: v.Final, Reason: v.Reason,
 		})
 	}
-	r := fold.NewReader(k.st, "", k.log)
+	r := k.reader("", k.log)
 	cursor := r.LogEnd()
 	for _, p := range r.LastOf(topic, in.Last) {
 		if err := send(r, p); err != nil {
@@ -263,7 +263,7 @@ func (k *Kernel) opTail(ctx context.Context, _ *api.Call, in *TailIn, emit func(
 			return nil
 		}
 		for {
-			r := fold.NewReader(k.st, "", k.log)
+			r := k.reader("", k.log)
 			ps, last := r.Log(cursor, reactBatch)
 			for _, p := range ps {
 				if err := send(r, p); err != nil {
@@ -324,6 +324,8 @@ func (k *Kernel) opRebuild(ctx context.Context, _ *api.Call, _ *None) (*VerifyOu
 		}
 		k.events.rebuilding(true)
 		defer k.events.rebuilding(false)
+		k.memory.Store(nil)
+		defer k.memory.Store(fold.NewMemory())
 		defer k.foundings.forget()
 		n, err := e.State.Rebuild(context.WithoutCancel(ctx)) // half a rebuild helps nobody
 		out.Records = n

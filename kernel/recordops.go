@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/intercooperative/icn/kernel/api"
-	"github.com/intercooperative/icn/kernel/internal/fold"
 	"github.com/intercooperative/icn/kernel/internal/ingest"
 	"github.com/intercooperative/icn/kernel/record"
 )
@@ -103,7 +102,7 @@ func (k *Kernel) recordOperations() []api.Operation {
 }
 
 func (k *Kernel) opExplain(ctx context.Context, call *api.Call, in *ExplainIn) (*ExplainOut, error) {
-	r := fold.NewReader(k.st, "", k.log).Advised(k.apps)
+	r := k.reader("", k.log).Advised(k.apps)
 	rec, v, ok := r.Lookup(in.ID)
 	r.Close()
 	if !ok || !call.Sees(rec.Topic.Space) {
@@ -194,7 +193,7 @@ func (k *Kernel) notTaken(call *api.Call, res *SubmitResult, err error) error {
 
 // reachStored is reach for one record that was sent signed. How far it got is part of its result.
 func (k *Kernel) reachStored(ctx context.Context, res *SubmitResult, wait api.Wait) {
-	r := fold.NewReader(k.st, "", k.log)
+	r := k.reader("", k.log)
 	rec, v, ok := r.Lookup(res.ID)
 	r.Close()
 	if !ok {

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/intercooperative/icn/kernel/api"
-	"github.com/intercooperative/icn/kernel/internal/fold"
 	"github.com/intercooperative/icn/kernel/internal/ingest"
 	"github.com/intercooperative/icn/kernel/record"
 )
@@ -63,8 +62,6 @@ func (k *Kernel) takeOne(ctx context.Context, call *api.Call, raw []byte, name s
 		})
 	case env.Device != call.Device:
 		return api.Receipt{}, env.ID, otherDevice(op, env.Device, call.Device)
-	case !k.road.Verify(env):
-		return api.Receipt{}, env.ID, api.Errorf(op, api.Invalid, "records: the device's signature does not fit the record: sign the very bytes that were prepared")
 	case env.Seq == 1 && env.Author != call.Actor:
 		return api.Receipt{}, env.ID, api.Refusal(op, &api.Reason{
 			Domain: "kernel", Rule: "other-author", Text: "the record is another author's",
@@ -78,14 +75,17 @@ func (k *Kernel) takeOne(ctx context.Context, call *api.Call, raw []byte, name s
 		return api.Receipt{}, env.ID, api.Refusal(op, why)
 	}
 	receipt, err := k.road.Take(ctx, taken{call}, env, name)
-	if err != nil {
+	switch {
+	case ingest.IsBadSignature(err):
+		return receipt, env.ID, api.Errorf(op, api.Invalid, "records: the device's signature does not fit the record: sign the very bytes that were prepared")
+	case err != nil:
 		return receipt, env.ID, api.Wrap(op, err)
 	}
 	receipt.Topic, receipt.Time = env.Topic, env.Time
 	if !receipt.Repeated {
 		return receipt, env.ID, nil
 	}
-	r := fold.NewReader(k.st, "", k.log).Advised(k.apps)
+	r := k.reader("", k.log).Advised(k.apps)
 	rec, v, ok := r.Record(receipt.Position)
 	r.Close()
 	if ok {

@@ -48,7 +48,7 @@ func (k *Kernel) wroteHere(device api.Key) (bool, error) {
 			return false, err
 		}
 	}
-	r := fold.NewReader(k.st, "", k.log)
+	r := k.reader("", k.log)
 	defer r.Close()
 	for _, space := range k.follows.list() {
 		for _, h := range r.Heads(api.Topic{Space: space}) {

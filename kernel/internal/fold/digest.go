@@ -54,7 +54,7 @@ func Digest(r store.Reader, apps *Apps) (api.Hash, []AppDigest, error) {
 		id, name, seq, by := splitRow(k)
 		if f == nil || f.ID != id {
 			var err error
-			if f, err = loadFeed(r, id); err != nil {
+			if f, err = loadFeed(r, id, nil); err != nil {
 				return false, err
 			}
 			if f == nil {

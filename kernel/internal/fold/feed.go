@@ -102,21 +102,47 @@ func (f *Feed) appendHead(b []byte) []byte {
 	return b
 }
 
-func loadFeed(r store.Reader, id api.Hash) (*Feed, error) {
+// origin is whose a feed is, which is written once.
+type origin struct {
+	topic  api.Topic
+	device api.Key
+	author api.DID
+}
+
+func loadOrigin(r store.Reader, id api.Hash) (o origin, err error) {
+	v, ok, err := r.Get(key(nsStatic, id[:]))
+	if err != nil {
+		return o, err
+	}
+	var s static
+	if !ok || codec.Unmarshal(v, &s) != nil || len(s.Space) != 32 || len(s.Device) != 32 {
+		return o, errDamagedFeed(id)
+	}
+	return origin{api.Topic{Space: api.Hash(s.Space), Name: s.Name}, api.Key(s.Device), api.DID(s.Author)}, nil
+}
+
+func errDamagedFeed(id api.Hash) error {
+	return api.Errorf("fold.feed", api.Internal, "feed %s: stored header is damaged; run `icnctl state verify`", id.Short())
+}
+
+// loadFeed reads a feed's head, nil when there is none, and whose it is, unless mem knows.
+func loadFeed(r store.Reader, id api.Hash, mem *Memory) (*Feed, error) {
 	hv, ok, err := r.Get(key(nsHead, id[:]))
 	if err != nil || !ok {
 		return nil, err
 	}
-	sv, ok, err := r.Get(key(nsStatic, id[:]))
-	if err != nil {
-		return nil, err
+	o, ok := mem.origin(id)
+	if !ok {
+		if o, err = loadOrigin(r, id); err != nil {
+			return nil, err
+		}
+		mem.setOrigin(id, o)
 	}
-	var s static
-	if !ok || codec.Unmarshal(sv, &s) != nil || len(s.Space) != 32 || len(s.Device) != 32 || len(hv) < 81 {
-		return nil, api.Errorf("fold.feed", api.Internal, "feed %s: stored header is damaged; run `icnctl state verify`", id.Short())
+	if len(hv) < 81 {
+		return nil, errDamagedFeed(id)
 	}
 	f := &Feed{
-		ID: id, Topic: api.Topic{Space: api.Hash(s.Space), Name: s.Name}, Device: api.Key(s.Device), Author: api.DID(s.Author),
+		ID: id, Topic: o.topic, Device: o.device, Author: o.author,
 		Tip:   Mark{binary.BigEndian.Uint64(hv[1:]), api.Hash(hv[9:41])},
 		Final: Mark{binary.BigEndian.Uint64(hv[41:]), api.Hash(hv[49:81])},
 	}
@@ -157,6 +183,16 @@ type Stored struct {
 	outcome outcome
 	local   uint64 // this node's number for it, in commit order
 	reason  *api.Reason
+}
+
+// copy returns a Stored whose record's header can be changed alone; nil of nil.
+func (s *Stored) copy() *Stored {
+	if s == nil {
+		return nil
+	}
+	c, e, r := *s, *s.Envelope, *s.Record
+	e.Record, c.Envelope = &r, &e
+	return &c
 }
 
 type reasonRow struct {

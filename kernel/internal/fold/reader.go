@@ -11,6 +11,7 @@ import (
 
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/kernel/internal/store"
+	"github.com/intercooperative/icn/kernel/record"
 )
 
 // Reader implements api.Reader over one snapshot for one app. Queries have no error to return: an error ends an iteration early and is logged. A read
@@ -29,6 +30,12 @@ var _ api.Reader = (*Reader)(nil)
 func NewReader(st store.Store, app string, log *slog.Logger) *Reader {
 	snap := st.Snapshot()
 	return &Reader{view: view{r: snap}, app: app, snap: snap, log: log}
+}
+
+// Recalling has the reader use what others have read, of the same store and the same making of its state, and returns it.
+func (r *Reader) Recalling(m *Memory) *Reader {
+	r.mem = m
+	return r
 }
 
 // Close releases the snapshot.
@@ -302,6 +309,12 @@ func (r *Reader) Record(p api.Position) (*api.Record, api.Verdict, bool) {
 	if !ok {
 		return nil, api.Verdict{}, false
 	}
+	return r.judged(st, f, stands)
+}
+
+// judged returns a stored record of f and its verdict.
+func (r *Reader) judged(st *Stored, f *Feed, stands standing) (*api.Record, api.Verdict, bool) {
+	p := st.Position()
 	st.Author = f.Author
 	on, err := r.hasEffect(f, stands, Mark{p.Seq, p.ID})
 	if !r.note(err) {
@@ -334,6 +347,12 @@ func (r *Reader) Record(p api.Position) (*api.Record, api.Verdict, bool) {
 
 // Lookup implements api.Reader.
 func (r *Reader) Lookup(id api.Hash) (*api.Record, api.Verdict, bool) {
+	if st := r.mem.founding(id); st != nil {
+		// Of an unforked feed that has begun the first record is here: a founding one is no other.
+		if f, stands, ok := r.at(st.Feed); ok && f.Fork == 0 {
+			return r.judged(st, f, stands)
+		}
+	}
 	local, ok, err := r.r.Get(key(nsID, id[:]))
 	if !r.note(err) || !ok {
 		return nil, api.Verdict{}, false
@@ -342,7 +361,18 @@ func (r *Reader) Lookup(id api.Hash) (*api.Record, api.Verdict, bool) {
 	if !r.note(err) || !ok {
 		return nil, api.Verdict{}, false
 	}
-	return r.Record(p)
+	st, err := r.stored(p)
+	if !r.note(err) || st == nil {
+		return nil, api.Verdict{}, false
+	}
+	f, stands, ok := r.at(p.Feed)
+	if !ok {
+		return nil, api.Verdict{}, false
+	}
+	if p.Seq == 1 && f.Fork == 0 && record.Founds(st.Record) {
+		r.mem.setFounding(st)
+	}
+	return r.judged(st, f, stands)
 }
 
 // Voids implements api.Reader.
@@ -369,7 +399,7 @@ func (r *Reader) Heads(t api.Topic) []api.Head {
 		prefix = topicPrefix(nsTopic, t)
 	}
 	r.note(each(r.r, prefix, func(k, _ []byte) (bool, error) {
-		f, err := loadFeed(r.r, api.Hash(k[len(k)-32:]))
+		f, err := loadFeed(r.r, api.Hash(k[len(k)-32:]), r.mem)
 		if err != nil {
 			return false, err
 		}

@@ -159,7 +159,7 @@ func (s *State) Feed(id api.Hash) (*Feed, error) {
 	if f, ok := s.feeds[id]; ok {
 		return f, nil
 	}
-	f, err := loadFeed(s.st, id)
+	f, err := loadFeed(s.st, id, nil)
 	if err != nil || f == nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package fold
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/kernel/internal/store"
@@ -12,6 +13,7 @@ type view struct {
 	r     store.Reader
 	s     *State             // nil for a snapshot
 	known map[api.Hash]*Feed // of a snapshot, what was read before: one look at a space asks for the same few feeds again and again
+	mem   *Memory            // of a snapshot, what others have read; nil: nothing
 }
 
 func (v *view) feed(id api.Hash) (*Feed, error) {
@@ -22,7 +24,7 @@ func (v *view) feed(id api.Hash) (*Feed, error) {
 	if ok {
 		return f, nil
 	}
-	f, err := loadFeed(v.r, id)
+	f, err := loadFeed(v.r, id, v.mem)
 	if err != nil {
 		return nil, err
 	}
@@ -137,11 +139,22 @@ func (v *view) rowBy(f *Feed, name []byte, m Mark) ([]byte, Mark, bool, error) {
 	if v.s != nil {
 		return v.s.rowBy(f, name, m, nil)
 	}
+	lasts := v.mem != nil && lasting(f, m)
+	if lasts {
+		if r, known := v.mem.row(f, name); known {
+			return r.val, r.by, r.ok, nil
+		}
+	}
 	gaps, err := v.gaps(f, m)
 	if err != nil {
 		return nil, Mark{}, false, err
 	}
-	return v.rowAt(f, name, m, gaps)
+	val, by, ok, err := v.rowAt(f, name, m, gaps)
+	val = slices.Clip(val) // whoever appends to it gets a copy
+	if err == nil && lasts {
+		v.mem.setRow(f, name, row{by: by, val: val, ok: ok})
+	}
+	return val, by, ok, err
 }
 
 // maxBases bounds how many feeds one stands on, one after the other: a device for every month of eighty years.

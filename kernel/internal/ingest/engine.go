@@ -74,7 +74,8 @@ type Item struct {
 	*record.Envelope
 	Origin Origin
 	Done   func(Result)
-	needed bool // another record cites it: no gate may delay it
+	needed bool   // another record cites it: no gate may delay it
+	draft  *Draft // that it is the record of, for Append; nil of a record like any other
 }
 
 // Event is one committed record for those who push, announce and react.
@@ -165,7 +166,13 @@ func (e *Engine) Process(items []Item) error {
 	now := e.Now()
 	e.taken += len(items)
 	for _, it := range items {
-		if err := e.accept(now, it); err != nil {
+		var err error
+		if it.draft != nil {
+			err = e.Append(*it.draft)
+		} else {
+			err = e.accept(now, it)
+		}
+		if err != nil {
 			return err
 		}
 	}

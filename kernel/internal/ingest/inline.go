@@ -30,9 +30,6 @@ func NewInline(e *Engine) *Inline {
 // Offered returns how many records wait for Step.
 func (r *Inline) Offered() int { return len(r.offered) }
 
-// Verify is that of Service.
-func (r *Inline) Verify(env *record.Envelope) bool { return r.s.Verify(env) }
-
 // Step takes what was offered along the road. With sync set, all of it is on disk when it returns; without, the newest commits may wait for the
 // next Sync. An error is the store's, and the last: the node has to stop.
 func (r *Inline) Step(sync bool) error {
@@ -128,6 +125,9 @@ func (r *Inline) Append(_ context.Context, signer api.Signer, draft api.Draft) (
 
 // Take is Service.Take, with the same difference.
 func (r *Inline) Take(_ context.Context, signer api.Signer, env *record.Envelope, idempotency string) (api.Receipt, error) {
+	if len(r.s.verified([]Item{{Envelope: env}})) == 0 {
+		return api.Receipt{}, errBadSignature
+	}
 	return r.append(Draft{Draft: api.Draft{Idempotency: idempotency}, Signer: signer, Signed: env})
 }
 

@@ -655,3 +655,58 @@ func TestUnknownKindWaitsForAnUpgrade(t *testing.T) {
 		t.Fatalf("the odd record: %+v %v, want it kept, with the reason", v, ok)
 	}
 }
+
+// What comes signed by many at once is verified among all and stored once each, with a receipt; of a copy whose signature does not fit nothing is kept,
+// however often it comes, and it harms none that it is verified with.
+func TestTakenTogether(t *testing.T) {
+	g := genesis(t)
+	s, n, stop := serve(t, func(api.Hash) bool { return true })
+	defer stop()
+	s.Submit(t.Context(), [][]byte{g.Raw}, ingest.Origin{Solicited: true})
+	const writers, each = 16, 10
+	var wg sync.WaitGroup
+	for i := range writers {
+		c := &chain{t: t, s: newSigner(fmt.Sprint("writer ", i)), space: g.Topic.Space}
+		var raws [][]byte
+		for range each {
+			raws = append(raws, c.next(1).Raw)
+		}
+		wg.Go(func() {
+			for _, raw := range raws {
+				e, err := record.Decode(raw)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				damaged := bytes.Clone(raw)
+				damaged[len(damaged)-7] ^= 0x10
+				forged, err := record.Decode(damaged)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for range 2 {
+					if _, err := s.Take(t.Context(), c.s, forged, ""); !ingest.IsBadSignature(err) {
+						t.Errorf("a forged copy: %v", err)
+					}
+				}
+				rc, err := s.Take(t.Context(), c.s, e, "")
+				if err != nil || rc.Position != e.Position() || rc.Repeated {
+					t.Errorf("%+v %v", rc, err)
+				}
+				if rc, err = s.Take(t.Context(), c.s, e, ""); err != nil || !rc.Repeated {
+					t.Errorf("again: %+v %v", rc, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if got := n.total("total"); got != writers*each {
+		t.Errorf("total %d, want %d", got, writers*each)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if got := n.why[ingest.BadSignature]; got != 2*writers*each {
+		t.Errorf("%d bad signatures counted, want %d", got, 2*writers*each)
+	}
+}

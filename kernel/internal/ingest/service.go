@@ -400,22 +400,22 @@ func (s *Service) Offer(raws [][]byte, origin Origin, done func(i int, r Result)
 	}
 }
 
-// Verify reports whether a record's device has signed it. The keys of devices that have written lately are remembered.
-func (s *Service) Verify(env *record.Envelope) bool {
-	return s.verifier.Verify([]*record.Envelope{env})[0]
-}
-
 // Append makes a draft durable on this node. It waits for the author's rate, and refuses at once what the rules would void.
 func (s *Service) Append(ctx context.Context, signer api.Signer, draft api.Draft) (api.Receipt, error) {
 	return s.append(ctx, Draft{Draft: draft, Signer: signer})
 }
 
-// Take is Append of a record that was signed elsewhere, by signer's device, and whose signature has been checked.
+// Take is Append of a record that was signed elsewhere, by signer's device. Its signature is checked among others', as a submitted record's is.
 func (s *Service) Take(ctx context.Context, signer api.Signer, env *record.Envelope, idempotency string) (api.Receipt, error) {
+	if s.knownBad(env.Raw) {
+		s.e.Count(BadSignature, 1)
+		return api.Receipt{}, errBadSignature
+	}
 	return s.append(ctx, Draft{Draft: api.Draft{Idempotency: idempotency}, Signer: signer, Signed: env})
 }
 
 func (s *Service) append(ctx context.Context, d Draft) (api.Receipt, error) {
+	unchecked := d.Signed != nil
 	for {
 		type answer struct {
 			r   api.Receipt
@@ -423,8 +423,13 @@ func (s *Service) append(ctx context.Context, d Draft) (api.Receipt, error) {
 		}
 		ch := make(chan answer, 1)
 		d.Done = func(r api.Receipt, err error) { ch <- answer{r, err} }
+		drafts, verify, item := s.drafts, chan []Item(nil), []Item(nil)
+		if unchecked {
+			drafts, verify, item = nil, s.verify, []Item{taken(d)}
+		}
 		select {
-		case s.drafts <- d:
+		case drafts <- d:
+		case verify <- item:
 		case <-s.done:
 			return api.Receipt{}, s.ended()
 		case <-ctx.Done():
@@ -448,6 +453,7 @@ func (s *Service) append(ctx context.Context, d Draft) (api.Receipt, error) {
 			return a.r, a.err
 		}
 		s.e.Count(RateLimit, 1)
+		unchecked = false // or it would not have come so far
 		select {
 		case <-time.After(slow.after):
 		case <-s.done:
@@ -456,6 +462,11 @@ func (s *Service) append(ctx context.Context, d Draft) (api.Receipt, error) {
 			return api.Receipt{}, errSlow(d.Signer.DID(), slow.after)
 		}
 	}
+}
+
+// taken is the item of a signed draft, whose signature is yet to be checked.
+func taken(d Draft) Item {
+	return Item{Envelope: d.Signed, draft: &d, Done: func(r Result) { d.Done(api.Receipt{}, r.Err) }}
 }
 
 // Do runs fn on the committing goroutine, between two commits, with the engine to itself.
