@@ -30,8 +30,6 @@ var filled = map[string][]string{
 	"ledger.request ledger/request":        {"back"},
 	"ledger.reverse ledger/transfer":       {"to", "currency", "amount", "category", "for"},
 	"ledger.transfer ledger/transfer":      {"for"},
-	"treasury.do treasury/spend":           {"to", "currency", "amount", "purpose", "memo"},
-	"treasury.do treasury/rules":           {"approvers", "need", "tiers", "budgets"},
 	"ledger.charge postings/charge":        {"number", "period", "legs", "done"},
 	"member.device cuts/draft":             {"target.topic", "target.device", "adopt", "next", "causes"},
 	"member.remove cuts/draft":             {"target.topic", "target.device", "adopt", "next", "causes"},

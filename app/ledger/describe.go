@@ -13,7 +13,9 @@ func (*App) Describe() []api.KindSpec {
 		return api.Source{Field: field, From: api.FromNode, Why: what + ", as the grant before says"}
 	}
 	filled := func(field, what string) api.Source { return api.Source{Field: field, From: api.FromNode, Why: what} }
-	proposed := func(field string) api.Source { return filled(field, "as the proposal says") }
+	proposed := func(field string) api.Source {
+		return api.Source{Field: field, From: api.FromRecord, Input: "proposal"}
+	}
 	asked := func(field string) api.Source { return filled(field, "as the request says") }
 	ordered := func(field string) api.Source { return filled(field, "as the standing order says") }
 	what := filled("for", "what it pays")
