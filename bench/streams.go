@@ -59,7 +59,7 @@ func gather(ctx context.Context, b *bench, streams int) (a *audience, err error)
 		if err := os.Setenv(name, value); err != nil {
 			return nil, err
 		}
-		defer os.Unsetenv(name)
+		defer func() { _ = os.Unsetenv(name) }() // it was not set before
 	}
 	if a.process, err = daemon(ctx, bin, dir, "--gateway-enable", "--gateway-bind", a.addr); err != nil {
 		return nil, err
