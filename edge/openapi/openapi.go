@@ -133,7 +133,7 @@ type response struct {
 }
 
 type media struct {
-	Schema  *schema `json:"schema"`
+	Schema  *schema `json:"schema,omitempty"` // none: bytes
 	Example any     `json:"example,omitempty"`
 }
 
