@@ -20,12 +20,12 @@ async function bundle(source: string): Promise<string> {
 }
 
 // For a page on a phone: what everybody loads. The word list is of phrases alone, and is loaded with them.
-test('the whole package is less than 48 KB on the wire, and the client without phrases less than 40', async (t) => {
+test('the whole package is less than 56 KB on the wire, and the client without phrases less than 44', async (t) => {
   const all = gzipSync(await bundle("export * from './src/index.ts'")).length
   const core = gzipSync(await bundle("export { ICNClient, IndexedDBKeyStore } from './src/index.ts'")).length
   t.diagnostic(`all ${all} bytes, core ${core} bytes`)
-  assert(all < 48 * 1024, `all: ${all} bytes`)
-  assert(core < 40 * 1024, `core: ${core} bytes`)
+  assert(all < 56 * 1024, `all: ${all} bytes`)
+  assert(core < 44 * 1024, `core: ${core} bytes`)
 })
 
 test('it runs in browsers: nothing of Node is in it', async () => {

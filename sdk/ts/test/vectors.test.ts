@@ -96,7 +96,7 @@ interface LogVector {
 }
 
 // What this package does not verify it refuses as such, and takes for nothing else.
-const unsupported = new Set(['recovery', 'hybrid-inception', 'hybrid-signature-without-its-half', 'approval-damaged', 'approvals-out-of-order', 'one-approval-of-two', 'removed-device', 'no-device'])
+const unsupported = new Set(['recovery', 'hybrid-inception', 'hybrid-signature-without-its-half', 'approval-damaged', 'approvals-out-of-order', 'one-approval-of-two', 'removed-device'])
 
 for (const v of vectors<LogVector[]>('kernel/record/testdata/vectors/keylogs.json')) {
   test(`key event log: ${v.name}`, () => {
