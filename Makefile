@@ -38,7 +38,7 @@ sdk/ts/node_modules/.package-lock.json: sdk/ts/package-lock.json
 	@touch $@
 
 examples/%/node_modules/.package-lock.json: examples/%/package-lock.json
-	cd $(@D)/.. && npm ci --silent --ignore-scripts
+	cd $(patsubst %/node_modules/.package-lock.json,%,$@) && npm ci --silent --ignore-scripts
 	@touch $@
 
 sdk-e2e: build sdk examples/quickstart/node_modules/.package-lock.json examples/bot/node_modules/.package-lock.json ## the TypeScript client, and the examples that use it, against a node of this tree

@@ -114,7 +114,8 @@ function body(path, method, op) {
   if (parameters.length) out.append(table(parameters.map((p) => ({ name: p.name, schema: p.schema, text: p.description, must: p.required ?? false, where: "in the " + p.in })), "Parameters"));
   const sent = op.requestBody?.content["application/json"].schema;
   if (sent) out.append(table(fieldsOf(follow(sent)), "Body, application/json"));
-  const [type, answer] = Object.entries(op.responses["200"].content)[0];
+  const answers = Object.entries(op.responses["200"].content);
+  const [type, answer] = answers.find(([, a]) => a.schema) ?? answers[0]; // a file has none
   out.append(el("h3", {}, op["x-icn-kind"] === "stream" ? "Each item" : "Answer"), el("p", { class: "quiet" }, op.responses["200"].description + " " + type + ": ", typeOf(answer.schema)));
   const fields = fieldsOf(follow(answer.schema));
   if (fields.length) out.append(table(fields.map((f) => ({ ...f, must: false })), "Fields of the answer"), el("details", {}, el("summary", {}, "Shape of an answer"), el("pre", { tabindex: "0" }, JSON.stringify(example(answer.schema), null, 2))));

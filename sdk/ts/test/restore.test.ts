@@ -3,6 +3,7 @@ import test from 'node:test'
 import { ICNError } from '../src/error.js'
 import { createMember, MemoryKeyStore, Phrase, restoreMember, type RestoreOptions } from '../src/keys/index.js'
 import { askMessage, changeDevices, fromBase64, fromHex, parseAuth, parseDID, parseLog, rotate, toBase64, verify } from '../src/record/index.js'
+import { toHex } from '../src/record/bytes.js'
 import { publicKey } from '../src/record/ed25519.js'
 
 /** A node that has a log, and gives it to who shows the root key's signature. */
@@ -43,7 +44,7 @@ test('a log is changed by the key in charge, and by no other', async () => {
   const { member, phrase } = await createMember(new MemoryKeyStore())
   const other = 'ab'.repeat(32).replace(/^../, '01')
   const added = publicKey(new Uint8Array(32).fill(9))
-  const key = Buffer.from(added).toString('hex')
+  const key = toHex(added)
   const auth = changeDevices(member.auth, phrase.seed(0), [{ key, role: 'secondary' }], [], key)
   const a = parseAuth(auth)
   assert.deepEqual([a.device, a.role, a.devices.length], [key, 'secondary', 2])

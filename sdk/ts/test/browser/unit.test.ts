@@ -15,6 +15,7 @@ const tree = fileURLToPath(new URL('../../../../../', import.meta.url))
 
 /** What stays in Node, and why. */
 const nodeOnly: Record<string, string> = {
+  'node.test.ts': 'keys in files are for Node',
   'package.test.ts': 'it looks at files, and runs npm and the generator',
 }
 

@@ -29,6 +29,7 @@ function assert(v: unknown, message?: unknown): void {
 
 function expected(err: unknown, check: Check): void {
   if (check instanceof RegExp) assert(check.test(String(err)), `${String(err)} does not match ${check}`)
+  else if (check && Error.prototype.isPrototypeOf.call(Error.prototype, check.prototype ?? {})) assert(err instanceof (check as never), `${String(err)} is of another class`)
   else if (check && check(err as never) !== true) fail(`another error than expected: ${String(err)}`)
 }
 
@@ -42,6 +43,9 @@ export default Object.assign(assert, {
   },
   deepEqual(a: unknown, b: unknown, message?: unknown): void {
     if (!same(a, b)) fail(message ?? `${show(a)} is not ${show(b)}`)
+  },
+  notDeepEqual(a: unknown, b: unknown, message?: unknown): void {
+    if (same(a, b)) fail(message ?? `both are ${show(a)}`)
   },
   match(s: string, re: RegExp, message?: unknown): void {
     if (!re.test(s)) fail(message ?? `${show(s)} does not match ${re}`)
