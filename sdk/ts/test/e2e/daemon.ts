@@ -70,7 +70,10 @@ export async function start(settings: Record<string, string> = {}): Promise<Daem
     const { space } = ctl('space', 'create', 'Mill Lane') as { space: string }
     const { did } = ctl('id', 'show') as { did: string }
     const scheme = settings.ICN_GATEWAY_TLS_CERT ? 'https' : 'http'
-    return { url: `${scheme}://${addr}`, did, space, ctl, stop, kill: () => end('SIGKILL'), again: async () => void (await run(addr)) }
+    return { url: `${scheme}://${addr}`, did, space, ctl, stop, kill: () => end('SIGKILL'), again: async () => {
+      await run(addr)
+      while (!(await fetch(`${scheme}://${addr}/readyz`)).ok) await new Promise((ok) => setTimeout(ok, 50))
+    } }
   } catch (err) {
     await stop()
     throw err
