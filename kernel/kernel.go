@@ -333,7 +333,7 @@ func (k *Kernel) Run(ctx context.Context) (err error) {
 	if e := <-served; e != nil && !errors.Is(e, context.Canceled) {
 		err = e
 	}
-	if cause := context.Cause(runCtx); ctx.Err() == nil {
+	if cause := context.Cause(runCtx); !errors.Is(cause, context.Cause(ctx)) { // also when ctx has ended since
 		return cause
 	}
 	return err
