@@ -478,6 +478,15 @@ func (s *Space) FinalCuts(feed api.Hash) (n uint64, newest api.CutState) {
 	return n, newest
 }
 
+// Repeated is the receipt of the record that an earlier request has led to.
+func Repeated(r api.Reader, at api.Position) api.Receipt {
+	rec, v, ok := r.Record(at)
+	if !ok {
+		return api.Receipt{Position: at, Repeated: true}
+	}
+	return api.Receipt{Position: at, Topic: rec.Topic, Time: rec.Time, Final: v.Final, Repeated: true}
+}
+
 // Deps returns positions as a draft needs them: in order of feed, of one feed the highest.
 func Deps(ps []api.Position) []api.Position {
 	ps = slices.Clone(ps)

@@ -57,7 +57,7 @@ func (a *App) closeFeed(ctx context.Context, call *api.Call, in *CloseIn) (*Clos
 	head := heads[i]
 	feed := head.Tip.Feed
 	if by, closed := fact.Closed(r, feed); closed {
-		return &CloseOut{Feed: feed, At: by.Seq - 1, Receipt: earlier(r, by)}, nil
+		return &CloseOut{Feed: feed, At: by.Seq - 1, Receipt: fact.Repeated(r, by)}, nil
 	}
 	if why := unclosable(s, &head); why != nil {
 		return nil, api.Refusal(op, why)

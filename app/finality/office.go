@@ -101,7 +101,7 @@ func (a *App) Cut(ctx context.Context, signer api.Signer, space api.Hash, q fact
 	feed = d.Target.feed(space)
 	d.Number = cutNumber(r, s, feed) + 1
 	if c, at, ok := s.Cut(feed); ok && serves(c.Causes, &q) { // whoever asked had not seen it
-		return feed, c.Number, earlier(r, at), nil
+		return feed, c.Number, fact.Repeated(r, at), nil
 	}
 	b, at, ok := r.Own(s.Cutter(), rowDraft(feed))
 	open := get[draft](b, ok)
@@ -113,7 +113,7 @@ func (a *App) Cut(ctx context.Context, signer api.Signer, space api.Hash, q fact
 	}
 	if open.Number == d.Number {
 		if serves(open.Causes, &q) {
-			return feed, d.Number, earlier(r, at), nil
+			return feed, d.Number, fact.Repeated(r, at), nil
 		}
 		return feed, d.Number, rc, api.Errorf(op, api.Conflict, "cut %d of feed %s is under way: it waits for the witnesses' promises", d.Number, feed)
 	}
@@ -136,15 +136,6 @@ func (a *App) Cut(ctx context.Context, signer api.Signer, space api.Hash, q fact
 // serves reports whether a cut for the sake of causes is as good as what is asked for: it names those causes, or what was written after them.
 func serves(causes []fact.Cause, q *fact.CutRequest) bool {
 	return len(q.Causes) > 0 && !slices.ContainsFunc(q.Causes, func(c api.Position) bool { return !fact.Names(causes, c) })
-}
-
-// earlier is the receipt of a record that an earlier request has led to.
-func earlier(r api.Reader, at api.Position) api.Receipt {
-	rec, v, ok := r.Record(at)
-	if !ok {
-		return api.Receipt{Position: at, Repeated: true}
-	}
-	return api.Receipt{Position: at, Topic: rec.Topic, Time: rec.Time, Final: v.Final, Repeated: true}
 }
 
 // causes are those of a cut of feed and of the cut before it, of each feed the newest; when they are too many, the ones that are asked for.

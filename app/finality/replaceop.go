@@ -68,7 +68,7 @@ func (a *App) replaceRegistrar(ctx context.Context, call *api.Call, in *ReplaceI
 		return nil, api.Errorf(op, api.NotFound, "%s has no registrar", s.Genesis.Name)
 	}
 	if c.before.DID == in.DID && c.before.Device == in.Device {
-		return &ReplaceOut{Number: max(c.before.Number, 1), Need: s.Need(), Taken: true, Receipt: earlier(r, c.by)}, nil
+		return &ReplaceOut{Number: max(c.before.Number, 1), Need: s.Need(), Taken: true, Receipt: fact.Repeated(r, c.by)}, nil
 	}
 	if c.before.DID != in.Silent {
 		return nil, api.Errorf(op, api.Conflict, "silent: the registrar is %s, number %d, and not %s: somebody else has taken that place", c.before.DID, max(c.before.Number, 1), in.Silent)
@@ -174,7 +174,7 @@ func (c *change) vote(ctx context.Context, host api.Host, out *ReplaceOut) error
 	switch {
 	case ballot > 0 && last.Ballot == ballot && last.Epoch == v.stand.Epoch && same:
 		_, by, _ := v.Own(v.own, rowVote(c.number))
-		out.Receipt = earlier(v.Reader, by)
+		out.Receipt = fact.Repeated(v.Reader, by)
 		return nil
 	case ballot > 0 && (mine == 0 || last.Ballot >= ballot):
 		if !c.in.Again {
@@ -238,7 +238,7 @@ func (c *change) take(ctx context.Context, host api.Host, out *ReplaceOut) error
 				Remedy: "let another member take it",
 			})
 		}
-		out.Taken, out.Receipt = true, earlier(r, at)
+		out.Taken, out.Receipt = true, fact.Repeated(r, at)
 		return nil
 	}
 	ballot, mine, _ := c.tally()

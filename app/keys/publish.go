@@ -46,8 +46,7 @@ func (a *App) publish(ctx context.Context, call *api.Call, in *PublishIn) (*Publ
 	draft := api.Draft{Topic: api.Topic{Space: s.ID, Name: fact.KeysTopic}, Kind: kindLog, Idempotency: call.Idempotency}
 	if b, at, ok := r.Own(feed, rowLog); ok {
 		if shown := publishedLog(b, ok); shown != nil && shown.Head().ID == au.Log.Head().ID {
-			rec, v, _ := r.Record(at)
-			return &PublishOut{api.Receipt{Position: at, Topic: draft.Topic, Time: rec.Time, Final: v.Final, Repeated: true}}, nil
+			return &PublishOut{fact.Repeated(r, at)}, nil
 		}
 	}
 	d := &desk{host: host, r: r, s: s, office: office(s), log: host.Log()}

@@ -141,10 +141,7 @@ func (a *App) schedule(ctx context.Context, call *api.Call, in *ScheduleIn) (*Sc
 	}
 	if b, at, ok := r.Own(d.from, rowSched(in.Name)); ok {
 		if next.Number = before.Number; *next == get[schedule](b, ok) { // a request that is repeated
-			rec, v, _ := r.Record(at)
-			if rec != nil {
-				return &ScheduleOut{Receipt: api.Receipt{Position: at, Topic: rec.Topic, Time: rec.Time, Final: v.Final, Repeated: true}, Schedule: a.show(r, s, &d, next, host.Now())}, nil
-			}
+			return &ScheduleOut{Receipt: fact.Repeated(r, at), Schedule: a.show(r, s, &d, next, host.Now())}, nil
 		}
 	}
 	next.Number = fact.Number(first(r.Own(d.from, rowNumber))) + 1

@@ -301,8 +301,8 @@ func ask(op string, r api.Reader, s *fact.Space, now time.Time, id api.Hash) (Re
 
 // done answers what is asked again with the record that did it. A record that has lost its effect does not count as done.
 func done(r api.Reader, id api.Hash) api.Receipt {
-	rec, v, _ := r.Lookup(id)
-	return api.Receipt{Position: rec.Position(), Topic: rec.Topic, Time: rec.Time, Final: v.Final, Repeated: true}
+	rec, _, _ := r.Lookup(id)
+	return fact.Repeated(r, rec.Position())
 }
 
 // settledAs says why a request is not to be paid, declined or cancelled any more.

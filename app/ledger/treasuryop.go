@@ -319,11 +319,7 @@ func (a *App) approveProposal(ctx context.Context, call *api.Call, in *ConsentIn
 		return nil, err
 	}
 	if b, at, ok := r.Own(p.feed, rowApproved(in.Proposal)); ok && b != nil {
-		if rec, v, here := r.Record(at); here { // a request that is repeated
-			return &ConsentOut{
-				Receipt: api.Receipt{Position: at, Topic: rec.Topic, Time: rec.Time, Final: v.Final, Repeated: true}, Proposal: d.describe(r, s, x),
-			}, nil
-		}
+		return &ConsentOut{Receipt: fact.Repeated(r, at), Proposal: d.describe(r, s, x)}, nil // a request that is repeated
 	}
 	p.deps = fact.Deps(append(p.deps, x.at))
 	body := &approval{Proposal: x.at.ID}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/intercooperative/icn/codec"
+	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/kernel/api"
 )
 
@@ -51,7 +52,7 @@ func (a *App) device(ctx context.Context, call *api.Call, in *DeviceIn) (*Device
 		if m.Before == (api.Key{}) {
 			return nil, api.Errorf(op, api.Conflict, "device: the member acts with this device already")
 		}
-		out.Before, out.Receipt = m.Before, repeated(r, at)
+		out.Before, out.Receipt = m.Before, fact.Repeated(r, at)
 	} else {
 		if why := inOffice(s, m.Device); why != nil {
 			return nil, api.Refusal(op, why)

@@ -51,7 +51,7 @@ func (a *App) hand(ctx context.Context, call *api.Call, in *HandIn) (*HandOut, e
 	}
 	if o.DID == in.DID && o.Device == in.Device {
 		before, _, _ := s.Handed(in.Office, o.Number-1)
-		return &HandOut{Receipt: repeated(r, at), Number: o.Number, Before: before.DID}, nil
+		return &HandOut{Receipt: fact.Repeated(r, at), Number: o.Number, Before: before.DID}, nil
 	}
 	var cites []api.Position
 	if in.Office == fact.Registrar {

@@ -238,8 +238,7 @@ func (a *App) add(ctx context.Context, call *api.Call, in *AddIn) (*AddOut, erro
 				Inputs: map[string]string{"did": string(in.DID), "device": m.Device.String()},
 			})
 		}
-		rec, v, _ := r.Record(pos)
-		return &AddOut{Receipt: api.Receipt{Position: pos, Topic: rec.Topic, Time: rec.Time, Final: v.Final, Repeated: true}}, nil
+		return &AddOut{Receipt: fact.Repeated(r, pos)}, nil
 	}
 	rc, err := host.Append(ctx, signer, admission(r, s, in.DID, in.Device), call.Wait)
 	return &AddOut{Receipt: rc}, api.Wrap(op, err)

@@ -46,7 +46,7 @@ func (a *App) remove(ctx context.Context, call *api.Call, in *RemoveIn) (*Remove
 	}
 	out := &RemoveOut{Cuts: []DeviceCut{}}
 	if m.Device == (api.Key{}) {
-		out.Receipt = repeated(r, at)
+		out.Receipt = fact.Repeated(r, at)
 	} else {
 		if why := needed(s, m.Device); why != nil {
 			return nil, api.Refusal(op, why)
@@ -59,15 +59,6 @@ func (a *App) remove(ctx context.Context, call *api.Call, in *RemoveIn) (*Remove
 	}
 	out.Cuts, err = a.cutOwed(ctx, host, signer, s.ID, in.DID)
 	return out, api.Wrap(op, err)
-}
-
-// repeated is the receipt of a record that an earlier request has written.
-func repeated(r api.Reader, at api.Position) api.Receipt {
-	rec, v, ok := r.Record(at)
-	if !ok {
-		return api.Receipt{Position: at, Repeated: true}
-	}
-	return api.Receipt{Position: at, Topic: rec.Topic, Time: rec.Time, Final: v.Final, Repeated: true}
 }
 
 // needed says why a member cannot be done without: its device fills an office, or witnesses.
