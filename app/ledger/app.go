@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/kernel/api"
@@ -26,6 +27,7 @@ type App struct {
 
 	mu      sync.Mutex
 	host    api.Host
+	looked  time.Time         // when Tick looked at the schedules
 	charged map[billed]uint64 // newest period that everybody was charged for, as far as this node has looked
 }
 

@@ -355,8 +355,11 @@ func (a *App) without(space api.Hash, s *schedule, open []period) []period {
 	return slices.DeleteFunc(open, func(p period) bool { return p.number <= done })
 }
 
-// chargeEvery is how often the clerk's node looks for what is due.
-const chargeEvery = time.Minute
+// How often the clerk's node looks for what is due, and how often at most where Tick is called again and again.
+const (
+	chargeEvery = time.Minute
+	lookEvery   = time.Second
+)
 
 // Serve implements api.Runner.
 func (a *App) Serve(ctx context.Context, host api.Host) error {
@@ -383,6 +386,9 @@ func (a *App) Tick(ctx context.Context, host api.Host, now time.Time) error {
 	if err := a.payDue(ctx, host, now); err != nil {
 		return err
 	}
+	if !a.looks(now) {
+		return nil
+	}
 	for _, id := range host.Follows() {
 		for _, name := range a.overdue(host, self, id, now) {
 			for range maxUnasked {
@@ -398,6 +404,17 @@ func (a *App) Tick(ctx context.Context, host api.Host, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// looks reports whether it is time to look at the schedules again.
+func (a *App) looks(now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if since := now.Sub(a.looked); since >= 0 && since < lookEvery { // a clock that was put back does not end the charges
+		return false
+	}
+	a.looked = now
+	return true
 }
 
 // overdue lists the schedules by which the node's member, as clerk, has to charge something.
