@@ -37,7 +37,7 @@ type MarkData struct {
 // FinalData is the data of record.final.
 type FinalData struct {
 	Topic string `json:"topic" doc:"name of the topic"`
-	From  uint64 `json:"from" doc:"all from this place of the feed up to the record is final; 1 also says that what was final before on another branch is not"`
+	From  uint64 `json:"from" doc:"all from this place of the feed up to the record is final; 1 after more was final says that the feed has forked, and what was final before on another branch may not be"`
 }
 
 // RecordData is the data of record.undone.

@@ -29,6 +29,7 @@ type listening struct {
 	strange string // where the stranger is
 	heard   []*api.Event
 	final   map[api.Hash]api.Position // where each feed is final, as was told
+	forked  map[api.Hash]bool         // feeds that are told to have forked
 }
 
 func (w *World) audience() *audience {
@@ -55,7 +56,7 @@ func (a *audience) listen(n *kerneltest.Node, end bool) error {
 	}
 	l := a.at[n]
 	if l == nil {
-		l = &listening{cursor: "begin", strange: "begin", final: map[api.Hash]api.Position{}}
+		l = &listening{cursor: "begin", strange: "begin", final: map[api.Hash]api.Position{}, forked: map[api.Hash]bool{}}
 	}
 	evs, err := n.Events(a.w.ivy.key, scopesElsewhere(), a.w.Space, l.cursor)
 	if a.at[n] == nil && (api.KindOf(err) == api.Refused || api.KindOf(err) == api.NotFound) {
@@ -82,7 +83,10 @@ func (a *audience) listen(n *kerneltest.Node, end bool) error {
 		if err := a.allowed(e); err != nil {
 			return err
 		}
-		if e.Type == "record.final" {
+		switch e.Type {
+		case "feed.forked":
+			l.forked[e.Record.Feed] = true
+		case "record.final":
 			if err := l.closed(e); err != nil {
 				return err
 			}
@@ -126,14 +130,15 @@ func (a *audience) allowed(e *api.Event) error {
 	return nil
 }
 
-// closed checks that a final position is the next of its feed.
+// closed checks that a final position is the next of its feed; only one that has forked may begin anew.
 func (l *listening) closed(e *api.Event) error {
 	var d kernel.FinalData
 	if err := json.Unmarshal(e.Data, &d); err != nil {
 		return err
 	}
 	was := l.final[e.Record.Feed]
-	if d.From != was.Seq+1 && d.From != 1 || e.Record.Seq < d.From { // 1 says that what was final before is not
+	anew := d.From == 1 && l.forked[e.Record.Feed]
+	if d.From != was.Seq+1 && !anew || e.Record.Seq < d.From {
 		return fmt.Errorf("feed %s of %s is told final from %d to %d, after %d was", e.Record.Feed.Short(), d.Topic, d.From, e.Record.Seq, was.Seq)
 	}
 	l.final[e.Record.Feed] = *e.Record

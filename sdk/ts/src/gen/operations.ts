@@ -501,7 +501,7 @@ export interface KernelFeedData {
 }
 
 export interface KernelFinalData {
-  /** All from this place of the feed up to the record is final; 1 also says that what was final before on another branch is not. */
+  /** All from this place of the feed up to the record is final; 1 after more was final says that the feed has forked, and what was final before on another branch may not be. */
   from: UInt64
   /** Name of the topic. */
   topic: string
