@@ -145,21 +145,24 @@ func (k *Kernel) seeing(e *entry, call *api.Call) *api.Call {
 // closed says why an actor elsewhere may not have a space; nil when it may. What a record says may prove that it may: an invitation does. A space that is
 // not followed, or whose founding is not here, is closed to everybody: nobody could be asked about it.
 func (k *Kernel) closed(actor api.DID, space api.Hash, proofs []byte) *api.Reason {
-	why := &api.Reason{
-		Domain: "kernel", Rule: "space-closed", Text: "the space is not open to you here: this node does not follow it, or shows it to nobody",
-		Inputs: map[string]string{"space": space.String(), "actor": string(actor)}, Remedy: "ask a node that follows the space and knows you as one of it",
-	}
 	if k.opt.AccessDomain == "" || actor == "" || !k.follows.has(space) || !k.founded(space) {
-		return why
+		return spaceClosed(actor, space)
 	}
 	d := k.oracles.Evaluate(api.Request{Domain: k.opt.AccessDomain, Actor: actor, Action: "follow", Topic: api.Topic{Space: space}, Proofs: proofs})
 	if d.Effect == api.Allow {
 		return nil
 	}
 	if d.Reason == nil {
-		return why
+		return spaceClosed(actor, space)
 	}
 	return about(d.Reason, space)
+}
+
+func spaceClosed(actor api.DID, space api.Hash) *api.Reason {
+	return &api.Reason{
+		Domain: "kernel", Rule: "space-closed", Text: "the space is not open to you here: this node does not follow it, or shows it to nobody",
+		Inputs: map[string]string{"space": space.String(), "actor": string(actor)}, Remedy: "ask a node that follows the space and knows you as one of it",
+	}
 }
 
 // founded reports whether the founding of a space that is followed is here and has effect. That is asked with every call, and may change with every record.

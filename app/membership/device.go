@@ -3,8 +3,8 @@ package membership
 import (
 	"context"
 
-	"github.com/intercooperative/icn/codec"
 	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/codec"
 	"github.com/intercooperative/icn/kernel/api"
 )
 

@@ -17,6 +17,7 @@ const (
 type token struct {
 	std      jwt.Claims
 	own      claims
+	scopes   []string // those of own
 	external bool
 }
 

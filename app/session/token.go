@@ -83,20 +83,22 @@ func (a *App) check(k *keys, host api.Host, bearer string) *api.Call {
 	if len(bearer) > maxBearer {
 		return nil
 	}
-	sum := sha256.Sum256([]byte(bearer))
+	var room [1024]byte // for all but odd ones
+	sum := sha256.Sum256(append(room[:0], bearer...))
 	t := a.known.get(sum)
 	if t == nil {
 		if t = a.verified(k, bearer); t == nil {
 			return nil
 		}
+		t.scopes = strings.Fields(t.own.Scope)
 		if len(bearer) <= maxKnown {
 			a.known.put(sum, t)
 		}
 	}
 	if t.external {
-		return a.external(host, &t.std, &t.own)
+		return a.external(host, t)
 	}
-	return a.internal(host, &t.std, &t.own)
+	return a.internal(host, t)
 }
 
 // verified returns what a token says when its issuer has signed it, or nil. What signs decides which key verifies, never the token alone: an algorithm goes
@@ -132,8 +134,8 @@ func (a *App) timely(now time.Time, issuer string, c *jwt.Claims) bool {
 		(c.NotBefore == nil || !now.Add(clockSlack).Before(c.NotBefore.Time())) && c.IssuedAt != nil && !now.Add(clockSlack).Before(c.IssuedAt.Time())
 }
 
-func (a *App) internal(host api.Host, std *jwt.Claims, own *claims) *api.Call {
-	now := host.Now()
+func (a *App) internal(host api.Host, t *token) *api.Call {
+	std, own, now := &t.std, &t.own, host.Now()
 	if std.NotBefore == nil || !a.timely(now, string(a.opt.Node), std) {
 		return nil
 	}
@@ -144,7 +146,7 @@ func (a *App) internal(host api.Host, std *jwt.Claims, own *claims) *api.Call {
 	if len(own.Session) != hex.EncodedLen(len(i)) {
 		return nil
 	}
-	if _, err := hex.Decode(i[:], []byte(own.Session)); err != nil {
+	if _, err := hex.Decode(i[:], append(make([]byte, 0, 2*len(i)), own.Session...)); err != nil {
 		return nil
 	}
 	a.mu.Lock()
@@ -154,7 +156,7 @@ func (a *App) internal(host api.Host, std *jwt.Claims, own *claims) *api.Call {
 		return nil
 	}
 	s.Used = max(s.Used, now.UnixMilli())
-	return &api.Call{Actor: s.Proof.DID, Device: s.Proof.Device, Scopes: strings.Fields(own.Scope)}
+	return &api.Call{Actor: s.Proof.DID, Device: s.Proof.Device, Scopes: slices.Clone(t.scopes)}
 }
 
 // guest returns who calls by a token that belongs to no session: somebody who is to join, and may do nothing else whatever the token says.
@@ -167,8 +169,8 @@ func guest(std *jwt.Claims, own *claims) *api.Call {
 }
 
 // external returns who calls by another issuer's token: a member, with what members may be given of what it says.
-func (a *App) external(host api.Host, std *jwt.Claims, own *claims) *api.Call {
-	now := host.Now()
+func (a *App) external(host api.Host, t *token) *api.Call {
+	std, now := &t.std, host.Now()
 	if !a.timely(now, a.opt.External.Issuer, std) || std.Expiry.Time().Sub(std.IssuedAt.Time()) > maxExternal {
 		return nil
 	}
@@ -177,7 +179,7 @@ func (a *App) external(host api.Host, std *jwt.Claims, own *claims) *api.Call {
 		return nil
 	}
 	call := &api.Call{Actor: did, Scopes: []string{}}
-	for _, asked := range strings.Fields(own.Scope) {
+	for _, asked := range t.scopes {
 		for _, have := range a.scopes.all {
 			if asked == have && have != scopeRead && have != scopeWrite {
 				call.Scopes = append(call.Scopes, asked)

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -117,7 +118,14 @@ func (s *Server) done(x *exchange, r *http.Request, began time.Time) {
 	if !x.stream {
 		s.metrics.seconds.With(x.operation).Observe(took.Seconds())
 	}
-	s.log.Info("request", "request", x.id, "method", clip(r.Method, 16), "operation", x.operation, "status", x.status, "code", x.code,
+	level := slog.LevelDebug // what went well is counted; a line for each costs as much as the operation's answer
+	if x.status >= http.StatusBadRequest {
+		level = slog.LevelInfo
+	}
+	if !s.log.Enabled(r.Context(), level) {
+		return
+	}
+	s.log.Log(r.Context(), level, "request", "request", x.id, "method", clip(r.Method, 16), "operation", x.operation, "status", x.status, "code", x.code,
 		"actor", x.actor, "addr", s.address(r).String(), "bytes", x.bytes, "seconds", took.Seconds())
 }
 

@@ -56,7 +56,7 @@ func TestDecode(t *testing.T) {
 		{"null", "POST", "/api/v1/echo", `null`, 400, "one JSON object"},
 		{"half", "POST", "/api/v1/echo", `{"n":1`, 400, "not JSON"},
 		{"a comma too many", "POST", "/api/v1/echo", `{"n":1,}`, 400, "not JSON"},
-		{"two", "POST", "/api/v1/echo", `{"n":1}{}`, 400, "something follows"},
+		{"two", "POST", "/api/v1/echo", `{"n":1}{}`, 400, "after top-level value"},
 		{"deep", "POST", "/api/v1/echo", `{"many":` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + `}`, 400, ""},
 		{"huge", "POST", "/api/v1/echo", `{"text":"` + strings.Repeat("x", 100_000) + `"}`, 413, "65536 bytes"},
 		{"bad wait", "POST", "/api/v1/echo?wait=soon", "{}", 400, "query parameter wait"},
