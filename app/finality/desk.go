@@ -63,6 +63,7 @@ type view struct {
 
 // round states what can be stated of the feeds that are noted, and of those that an earlier round had to leave; then it answers drafts of cuts.
 func (d *desk) round(ctx context.Context, host api.Host, v *view, feeds []api.Hash) error {
+	feeds = slices.Clone(feeds) // it is put in order below, and the registrar has a use for what was noted, as it is
 	for feed := range d.cuts {
 		settled := true
 		for _, c := range v.Cuts(feed) {
