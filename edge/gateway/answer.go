@@ -56,8 +56,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, rt *route, out a
 			h.Set("Link", "<"+next+`>; rel="next"`)
 		}
 	}
-	sum := sha256.Sum256(body)
-	tag := base64.RawURLEncoding.EncodeToString(sum[:18])
+	tag := tagOf(body)
 	if matches(r.Header.Values("If-None-Match"), tag) {
 		h.Add("Vary", "Accept-Encoding")
 		h.Del("Content-Type")
@@ -79,8 +78,7 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request, c api.Content) {
 	if name != "" {
 		h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
 	}
-	sum := sha256.Sum256(body)
-	tag := base64.RawURLEncoding.EncodeToString(sum[:18])
+	tag := tagOf(body)
 	h.Set("ETag", `"`+tag+`"`)
 	if matches(r.Header.Values("If-None-Match"), tag) {
 		h.Del("Content-Type")
@@ -90,6 +88,12 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request, c api.Content) {
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(body) // a client that is gone is told nothing
+}
+
+// tagOf is the entity tag of what is not compressed.
+func tagOf(body []byte) string {
+	sum := sha256.Sum256(body)
+	return base64.RawURLEncoding.EncodeToString(sum[:18])
 }
 
 func (s *Server) tagFor(r *http.Request, tag string, size int) string {

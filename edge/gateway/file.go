@@ -23,17 +23,7 @@ func asksForEvents(r *http.Request) bool {
 // serveFile answers with the file that an operation's stream is. An error before the first part is an ordinary answer; one after it cuts the connection, so
 // that nobody takes half a file for a whole one.
 func (s *Server) serveFile(w http.ResponseWriter, r *http.Request, rt *route) {
-	call, err := s.caller(w, r, rt.Scope)
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	raw, err := s.input(w, r, rt, call)
-	if err != nil {
-		s.fail(w, r, api.Wrap(rt.Name, err))
-		return
-	}
-	leave, err := s.streams.enter(s.callerKey(r, call), s.opt.MaxStreams, s.opt.MaxCallerStreams)
+	call, raw, leave, err := s.enterStream(w, r, rt)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -94,7 +84,6 @@ func (f *file) begin(name, mediaType string) {
 	}
 	h.Set("Content-Type", mediaType)
 	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
 	params := map[string]string{}
 	if name != "" {
 		params["filename"] = name

@@ -51,22 +51,12 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, rt *route) 
 		s.fail(w, r, err)
 		return
 	}
-	call, err := s.caller(w, r, rt.Scope)
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
 	if last := r.Header.Get("Last-Event-ID"); last != "" && rt.input.inQuery && rt.input.fields[fieldAfter] != nil {
 		q := r.URL.Query()
 		q.Set(fieldAfter, last) // newer than what the address says: a browser that connects again keeps the address
 		r.URL.RawQuery = q.Encode()
 	}
-	raw, err := s.input(w, r, rt, call)
-	if err != nil {
-		s.fail(w, r, api.Wrap(rt.Name, err))
-		return
-	}
-	leave, err := s.streams.enter(s.callerKey(r, call), s.opt.MaxStreams, s.opt.MaxCallerStreams)
+	call, raw, leave, err := s.enterStream(w, r, rt)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -105,6 +95,18 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, rt *route) 
 	s.metrics.streams.With(name).Inc()
 	defer s.metrics.streams.With(name).Dec()
 	f.pump(ctx, r, to)
+}
+
+// enterStream says who asks for a stream and for what, and gives it one of the caller's places until leave.
+func (s *Server) enterStream(w http.ResponseWriter, r *http.Request, rt *route) (call *api.Call, raw json.RawMessage, leave func(), err error) {
+	if call, err = s.caller(w, r, rt.Scope); err != nil {
+		return nil, nil, nil, err
+	}
+	if raw, err = s.input(w, r, rt, call); err != nil {
+		return nil, nil, nil, api.Wrap(rt.Name, err)
+	}
+	leave, err = s.streams.enter(s.callerKey(r, call), s.opt.MaxStreams, s.opt.MaxCallerStreams)
+	return call, raw, leave, err
 }
 
 // transport chooses how to serve a stream.
