@@ -175,6 +175,36 @@ func (c *Client) LedgerDecline(ctx context.Context, in LedgerDeclineIn, opts ...
 	return call[LedgerDeclineOut](ctx, c, "ledger.decline", in, opts)
 }
 
+// LedgerEscrowAward is the operation ledger.escrow.award: Say, as its arbiter, how much of an escrow its payee gets.
+func (c *Client) LedgerEscrowAward(ctx context.Context, in LedgerEscrowAwardIn, opts ...CallOption) (*LedgerEscrowAwardOut, error) {
+	return call[LedgerEscrowAwardOut](ctx, c, "ledger.escrow.award", in, opts)
+}
+
+// LedgerEscrowGiveback is the operation ledger.escrow.giveback: Give back what is in escrow for you, wholly or in part.
+func (c *Client) LedgerEscrowGiveback(ctx context.Context, in LedgerEscrowGivebackIn, opts ...CallOption) (*LedgerEscrowGivebackOut, error) {
+	return call[LedgerEscrowGivebackOut](ctx, c, "ledger.escrow.giveback", in, opts)
+}
+
+// LedgerEscrowList is the operation ledger.escrow.list: List escrows, newest first, and what has become of them.
+func (c *Client) LedgerEscrowList(ctx context.Context, in LedgerEscrowListIn) (*LedgerEscrowListOut, error) {
+	return call[LedgerEscrowListOut](ctx, c, "ledger.escrow.list", in, nil)
+}
+
+// LedgerEscrowNew is the operation ledger.escrow.new: Put an amount in escrow for a member.
+func (c *Client) LedgerEscrowNew(ctx context.Context, in LedgerEscrowNewIn, opts ...CallOption) (*LedgerEscrowNewOut, error) {
+	return call[LedgerEscrowNewOut](ctx, c, "ledger.escrow.new", in, opts)
+}
+
+// LedgerEscrowRelease is the operation ledger.escrow.release: Release what you have put in escrow, wholly or in part.
+func (c *Client) LedgerEscrowRelease(ctx context.Context, in LedgerEscrowReleaseIn, opts ...CallOption) (*LedgerEscrowReleaseOut, error) {
+	return call[LedgerEscrowReleaseOut](ctx, c, "ledger.escrow.release", in, opts)
+}
+
+// LedgerEscrowShow is the operation ledger.escrow.show: Show an escrow and what has become of it.
+func (c *Client) LedgerEscrowShow(ctx context.Context, in LedgerEscrowShowIn) (*LedgerEscrowShowOut, error) {
+	return call[LedgerEscrowShowOut](ctx, c, "ledger.escrow.show", in, nil)
+}
+
 // LedgerExport is the operation ledger.export: Write an account, or all of the space, over a period as a file for other programs.
 func (c *Client) LedgerExport(ctx context.Context, in LedgerExportIn, each func(*LedgerExportItem) error) error {
 	return stream(ctx, c, "ledger.export", in, each)
@@ -1026,7 +1056,7 @@ type LedgerAuditItem struct {
 // LedgerBalanceIn is the input of ledger.balance.
 type LedgerBalanceIn struct {
 	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
-	DID   api.DID  `json:"did,omitempty"`  // Account: a DID, or office:treasury for the space's own; default: your own
+	DID   api.DID  `json:"did,omitempty"`  // Account: a DID, office:treasury for the space's own, or escrow: and the id of an escrow; default: your own
 }
 
 // LedgerBalanceOut is what ledger.balance answers.
@@ -1100,10 +1130,95 @@ type LedgerDeclineOut struct {
 	Request LedgerRequest `json:"request"`
 }
 
+// LedgerEscrowAwardIn is the input of ledger.escrow.award.
+type LedgerEscrowAwardIn struct {
+	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	ID     api.Hash `json:"id"`               // Id of the escrow, 64 hexadecimal digits: ledger.escrow.list lists them
+	Amount int64    `json:"amount"`           // What the payee gets, minor units, 0 or more; the rest goes back to the payer
+	Reason string   `json:"reason,omitempty"` // Why, for both sides: at most 256 bytes, one line
+}
+
+// LedgerEscrowAwardOut is what ledger.escrow.award answers.
+type LedgerEscrowAwardOut struct {
+	Receipt api.Receipt  `json:"receipt"` // repeated: it was done before
+	Escrow  LedgerEscrow `json:"escrow"`
+}
+
+// LedgerEscrowGivebackIn is the input of ledger.escrow.giveback.
+type LedgerEscrowGivebackIn struct {
+	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	ID     api.Hash `json:"id"`               // Id of the escrow, 64 hexadecimal digits: ledger.escrow.list lists them
+	Amount int64    `json:"amount,omitempty"` // Minor units, in all: what was said before is part of it; default: all that is in escrow
+}
+
+// LedgerEscrowGivebackOut is what ledger.escrow.giveback answers.
+type LedgerEscrowGivebackOut struct {
+	Receipt api.Receipt  `json:"receipt"` // repeated: it was done before
+	Escrow  LedgerEscrow `json:"escrow"`
+}
+
+// LedgerEscrowListIn is the input of ledger.escrow.list.
+type LedgerEscrowListIn struct {
+	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	DID    api.DID  `json:"did,omitempty"`    // DID of a side or arbiter; default: your own
+	State  string   `json:"state,omitempty"`  // Only those that are open, expired, decided or settled
+	Limit  int      `json:"limit,omitempty"`  // Entries of a page, 1 to 500; default 50
+	Cursor string   `json:"cursor,omitempty"` // Where the page before ended
+}
+
+// LedgerEscrowListOut is what ledger.escrow.list answers.
+type LedgerEscrowListOut struct {
+	Escrows []LedgerEscrow `json:"escrows"`
+	Cursor  string         `json:"cursor,omitempty"`
+}
+
+// LedgerEscrowNewIn is the input of ledger.escrow.new.
+type LedgerEscrowNewIn struct {
+	Space    api.Hash  `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
+	Payee    api.DID   `json:"payee"`              // DID of the member who is to be paid
+	Currency string    `json:"currency"`           // Code of the currency
+	Amount   int64     `json:"amount"`             // Minor units, more than 0
+	Arbiter  api.DID   `json:"arbiter,omitempty"`  // DID of a member who may say how much the payee gets; default: nobody
+	Expires  time.Time `json:"expires"`            // When what is not decided goes one way, at most 5 years from now
+	Then     string    `json:"then,omitempty"`     // Who gets it then: payer or payee; default payer
+	Memo     string    `json:"memo,omitempty"`     // What it is for, at most 256 bytes, one line
+	Category string    `json:"category,omitempty"` // For your books: at most 32 of a-z 0-9 -
+}
+
+// LedgerEscrowNewOut is what ledger.escrow.new answers.
+type LedgerEscrowNewOut struct {
+	Receipt api.Receipt  `json:"receipt"` // repeated: it was done before
+	Escrow  LedgerEscrow `json:"escrow"`
+}
+
+// LedgerEscrowReleaseIn is the input of ledger.escrow.release.
+type LedgerEscrowReleaseIn struct {
+	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	ID     api.Hash `json:"id"`               // Id of the escrow, 64 hexadecimal digits: ledger.escrow.list lists them
+	Amount int64    `json:"amount,omitempty"` // Minor units, in all: what was said before is part of it; default: all that is in escrow
+}
+
+// LedgerEscrowReleaseOut is what ledger.escrow.release answers.
+type LedgerEscrowReleaseOut struct {
+	Receipt api.Receipt  `json:"receipt"` // repeated: it was done before
+	Escrow  LedgerEscrow `json:"escrow"`
+}
+
+// LedgerEscrowShowIn is the input of ledger.escrow.show.
+type LedgerEscrowShowIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	ID    api.Hash `json:"id"`             // Id of the escrow, 64 hexadecimal digits
+}
+
+// LedgerEscrowShowOut is what ledger.escrow.show answers.
+type LedgerEscrowShowOut struct {
+	Escrow LedgerEscrow `json:"escrow"`
+}
+
 // LedgerExportIn is the input of ledger.export.
 type LedgerExportIn struct {
 	Space  api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
-	DID    api.DID  `json:"did,omitempty"`  // Account: a DID, or office:treasury for the space's own; default: your own
+	DID    api.DID  `json:"did,omitempty"`  // Account: a DID, office:treasury for the space's own, or escrow: and the id of an escrow; default: your own
 	All    bool     `json:"all,omitempty"`  // All accounts of the space
 	Format string   `json:"format"`         // csv, beancount, hledger (a journal), ofx or pdf
 	From   string   `json:"from,omitempty"` // First day, YYYY-MM-DD; default: from the beginning
@@ -1151,7 +1266,7 @@ type LedgerGrantOut struct {
 // LedgerHistoryIn is the input of ledger.history.
 type LedgerHistoryIn struct {
 	Space    api.Hash  `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
-	DID      api.DID   `json:"did,omitempty"`      // Account: a DID, or office:treasury for the space's own; default: your own
+	DID      api.DID   `json:"did,omitempty"`      // Account: a DID, office:treasury for the space's own, or escrow: and the id of an escrow; default: your own
 	Currency string    `json:"currency,omitempty"` // Only this currency
 	With     api.DID   `json:"with,omitempty"`     // Only payments to or from this account
 	Category string    `json:"category,omitempty"` // Only this category
@@ -1353,7 +1468,7 @@ type LedgerSchedulesOut struct {
 // LedgerStatementIn is the input of ledger.statement.
 type LedgerStatementIn struct {
 	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
-	DID    api.DID  `json:"did,omitempty"`    // Account: a DID, or office:treasury for the space's own; default: your own
+	DID    api.DID  `json:"did,omitempty"`    // Account: a DID, office:treasury for the space's own, or escrow: and the id of an escrow; default: your own
 	All    bool     `json:"all,omitempty"`    // All accounts of the space: what each had, got, gave and has, without the rows
 	From   string   `json:"from,omitempty"`   // First day, YYYY-MM-DD; default: from the beginning
 	To     string   `json:"to,omitempty"`     // Last day, YYYY-MM-DD; default: today
@@ -2636,13 +2751,35 @@ type LedgerCharge struct {
 	Amount  int64   `json:"amount"`         // negative: the account gets it back
 }
 
+// LedgerEscrow is part of an answer or an input.
+type LedgerEscrow struct {
+	ID         api.Hash          `json:"id"`
+	Account    api.DID           `json:"account"` // on which it is: escrow: and the id
+	Time       time.Time         `json:"time"`    // by the payer's clock
+	Payer      api.DID           `json:"payer"`
+	Payee      api.DID           `json:"payee"`
+	Arbiter    api.DID           `json:"arbiter,omitempty"` // who may award it
+	Currency   string            `json:"currency"`
+	Scale      int               `json:"scale"`
+	Amount     int64             `json:"amount"`
+	Memo       string            `json:"memo,omitempty"`
+	Category   string            `json:"category,omitempty"`
+	Expires    time.Time         `json:"expires"`
+	Then       string            `json:"then"`               // who gets at that time what is not decided: payer or payee
+	Released   int64             `json:"released,omitempty"` // what the payer has released to the payee
+	Back       int64             `json:"back,omitempty"`     // what the payee gives back
+	Award      *int64            `json:"award,omitempty"`    // what the arbiter has awarded to the payee
+	State      string            `json:"state"`              // open; expired: its date has come, by the clock of the node that shows it; decided: the clerk's node settles it as soon as what decides it is final; settled
+	Settlement *LedgerSettlement `json:"settlement,omitempty"`
+}
+
 // LedgerEntry is part of an answer or an input.
 type LedgerEntry struct {
 	Time         time.Time   `json:"time"`
 	ID           api.Hash    `json:"id"`
 	Leg          int         `json:"leg,omitempty"` // which payment of the record, from 0
-	Kind         string      `json:"kind"`          // transfer, request (one that was approved), order (a standing one), refund, batch, charge: dues, a levy or demurrage; or treasury: it has paid
-	From         api.DID     `json:"from"`          // a DID, or office:treasury
+	Kind         string      `json:"kind"`          // transfer, request (one that was approved), order (a standing one), refund, batch, charge: dues, a levy or demurrage; treasury: it has paid; escrow: put in escrow; or settle: paid out of it
+	From         api.DID     `json:"from"`          // a DID, office:treasury, or escrow: and an id
 	To           api.DID     `json:"to"`
 	Currency     string      `json:"currency"`
 	Scale        int         `json:"scale"`
@@ -3115,6 +3252,16 @@ type LedgerFor struct {
 	N    uint64   `json:"n"`    // 0 of a request, the period of an order from 1, the place of the payment in its feed, the part of a batch from 0
 }
 
+// LedgerSettlement is part of an answer or an input.
+type LedgerSettlement struct {
+	ID    api.Hash  `json:"id"`   // of the record
+	Time  time.Time `json:"time"` // by the clerk's clock
+	Paid  int64     `json:"paid"` // to the payee
+	Back  int64     `json:"back"` // to the payer
+	Why   string    `json:"why"`  // agreed, awarded or expired
+	Final bool      `json:"final"`
+}
+
 // LedgerDue is part of an answer or an input.
 type LedgerDue struct {
 	Period  int       `json:"period"` // from 1
@@ -3254,6 +3401,18 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "POST", path: "/ledger/charge", write: true, signs: api.SignsSeveral}, true
 	case "ledger.decline":
 		return route{method: "POST", path: "/ledger/decline", write: true, signs: api.SignsOne}, true
+	case "ledger.escrow.award":
+		return route{method: "POST", path: "/ledger/escrow/award", write: true, signs: api.SignsOne}, true
+	case "ledger.escrow.giveback":
+		return route{method: "POST", path: "/ledger/escrow/giveback", write: true, signs: api.SignsOne}, true
+	case "ledger.escrow.list":
+		return route{method: "GET", path: "/ledger/escrows"}, true
+	case "ledger.escrow.new":
+		return route{method: "POST", path: "/ledger/escrows", write: true, signs: api.SignsOne}, true
+	case "ledger.escrow.release":
+		return route{method: "POST", path: "/ledger/escrow/release", write: true, signs: api.SignsOne}, true
+	case "ledger.escrow.show":
+		return route{method: "GET", path: "/ledger/escrows/{id}"}, true
 	case "ledger.export":
 		return route{method: "GET", path: "/ledger/export"}, true
 	case "ledger.freeze":

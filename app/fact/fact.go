@@ -477,6 +477,29 @@ func FinalWithin(tx api.Tx, views []api.Position, dep api.Position) (Final, bool
 	return Supported(said)
 }
 
+// FinalBy returns how far a feed is final by what the witnesses cited at views say, wherever that is. It is for what must not be overlooked; what is to count
+// is read with FinalWithin.
+func FinalBy(tx api.Tx, views []api.Position, feed api.Hash) (Final, bool) {
+	var newest uint64
+	for _, v := range views {
+		newest = max(newest, StandingAt(tx, v).Epoch)
+	}
+	var said []Final
+	for _, v := range views {
+		for _, e := range recent(newest) {
+			if f, ok := FinalAt(tx, v, e, feed); ok {
+				said = append(said, f)
+			}
+		}
+	}
+	return Supported(said)
+}
+
+// SaidBy returns how far a feed is final by the word of one witness, cited at view, in the epoch in which it speaks.
+func SaidBy(tx api.Tx, view api.Position, feed api.Hash) (Final, bool) {
+	return FinalAt(tx, view, StandingAt(tx, view).Epoch, feed)
+}
+
 // recent lists the epochs whose statements are cited when newest is in force.
 func recent(newest uint64) []uint64 {
 	if newest == 0 {

@@ -24,6 +24,7 @@ type App struct {
 	grants sync.Mutex // one grant, schedule or charge at a time: they are numbered
 	owed   fact.Owed  // cuts, on the registrar's node
 	turns  turns      // of standing orders
+	spoken spoken     // escrows that may be decided, on the clerk's node
 
 	mu      sync.Mutex
 	host    api.Host
@@ -49,8 +50,9 @@ func (*App) Info() api.AppInfo {
 	return api.AppInfo{Name: "ledger", Topics: []api.TopicSpec{
 		{Name: fact.LedgerTopic, Retention: api.Log, Kinds: []string{
 			kindTransfer, kindBatch, kindRequest, kindCancel, kindDecline, kindOrder, kindEndOrder, kindAck, kindGrant, kindAllot, kindReturn, kindPropose, kindProposeRules, kindApprove, fact.KindClose,
+			kindEscrow, kindRelease, kindEscrowBack, kindAward,
 		}},
-		{Name: fact.PostingsTopic, Retention: api.Log, Kinds: []string{kindSchedule, kindCharge}},
+		{Name: fact.PostingsTopic, Retention: api.Log, Kinds: []string{kindSchedule, kindCharge, kindDue, kindSettle}},
 		{Name: fact.TreasuryTopic, Retention: api.Log, Kinds: []string{kindRules, kindSpend, kindPay}},
 	}}
 }

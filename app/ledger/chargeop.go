@@ -389,6 +389,9 @@ func (a *App) Tick(ctx context.Context, host api.Host, now time.Time) error {
 	if !a.looks(now) {
 		return nil
 	}
+	if err := a.settleSpaces(ctx, host, now); err != nil {
+		return err
+	}
 	for _, id := range host.Follows() {
 		for _, name := range a.overdue(host, self, id, now) {
 			for range maxUnasked {

@@ -191,11 +191,11 @@ func (d *desk) base(r api.Reader, s *fact.Space, sch *schedule, did api.DID, p *
 	}
 	var n int64
 	for pos, e := range entriesFrom(r, s.ID, did, p.start) {
-		if !pos.time.Before(p.end) || e.Code != sch.Currency || offices[pos.Feed] {
+		if !pos.time.Before(p.end) || e.Code != sch.Currency || offices[pos.Feed] && !settles(r, pos.Position, e) {
 			continue
 		}
 		switch in := sch.Charge == chargeLevyIn; {
-		case !refunds(r, pos.Position, e):
+		case !refunds(r, pos.Position, e, did):
 			if e.Delta > 0 == in {
 				n = addMax(n, max(e.Delta, -e.Delta))
 			}
@@ -207,12 +207,22 @@ func (d *desk) base(r api.Reader, s *fact.Space, sch *schedule, did api.DID, p *
 	return max(n, -d.most(r, sch, did))
 }
 
-// refunds reports whether an entry gives a payment back: it is no trade, and undoes one.
-func refunds(r api.Reader, pos api.Position, e entry) bool {
+// settles reports whether an entry is of a settlement of an escrow: the office has posted it, and it is a payment of the payer's all the same.
+func settles(r api.Reader, pos api.Position, e entry) bool {
+	pos.ID = e.ID
+	rec, _, ok := r.Record(pos)
+	return ok && rec.Kind == kindSettle
+}
+
+// refunds reports whether an entry of an account gives a payment back: it is no trade, and undoes one.
+func refunds(r api.Reader, pos api.Position, e entry, did api.DID) bool {
 	pos.ID = e.ID
 	rec, _, ok := r.Record(pos)
 	if !ok {
 		return false
+	}
+	if s, ok := settledBy(rec); ok {
+		return s.Payer == did
 	}
 	_, what := legsOf(rec)
 	return slices.ContainsFunc(what, func(p purpose) bool { return p.What == forRefund })

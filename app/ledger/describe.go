@@ -20,6 +20,7 @@ func (*App) Describe() []api.KindSpec {
 	ordered := func(field string) api.Source { return filled(field, "as the standing order says") }
 	what := filled("for", "what it pays")
 	named := func(field string) api.Source { return api.Source{Field: field, From: api.FromInput, Input: "id"} }
+	held := api.Source{Field: "escrow", From: api.FromInput, Input: "id"}
 	return []api.KindSpec{
 		api.Says[transfer](fact.LedgerTopic, kindTransfer, "Pay {amount} to {to}[ for {memo}][{?category}, booked as {category}][{?for}, once: it names {for} thing(s) that it is for].").
 			By("ledger.transfer", what).
@@ -66,6 +67,16 @@ func (*App) Describe() []api.KindSpec {
 		api.Says[spending](fact.TreasuryTopic, kindPay, "Pay {amount} from the treasury to {to}[ from the budget {purpose}][ for {memo}].").By("treasury.pay"),
 		api.Says[rules](fact.TreasuryTopic, kindRules, "Put the rules of proposal {proposal} for the treasury in force: {need} of {approvers} approve[, in {tiers} tiers][, with {budgets} budgets].").
 			By("treasury.do", proposed("approvers"), proposed("need"), proposed("tiers"), proposed("budgets")),
+		api.Says[escrow](fact.LedgerTopic, kindEscrow, "Put {amount} in escrow for {payee}[ for {memo}][{?category}, booked as {category}][{?arbiter}; {arbiter} may award it]; on {expires} what is not decided goes to the {then}.").
+			By("ledger.escrow.new"),
+		api.Says[release](fact.LedgerTopic, kindRelease, "Release {amount} minor units in all of the escrow {escrow} to its payee.").
+			By("ledger.escrow.release", held, api.Source{Field: "amount", From: api.FromNode, Why: "all that is in escrow, where no amount was asked for"}),
+		api.Says[escrowBack](fact.LedgerTopic, kindEscrowBack, "Give {amount} minor units in all of the escrow {escrow} back to its payer.").
+			By("ledger.escrow.giveback", held, api.Source{Field: "amount", From: api.FromNode, Why: "all that is in escrow, where no amount was asked for"}),
+		api.Says[award](fact.LedgerTopic, kindAward, "Award {amount} minor units of the escrow {escrow} to its payee, and the rest to its payer[: {reason}].").
+			By("ledger.escrow.award", held),
+		api.Says[escrowDue](fact.PostingsTopic, kindDue, "Note that the date of the escrow {escrow} has come."),
+		api.Says[settlement](fact.PostingsTopic, kindSettle, "Settle the escrow {escrow}, {why}: {paid} to {payee}, {back} back to {payer}."),
 		fact.SaysClose(fact.LedgerTopic),
 	}
 }

@@ -16,7 +16,7 @@ import (
 // HistoryIn is the input of ledger.history.
 type HistoryIn struct {
 	Space    api.Hash  `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
-	DID      api.DID   `json:"did,omitempty" doc:"Account: a DID, or office:treasury for the space's own; default: your own"`
+	DID      api.DID   `json:"did,omitempty" doc:"Account: a DID, office:treasury for the space's own, or escrow: and the id of an escrow; default: your own"`
 	Currency string    `json:"currency,omitempty" doc:"Only this currency"`
 	With     api.DID   `json:"with,omitempty" doc:"Only payments to or from this account"`
 	Category string    `json:"category,omitempty" doc:"Only this category" example:"food"`
@@ -82,8 +82,8 @@ type Entry struct {
 	Time         time.Time `json:"time"`
 	ID           api.Hash  `json:"id"`
 	Leg          int       `json:"leg,omitempty" doc:"which payment of the record, from 0"`
-	Kind         string    `json:"kind" doc:"transfer, request (one that was approved), order (a standing one), refund, batch, charge: dues, a levy or demurrage; or treasury: it has paid"`
-	From         api.DID   `json:"from" doc:"a DID, or office:treasury"`
+	Kind         string    `json:"kind" doc:"transfer, request (one that was approved), order (a standing one), refund, batch, charge: dues, a levy or demurrage; treasury: it has paid; escrow: put in escrow; or settle: paid out of it"`
+	From         api.DID   `json:"from" doc:"a DID, office:treasury, or escrow: and an id"`
 	To           api.DID   `json:"to"`
 	Currency     string    `json:"currency"`
 	Scale        int       `json:"scale"`
@@ -186,8 +186,8 @@ func complete(host api.Host, r api.Reader, s *fact.Space, k []byte, e entry) (En
 		Category: l.Category, Final: v.Final, Level: api.LevelOf(v.Final, 0), BalanceDelta: e.Delta,
 		Refunded: givenBack(r, s, rec, l.To, l.Currency),
 	}
-	if full.For, full.Kind = reasons(what); rec.Kind == kindCharge {
-		full.Kind = kindCharge
+	if full.For, full.Kind = reasons(what); rec.Kind == kindCharge || rec.Kind == kindEscrow || rec.Kind == kindSettle {
+		full.Kind = rec.Kind
 	} else if from == fact.TreasuryAccount {
 		full.Kind = "treasury"
 	}
@@ -201,6 +201,9 @@ func complete(host api.Host, r api.Reader, s *fact.Space, k []byte, e entry) (En
 func said(rec *api.Record, did api.DID, n int, e entry) (l leg, from api.DID, what []purpose, ok bool) {
 	if s, ok := spentBy(rec); ok {
 		return leg{To: s.To, Currency: s.Currency, Amount: s.Amount, Memo: s.Memo, Category: s.Purpose}, fact.TreasuryAccount, nil, true
+	}
+	if l, from, ok := saidOfEscrow(rec, did, n); ok {
+		return l, from, nil, true
 	}
 	if rec.Kind != kindCharge {
 		legs, what := legsOf(rec)

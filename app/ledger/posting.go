@@ -214,6 +214,8 @@ func (f *fold) posting() api.Outcome {
 			return malformed(err)
 		}
 		return f.charge(&c)
+	case kindDue, kindSettle:
+		return f.settling()
 	}
 	return unknownKind(f.rec)
 }

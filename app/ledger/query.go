@@ -32,7 +32,7 @@ func page(limit int) int {
 // BalanceIn is the input of ledger.balance.
 type BalanceIn struct {
 	Space api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
-	DID   api.DID  `json:"did,omitempty" doc:"Account: a DID, or office:treasury for the space's own; default: your own"`
+	DID   api.DID  `json:"did,omitempty" doc:"Account: a DID, office:treasury for the space's own, or escrow: and the id of an escrow; default: your own"`
 }
 
 // Validate implements api.Validator.
@@ -41,6 +41,9 @@ func (in *BalanceIn) Validate() error { return checkAccount("did", in.DID) }
 // checkAccount checks the name of an account; an empty one is the caller's own.
 func checkAccount(field string, account api.DID) error {
 	if account == "" || account == fact.TreasuryAccount {
+		return nil
+	}
+	if _, ok := escrowOf(account); ok {
 		return nil
 	}
 	return checkDID(field, account)
@@ -82,6 +85,9 @@ func (a *App) balance(_ context.Context, call *api.Call, in *BalanceIn) (*Balanc
 	}
 	if did == fact.TreasuryAccount {
 		return treasuryBalance(op, r, s)
+	}
+	if id, ok := escrowOf(did); ok {
+		return escrowBalance(op, r, s, id)
 	}
 	m, _, ok := s.Known(did)
 	if !ok {

@@ -16,8 +16,8 @@ const busy = 32
 // and the clerk's office may be handed over.
 func (*App) Watch() []string { return []string{fact.FinalityTopic, fact.CutTopic, fact.SpaceTopic} }
 
-// React forgets cached ceilings, acknowledges what a busy account has been paid, takes in what was set aside for this device, and on the registrar's
-// node has the feeds cut of whom a grant gives less.
+// React forgets cached ceilings, acknowledges what a busy account has been paid, takes in what was set aside for this device, on the clerk's node settles
+// escrows, and on the registrar's has the feeds cut of whom a grant gives less.
 func (a *App) React(ctx context.Context, host api.Host, commits []api.Commit) error {
 	host.Oracles().Invalidate(Domain)
 	if self := host.Self(); self != nil {
@@ -27,6 +27,9 @@ func (a *App) React(ctx context.Context, host api.Host, commits []api.Commit) er
 				return err
 			}
 		}
+	}
+	if err := a.settleSpoken(ctx, host, commits); err != nil {
+		return err
 	}
 	return a.bindOwed(ctx, host, commits)
 }

@@ -98,6 +98,8 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 			return malformed(err)
 		}
 		return f.approve(&a)
+	case kindEscrow, kindRelease, kindEscrowBack, kindAward:
+		return f.holding()
 	case kindReturn:
 		var g giveBack
 		if err := decode(rec.Body, &g); err != nil {

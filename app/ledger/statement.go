@@ -16,7 +16,7 @@ import (
 // StatementIn is the input of ledger.statement.
 type StatementIn struct {
 	Space api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
-	DID   api.DID  `json:"did,omitempty" doc:"Account: a DID, or office:treasury for the space's own; default: your own"`
+	DID   api.DID  `json:"did,omitempty" doc:"Account: a DID, office:treasury for the space's own, or escrow: and the id of an escrow; default: your own"`
 	All   bool     `json:"all,omitempty" doc:"All accounts of the space: what each had, got, gave and has, without the rows"`
 	From  string   `json:"from,omitempty" doc:"First day, YYYY-MM-DD; default: from the beginning" example:"2026-11-01"`
 	To    string   `json:"to,omitempty" doc:"Last day, YYYY-MM-DD; default: today" example:"2026-11-30"`
@@ -135,12 +135,15 @@ func (a *App) statement(ctx context.Context, call *api.Call, in *StatementIn) (*
 	return out, api.Wrap(op, k.page(out, in.Cursor, page(in.Limit)))
 }
 
-// whose returns the account that is meant: of who is or was a member, or the treasury.
+// whose returns the account that is meant: of who is or was a member, the treasury, or an escrow.
 func whose(op string, s *fact.Space, call *api.Call, did api.DID) (api.DID, error) {
 	switch did {
 	case "":
 		did = call.Actor
 	case fact.TreasuryAccount:
+		return did, nil
+	}
+	if _, ok := escrowOf(did); ok {
 		return did, nil
 	}
 	if _, _, ok := s.Known(did); !ok {
@@ -238,7 +241,7 @@ func (k *keeper) page(out *StatementOut, cursor string, limit int) error {
 // ExportIn is the input of ledger.export.
 type ExportIn struct {
 	Space  api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
-	DID    api.DID  `json:"did,omitempty" doc:"Account: a DID, or office:treasury for the space's own; default: your own"`
+	DID    api.DID  `json:"did,omitempty" doc:"Account: a DID, office:treasury for the space's own, or escrow: and the id of an escrow; default: your own"`
 	All    bool     `json:"all,omitempty" doc:"All accounts of the space"`
 	Format string   `json:"format" doc:"csv, beancount, hledger (a journal), ofx or pdf" enum:"csv,beancount,hledger,ofx,pdf" example:"csv"`
 	From   string   `json:"from,omitempty" doc:"First day, YYYY-MM-DD; default: from the beginning" example:"2026-11-01"`

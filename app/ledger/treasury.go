@@ -392,15 +392,7 @@ func (f *fold) approved(id api.Hash, kind string, content []byte, holds *treasur
 	if _, done := f.Own(rowDone(id)); done {
 		return &alreadyDone
 	}
-	var views, cuts []api.Position
-	for _, d := range f.rec.Deps {
-		switch h, accepted := f.Dep(d); {
-		case accepted && h.Topic.Name == fact.FinalityTopic:
-			views = append(views, d)
-		case h.Topic.Name == fact.CutTopic:
-			cuts = append(cuts, d)
-		}
-	}
+	views, cuts := f.witnessed()
 	var voices []api.DID
 	for _, d := range f.rec.Deps {
 		if d.Feed == f.rec.Feed {

@@ -1214,10 +1214,10 @@ export interface LedgerEntry {
   final: boolean
   /** What it is for. */
   for?: LedgerFor[]
-  /** A DID, or office:treasury. */
+  /** A DID, office:treasury, or escrow: and an id. */
   from: DID
   id: Hash
-  /** Transfer, request (one that was approved), order (a standing one), refund, batch, charge: dues, a levy or demurrage; or treasury: it has paid. */
+  /** Transfer, request (one that was approved), order (a standing one), refund, batch, charge: dues, a levy or demurrage; treasury: it has paid; escrow: put in escrow; or settle: paid out of it. */
   kind: string
   /** Which payment of the record, from 0. */
   leg?: number
@@ -1228,6 +1228,130 @@ export interface LedgerEntry {
   scale: number
   time: string
   to: DID
+}
+
+export interface LedgerEscrow {
+  /** On which it is: escrow: and the id. */
+  account: DID
+  amount: number
+  /** Who may award it. */
+  arbiter?: DID
+  /** What the arbiter has awarded to the payee. */
+  award?: number
+  /** What the payee gives back. */
+  back?: number
+  category?: string
+  currency: string
+  expires: string
+  id: Hash
+  memo?: string
+  payee: DID
+  payer: DID
+  /** What the payer has released to the payee. */
+  released?: number
+  scale: number
+  settlement?: LedgerSettlement
+  /** open; expired: its date has come, by the clock of the node that shows it; decided: the clerk's node settles it as soon as what decides it is final; settled. */
+  state: string
+  /** Who gets at that time what is not decided: payer or payee. */
+  then: string
+  /** By the payer's clock. */
+  time: string
+}
+
+export interface LedgerEscrowAwardIn {
+  /** What the payee gets, minor units, 0 or more; the rest goes back to the payer. */
+  amount: number
+  /** Id of the escrow, 64 hexadecimal digits: ledger.escrow.list lists them. */
+  id: Hash
+  /** Why, for both sides: at most 256 bytes, one line. */
+  reason?: string
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerEscrowIn {
+  /** Minor units, more than 0. */
+  amount: number
+  /** DID of a member who may say how much the payee gets; default: nobody. */
+  arbiter?: DID
+  /** For your books: at most 32 of a-z 0-9 -. */
+  category?: string
+  /** Code of the currency. */
+  currency: string
+  /** When what is not decided goes one way, at most 5 years from now. */
+  expires: string
+  /** What it is for, at most 256 bytes, one line. */
+  memo?: string
+  /** DID of the member who is to be paid. */
+  payee: DID
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** Who gets it then: payer or payee; default payer. */
+  then?: 'payer' | 'payee'
+}
+
+export interface LedgerEscrowIsDue {
+  /** Whose date has come: it is settled once that is final. */
+  escrow: Hash
+}
+
+export interface LedgerEscrowOut {
+  escrow: LedgerEscrow
+  /** repeated: it was done before. */
+  receipt: Receipt
+}
+
+export interface LedgerEscrowPartIn {
+  /** Minor units, in all: what was said before is part of it; default: all that is in escrow. */
+  amount?: number
+  /** Id of the escrow, 64 hexadecimal digits: ledger.escrow.list lists them. */
+  id: Hash
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerEscrowSaid {
+  /** Minor units, in all. */
+  amount: number
+  escrow: Hash
+  reason?: string
+}
+
+export interface LedgerEscrowSettled {
+  /** To the payer, minor units. */
+  back: number
+  currency: string
+  escrow: Hash
+  /** To the payee, minor units. */
+  paid: number
+  payee: DID
+  payer: DID
+  /** Agreed, awarded or expired. */
+  why: string
+}
+
+export interface LedgerEscrowShowOut {
+  escrow: LedgerEscrow
+}
+
+export interface LedgerEscrowed {
+  /** Minor units. */
+  amount: number
+  arbiter?: DID
+  currency: string
+  /** Unix milliseconds. */
+  expires: number
+  from: DID
+  memo?: string
+  /** Payer or payee: who gets at that time what is not decided. */
+  then: string
+  to: DID
+}
+
+export interface LedgerEscrowsOut {
+  cursor?: string
+  escrows: LedgerEscrow[] | null
 }
 
 export interface LedgerFilePart {
@@ -1711,6 +1835,20 @@ export interface LedgerSettledOut {
   /** repeated: it was done before. */
   receipt: Receipt
   request: LedgerRequest
+}
+
+export interface LedgerSettlement {
+  /** To the payer. */
+  back: number
+  final: boolean
+  /** Of the record. */
+  id: Hash
+  /** To the payee. */
+  paid: number
+  /** By the clerk's clock. */
+  time: string
+  /** Agreed, awarded or expired. */
+  why: string
 }
 
 export interface LedgerSpendIn {
@@ -2915,8 +3053,30 @@ export interface LedgerAuditInput {
 
 /** The input of ledger.balance. */
 export interface LedgerBalanceInput {
-  /** Account: a DID, or office:treasury for the space's own; default: your own. */
+  /** Account: a DID, office:treasury for the space's own, or escrow: and the id of an escrow; default: your own. */
   did: DID
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+/** The input of ledger.escrow.list. */
+export interface LedgerEscrowListInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** DID of a side or arbiter; default: your own. */
+  did?: DID
+  /** Only those that are open, expired, decided or settled. */
+  state?: string
+  /** Entries of a page, 1 to 500; default 50. */
+  limit?: number
+  /** Where the page before ended. */
+  cursor?: string
+}
+
+/** The input of ledger.escrow.show. */
+export interface LedgerEscrowShowInput {
+  /** Id of the escrow, 64 hexadecimal digits. */
+  id: Hash
   /** Id of the space; default: the only one this node follows. */
   space?: Hash
 }
@@ -2925,7 +3085,7 @@ export interface LedgerBalanceInput {
 export interface LedgerExportInput {
   /** Id of the space; default: the only one this node follows. */
   space?: Hash
-  /** Account: a DID, or office:treasury for the space's own; default: your own. */
+  /** Account: a DID, office:treasury for the space's own, or escrow: and the id of an escrow; default: your own. */
   did?: DID
   /** All accounts of the space. */
   all?: boolean
@@ -2943,7 +3103,7 @@ export interface LedgerExportInput {
 export interface LedgerHistoryInput {
   /** Id of the space; default: the only one this node follows. */
   space?: Hash
-  /** Account: a DID, or office:treasury for the space's own; default: your own. */
+  /** Account: a DID, office:treasury for the space's own, or escrow: and the id of an escrow; default: your own. */
   did?: DID
   /** Only this currency. */
   currency?: string
@@ -3003,7 +3163,7 @@ export interface LedgerSchedulesInput {
 export interface LedgerStatementInput {
   /** Id of the space; default: the only one this node follows. */
   space?: Hash
-  /** Account: a DID, or office:treasury for the space's own; default: your own. */
+  /** Account: a DID, office:treasury for the space's own, or escrow: and the id of an escrow; default: your own. */
   did?: DID
   /** All accounts of the space: what each had, got, gave and has, without the rows. */
   all?: boolean
@@ -3393,6 +3553,12 @@ export const eventTypes = [
   'ledger.charged',
   'ledger.closed',
   'ledger.declined',
+  'ledger.escrow-awarded',
+  'ledger.escrow-due',
+  'ledger.escrow-given-back',
+  'ledger.escrow-released',
+  'ledger.escrow-settled',
+  'ledger.escrowed',
   'ledger.frozen',
   'ledger.granted',
   'ledger.lifted',
@@ -3494,6 +3660,18 @@ export interface EventData {
   'ledger.closed': FactClosing
   /** A request has been declined. Scope ledger:read. */
   'ledger.declined': LedgerDeclined
+  /** An arbiter has awarded an escrow. Scope ledger:read. */
+  'ledger.escrow-awarded': LedgerEscrowSaid
+  /** The date of an escrow has come. Scope ledger:read. */
+  'ledger.escrow-due': LedgerEscrowIsDue
+  /** A payee has given something in escrow back. Scope ledger:read. */
+  'ledger.escrow-given-back': LedgerEscrowSaid
+  /** A payer has released something in escrow. Scope ledger:read. */
+  'ledger.escrow-released': LedgerEscrowSaid
+  /** An escrow was paid out, to its payee, its payer or both. Scope ledger:read. */
+  'ledger.escrow-settled': LedgerEscrowSettled
+  /** A member has put an amount in escrow. Scope ledger:read. */
+  'ledger.escrowed': LedgerEscrowed
   /** The clerk has frozen an account. Scope ledger:read. */
   'ledger.frozen': LedgerGranted
   /** The clerk has set an account's limits. Scope ledger:read. */
@@ -3673,6 +3851,20 @@ export interface Operations {
     charge(input: LedgerChargeIn, options?: WriteOptions): Promise<LedgerChargeOut>
     /** Refuse to pay what a member has asked you for. Scope ledger:write. */
     decline(input: LedgerDeclineIn, options?: WriteOptions): Promise<LedgerSettledOut>
+    escrow: {
+      /** Say, as its arbiter, how much of an escrow its payee gets. Scope ledger:write. */
+      award(input: LedgerEscrowAwardIn, options?: WriteOptions): Promise<LedgerEscrowOut>
+      /** Give back what is in escrow for you, wholly or in part. Scope ledger:write. */
+      giveback(input: LedgerEscrowPartIn, options?: WriteOptions): Promise<LedgerEscrowOut>
+      /** List escrows, newest first, and what has become of them. Scope ledger:read. */
+      list(input?: LedgerEscrowListInput, options?: CallOptions): Pages<LedgerEscrowsOut, NonNullable<LedgerEscrowsOut['escrows']>[number]>
+      /** Put an amount in escrow for a member. Scope ledger:write. */
+      new(input: LedgerEscrowIn, options?: WriteOptions): Promise<LedgerEscrowOut>
+      /** Release what you have put in escrow, wholly or in part. Scope ledger:write. */
+      release(input: LedgerEscrowPartIn, options?: WriteOptions): Promise<LedgerEscrowOut>
+      /** Show an escrow and what has become of it. Scope ledger:read. */
+      show(input: LedgerEscrowShowInput, options?: CallOptions): Promise<LedgerEscrowShowOut>
+    }
     /** Write an account, or all of the space, over a period as a file for other programs. Scope ledger:read. */
     export(input: LedgerExportInput, options?: CallOptions): AsyncIterable<LedgerFilePart>
     /** Stop an account from spending, or let it spend again. Scope ledger:grant. */
@@ -3933,6 +4125,12 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.cancel': ['POST', '/ledger/cancel', 'w1'],
   'ledger.charge': ['POST', '/ledger/charge', 'w+'],
   'ledger.decline': ['POST', '/ledger/decline', 'w1'],
+  'ledger.escrow.award': ['POST', '/ledger/escrow/award', 'w1'],
+  'ledger.escrow.giveback': ['POST', '/ledger/escrow/giveback', 'w1'],
+  'ledger.escrow.list': ['GET', '/ledger/escrows', 'l', 'escrows'],
+  'ledger.escrow.new': ['POST', '/ledger/escrows', 'w1'],
+  'ledger.escrow.release': ['POST', '/ledger/escrow/release', 'w1'],
+  'ledger.escrow.show': ['GET', '/ledger/escrows/{id}', ''],
   'ledger.export': ['GET', '/ledger/export', 's'],
   'ledger.freeze': ['POST', '/ledger/freeze', 'w+'],
   'ledger.grant': ['POST', '/ledger/grant', 'w+'],
