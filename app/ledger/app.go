@@ -50,7 +50,7 @@ func (*App) Info() api.AppInfo {
 		{Name: fact.LedgerTopic, Retention: api.Log, Kinds: []string{
 			kindTransfer, kindBatch, kindRequest, kindCancel, kindDecline, kindOrder, kindEndOrder, kindAck, kindGrant, kindAllot, kindReturn, kindPropose, kindProposeRules, kindApprove, fact.KindClose,
 		}},
-		{Name: fact.PostingsTopic, Retention: api.Log, Kinds: []string{kindSchedule, kindCharge}},
+		{Name: fact.PostingsTopic, Retention: api.Log, Kinds: []string{kindSchedule, kindCharge, kindImport, kindImportUndo, kindImportBind}},
 		{Name: fact.TreasuryTopic, Retention: api.Log, Kinds: []string{kindRules, kindSpend, kindPay}},
 	}}
 }

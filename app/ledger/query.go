@@ -40,7 +40,7 @@ func (in *BalanceIn) Validate() error { return checkAccount("did", in.DID) }
 
 // checkAccount checks the name of an account; an empty one is the caller's own.
 func checkAccount(field string, account api.DID) error {
-	if account == "" || account == fact.TreasuryAccount {
+	if account == "" || account == fact.TreasuryAccount || isImported(account) {
 		return nil
 	}
 	return checkDID(field, account)
@@ -82,6 +82,9 @@ func (a *App) balance(_ context.Context, call *api.Call, in *BalanceIn) (*Balanc
 	}
 	if did == fact.TreasuryAccount {
 		return treasuryBalance(op, r, s)
+	}
+	if isImported(did) {
+		return importBalance(r, s, did), nil
 	}
 	m, _, ok := s.Known(did)
 	if !ok {

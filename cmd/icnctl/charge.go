@@ -14,10 +14,13 @@ import (
 // treasuryAccount is the space's own account.
 const treasuryAccount = "office:treasury"
 
-// account reads a DID, or the name of the space's own account.
+// account reads a DID, the name of the space's own account, or of one of another system.
 func account(text string) (api.DID, error) {
 	if text == "treasury" || text == treasuryAccount {
 		return treasuryAccount, nil
+	}
+	if strings.HasPrefix(text, "import:") {
+		return api.DID(text), nil
 	}
 	return did(text)
 }
