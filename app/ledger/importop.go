@@ -22,7 +22,7 @@ import (
 type ImportIn struct {
 	Space    api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
 	Mapping  string   `json:"mapping" doc:"How the file reads: the name of a preset, which ledger import presets lists, or a mapping in JSON" example:"komunitin-transfers"`
-	CSV      string   `json:"csv,omitempty" doc:"The file as text in UTF-8; this or gzip. At most 10 MiB and 100,000 rows"`
+	CSV      string   `json:"csv,omitempty" doc:"The file as text in UTF-8; this or gzip. At most 10 MiB and 100,000 rows" example:"code,balance"`
 	Gzip     []byte   `json:"gzip,omitempty" doc:"The file compressed with gzip, in base64"`
 	Currency string   `json:"currency,omitempty" doc:"Code of the currency of rows that name none; default: that of the mapping, or the only one of the space"`
 	Rest     string   `json:"rest,omitempty" doc:"Code of the account that takes what the file does not sum to zero by; without it such a file is refused"`
