@@ -37,6 +37,8 @@ var filled = map[string][]string{
 	"member.remove cuts/draft":                  {"target.topic", "target.device", "adopt", "next", "causes"},
 	"space.join join/join":                      {"key", "signature"},
 	"treasury.revise ledger/propose-rules":      {"tiers", "budgets"},
+	"ledger.import.file postings/import":        {"file", "source", "part", "moves", "owners"},
+	"ledger.import.undo postings/import-undo":   {"source", "part", "moves", "owners"},
 }
 
 // unshown lists the inputs that stand in no field of the record that the operation has signed, by operation and input, and why that is well.
@@ -77,6 +79,12 @@ var unshown = map[string]string{
 	"market.post days":              "a person sees the ad",
 	"security.pardon local":         "it makes no record",
 	"space.join invitation":         "what is made from it a person sees",
+	"ledger.import.file mapping":    "a person sees what it makes",
+	"ledger.import.file csv":        "a person sees what it makes",
+	"ledger.import.file gzip":       "a person sees what it makes",
+	"ledger.import.file currency":   "a person sees what it makes",
+	"ledger.import.file rest":       "a person sees what it makes",
+	"ledger.import.file dry_run":    "it makes no record",
 }
 
 func signing(t *testing.T) map[string]api.Operation {

@@ -225,6 +225,36 @@ func (c *Client) LedgerHistory(ctx context.Context, in LedgerHistoryIn) (*Ledger
 	return call[LedgerHistoryOut](ctx, c, "ledger.history", in, nil)
 }
 
+// LedgerImportAccounts is the operation ledger.import.accounts: List the accounts of other systems, what they have and whose they are.
+func (c *Client) LedgerImportAccounts(ctx context.Context, in LedgerImportAccountsIn) (*LedgerImportAccountsOut, error) {
+	return call[LedgerImportAccountsOut](ctx, c, "ledger.import.accounts", in, nil)
+}
+
+// LedgerImportBind is the operation ledger.import.bind: Say which member an account of another system belongs to: what it has is theirs then.
+func (c *Client) LedgerImportBind(ctx context.Context, in LedgerImportBindIn, opts ...CallOption) (*LedgerImportBindOut, error) {
+	return call[LedgerImportBindOut](ctx, c, "ledger.import.bind", in, opts)
+}
+
+// LedgerImportFile is the operation ledger.import.file: Bring in what another system exports as CSV, once; or say first what that would do.
+func (c *Client) LedgerImportFile(ctx context.Context, in LedgerImportFileIn, opts ...CallOption) (*LedgerImportFileOut, error) {
+	return call[LedgerImportFileOut](ctx, c, "ledger.import.file", in, opts)
+}
+
+// LedgerImportList is the operation ledger.import.list: List the files of which something came in.
+func (c *Client) LedgerImportList(ctx context.Context, in LedgerImportListIn) (*LedgerImportListOut, error) {
+	return call[LedgerImportListOut](ctx, c, "ledger.import.list", in, nil)
+}
+
+// LedgerImportPresets is the operation ledger.import.presets: List the mappings that are there, for the exports of other systems.
+func (c *Client) LedgerImportPresets(ctx context.Context) (*LedgerImportPresetsOut, error) {
+	return call[LedgerImportPresetsOut](ctx, c, "ledger.import.presets", nil, nil)
+}
+
+// LedgerImportUndo is the operation ledger.import.undo: Take back what came in with a file.
+func (c *Client) LedgerImportUndo(ctx context.Context, in LedgerImportUndoIn, opts ...CallOption) (*LedgerImportUndoOut, error) {
+	return call[LedgerImportUndoOut](ctx, c, "ledger.import.undo", in, opts)
+}
+
 // LedgerOrderEnd is the operation ledger.order.end: End a standing order of yours.
 func (c *Client) LedgerOrderEnd(ctx context.Context, in LedgerOrderEndIn, opts ...CallOption) (*LedgerOrderEndOut, error) {
 	return call[LedgerOrderEndOut](ctx, c, "ledger.order.end", in, opts)
@@ -1283,6 +1313,92 @@ type LedgerHistoryIn struct {
 type LedgerHistoryOut struct {
 	Entries []LedgerEntry `json:"entries"`
 	Cursor  string        `json:"cursor,omitempty"`
+}
+
+// LedgerImportAccountsIn is the input of ledger.import.accounts.
+type LedgerImportAccountsIn struct {
+	Space   api.Hash `json:"space,omitzero"`    // Id of the space; default: the only one this node follows
+	Unbound bool     `json:"unbound,omitempty"` // Only those that are nobody's yet
+	Limit   int      `json:"limit,omitempty"`   // Accounts of a page, 1 to 500; default 50
+	Cursor  string   `json:"cursor,omitempty"`  // Where the page before ended
+}
+
+// LedgerImportAccountsOut is what ledger.import.accounts answers.
+type LedgerImportAccountsOut struct {
+	Accounts []LedgerImportedAccount `json:"accounts"`
+	Cursor   string                  `json:"cursor,omitempty"`
+}
+
+// LedgerImportBindIn is the input of ledger.import.bind.
+type LedgerImportBindIn struct {
+	Space   api.Hash `json:"space,omitzero"`    // Id of the space; default: the only one this node follows
+	Account string   `json:"account"`           // Account of another system, as ledger import accounts lists them: its code, or import: and its code
+	To      api.DID  `json:"to"`                // DID of the member whose it is
+	Release bool     `json:"release,omitempty"` // It is not theirs any more: what came in for it goes back
+}
+
+// LedgerImportBindOut is what ledger.import.bind answers.
+type LedgerImportBindOut struct {
+	Receipt api.Receipt       `json:"receipt"`
+	Passed  []LedgerImportSum `json:"passed"` // what the member got by it; below 0: owes
+}
+
+// LedgerImportFileIn is the input of ledger.import.file.
+type LedgerImportFileIn struct {
+	Space    api.Hash `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
+	Mapping  string   `json:"mapping"`            // How the file reads: the name of a preset, which ledger import presets lists, or a mapping in JSON
+	CSV      string   `json:"csv,omitempty"`      // The file as text in UTF-8; this or gzip. At most 10 MiB and 100,000 rows
+	Gzip     []uint8  `json:"gzip,omitempty"`     // The file compressed with gzip, in base64
+	Currency string   `json:"currency,omitempty"` // Code of the currency of rows that name none; default: that of the mapping, or the only one of the space
+	Rest     string   `json:"rest,omitempty"`     // Code of the account that takes what the file does not sum to zero by; without it such a file is refused
+	DryRun   bool     `json:"dry_run,omitempty"`  // Say what would happen, and every cell that cannot be read; bring nothing in
+}
+
+// LedgerImportFileOut is what ledger.import.file answers.
+type LedgerImportFileOut struct {
+	File     api.Hash              `json:"file"`           // digest of the file and of how it was read: what an undo names
+	Source   string                `json:"source"`         // the system that it comes from
+	Kind     string                `json:"kind"`           // transfers, entries or balances
+	Rows     int                   `json:"rows"`           // below the header
+	Skipped  int                   `json:"skipped"`        // rows that the mapping leaves out, or that move nothing
+	Before   int                   `json:"before"`         // movements that are in already, by this file or another
+	New      int                   `json:"new"`            // movements that come in, or came in now
+	Problems []LedgerImportProblem `json:"problems"`       // cells that cannot be read, at most 100; as long as there is one nothing comes in
+	More     int                   `json:"more,omitempty"` // problems beyond these
+	Rest     []LedgerImportRest    `json:"rest"`           // what the file does not sum to zero by
+	Accounts []LedgerImportChange  `json:"accounts"`       // what it changes, at most 2000
+	Left     int                   `json:"left,omitempty"` // accounts beyond these
+	Last     api.Receipt           `json:"last,omitzero"`  // of the last record that was written; none: nothing came in now
+	Parts    int                   `json:"parts"`          // records that it takes or took
+}
+
+// LedgerImportListIn is the input of ledger.import.list.
+type LedgerImportListIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+}
+
+// LedgerImportListOut is what ledger.import.list answers.
+type LedgerImportListOut struct {
+	Files []LedgerImportedFile `json:"files"` // at most 500, in order of their digests
+}
+
+// LedgerImportPresetsOut is what ledger.import.presets answers.
+type LedgerImportPresetsOut struct {
+	Presets []LedgerImportPreset `json:"presets"`
+}
+
+// LedgerImportUndoIn is the input of ledger.import.undo.
+type LedgerImportUndoIn struct {
+	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	File   api.Hash `json:"file"`             // Digest of the file, as the import and ledger import list show it
+	Reason string   `json:"reason,omitempty"` // One line, which every member can read
+}
+
+// LedgerImportUndoOut is what ledger.import.undo answers.
+type LedgerImportUndoOut struct {
+	Parts int         `json:"parts"`         // that were taken back now
+	Moves int         `json:"moves"`         // movements in them
+	Last  api.Receipt `json:"last,omitzero"` // of the last record that was written; none: nothing of the file was in
 }
 
 // LedgerOrderEndIn is the input of ledger.order.end.
@@ -2778,7 +2894,7 @@ type LedgerEntry struct {
 	Time         time.Time   `json:"time"`
 	ID           api.Hash    `json:"id"`
 	Leg          int         `json:"leg,omitempty"` // which payment of the record, from 0
-	Kind         string      `json:"kind"`          // transfer, request (one that was approved), order (a standing one), refund, batch, charge: dues, a levy or demurrage; treasury: it has paid; escrow: put in escrow; or settle: paid out of it
+	Kind         string      `json:"kind"`          // transfer, request (one that was approved), order (a standing one), refund, batch, charge: dues, a levy or demurrage; treasury: it has paid; escrow: put in escrow; settle: paid out of it; import, import-undo: from another system, or taken back; or import-claim: an account there became a member's
 	From         api.DID     `json:"from"`          // a DID, office:treasury, or escrow: and an id
 	To           api.DID     `json:"to"`
 	Currency     string      `json:"currency"`
@@ -2786,11 +2902,67 @@ type LedgerEntry struct {
 	Amount       int64       `json:"amount"`
 	Memo         string      `json:"memo"`
 	Category     string      `json:"category,omitempty"`
-	For          []LedgerFor `json:"for,omitempty"`      // what it is for
-	Refunded     int64       `json:"refunded,omitempty"` // of what the record has paid this recipient in this currency, how much was given back, minor units
+	ValueDate    string      `json:"value_date,omitempty"` // of what came in from another system: the day by that, YYYY-MM-DD
+	For          []LedgerFor `json:"for,omitempty"`        // what it is for
+	Refunded     int64       `json:"refunded,omitempty"`   // of what the record has paid this recipient in this currency, how much was given back, minor units
 	Final        bool        `json:"final"`
 	Level        api.Wait    `json:"level"`
 	BalanceDelta int64       `json:"balance_delta"`
+}
+
+// LedgerImportedAccount is part of an answer or an input.
+type LedgerImportedAccount struct {
+	Account api.DID           `json:"account"`         // import: and the code
+	Owner   api.DID           `json:"owner,omitempty"` // the member whose it is; none: nobody's yet
+	Sums    []LedgerImportSum `json:"sums"`            // what came in for it
+}
+
+// LedgerImportSum is part of an answer or an input.
+type LedgerImportSum struct {
+	Currency string `json:"currency"`
+	Scale    int    `json:"scale"`
+	Amount   int64  `json:"amount"`
+}
+
+// LedgerImportProblem is part of an answer or an input.
+type LedgerImportProblem struct {
+	Row    int    `json:"row"`              // as a spreadsheet counts, the header being 1
+	Column string `json:"column,omitempty"` // none: the row as a whole
+	Text   string `json:"text"`
+}
+
+// LedgerImportRest is part of an answer or an input.
+type LedgerImportRest struct {
+	Currency string `json:"currency"`
+	Scale    int    `json:"scale"`
+	Amount   int64  `json:"amount"` // above 0: accounts have so much more than others owe
+}
+
+// LedgerImportChange is part of an answer or an input.
+type LedgerImportChange struct {
+	Account  api.DID `json:"account"`         // import: and the code
+	Name     string  `json:"name,omitempty"`  // what the file calls it, where that is not its code
+	Owner    api.DID `json:"owner,omitempty"` // the member whose it is
+	Currency string  `json:"currency"`
+	Scale    int     `json:"scale"`
+	Before   int64   `json:"before"` // what had come in for it
+	Change   int64   `json:"change"`
+}
+
+// LedgerImportedFile is part of an answer or an input.
+type LedgerImportedFile struct {
+	File   api.Hash  `json:"file"`
+	Source string    `json:"source"`
+	Parts  uint64    `json:"parts"`  // records
+	Undone uint64    `json:"undone"` // of these, taken back
+	Moves  uint64    `json:"moves"`  // movements that are in
+	Time   time.Time `json:"time"`   // of the newest record
+}
+
+// LedgerImportPreset is part of an answer or an input.
+type LedgerImportPreset struct {
+	Name    string `json:"name"`
+	Mapping string `json:"mapping"` // in JSON: the beginning of one's own
 }
 
 // LedgerStandingOrder is part of an answer or an input.
@@ -2852,20 +3024,21 @@ type LedgerAccount struct {
 
 // LedgerStatementRow is part of an answer or an input.
 type LedgerStatementRow struct {
-	Time     time.Time `json:"time"` // by the clock of who paid
-	ID       string    `json:"id"`   // of the record
-	Leg      int       `json:"leg"`
-	With     api.DID   `json:"with"`
-	WithName string    `json:"with_name,omitempty"`
-	Kind     string    `json:"kind"`
-	Category string    `json:"category"`
-	Memo     string    `json:"memo"`
-	Currency string    `json:"currency"`
-	Scale    int       `json:"scale"`
-	Amount   int64     `json:"amount"`  // negative when it went out
-	Balance  int64     `json:"balance"` // after it
-	KeyedBy  api.DID   `json:"keyed_by,omitempty"`
-	Final    bool      `json:"final"`
+	Time      time.Time `json:"time"` // by the clock of who paid
+	ID        string    `json:"id"`   // of the record
+	Leg       int       `json:"leg"`
+	With      api.DID   `json:"with"`
+	WithName  string    `json:"with_name,omitempty"`
+	Kind      string    `json:"kind"`
+	Category  string    `json:"category"`
+	Memo      string    `json:"memo"`
+	Currency  string    `json:"currency"`
+	Scale     int       `json:"scale"`
+	Amount    int64     `json:"amount"`  // negative when it went out
+	Balance   int64     `json:"balance"` // after it
+	KeyedBy   api.DID   `json:"keyed_by,omitempty"`
+	ValueDate string    `json:"value_date,omitempty"` // of what came in from another system: the day by that, YYYY-MM-DD
+	Final     bool      `json:"final"`
 }
 
 // LedgerCategorySum is part of an answer or an input.
@@ -3421,6 +3594,18 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "POST", path: "/ledger/grant", write: true, signs: api.SignsSeveral}, true
 	case "ledger.history":
 		return route{method: "GET", path: "/ledger/history"}, true
+	case "ledger.import.accounts":
+		return route{method: "GET", path: "/ledger/import/accounts"}, true
+	case "ledger.import.bind":
+		return route{method: "POST", path: "/ledger/import/bind", write: true, signs: api.SignsOne}, true
+	case "ledger.import.file":
+		return route{method: "POST", path: "/ledger/import", write: true, signs: api.SignsSeveral}, true
+	case "ledger.import.list":
+		return route{method: "GET", path: "/ledger/import"}, true
+	case "ledger.import.presets":
+		return route{method: "GET", path: "/ledger/import/presets"}, true
+	case "ledger.import.undo":
+		return route{method: "POST", path: "/ledger/import/undo", write: true, signs: api.SignsSeveral}, true
 	case "ledger.order.end":
 		return route{method: "POST", path: "/ledger/order/end", write: true, signs: api.SignsOne}, true
 	case "ledger.order.new":

@@ -56,6 +56,12 @@ ledger.export space none
 ledger.freeze space several
 ledger.grant space several
 ledger.history space none
+ledger.import.accounts space none
+ledger.import.bind space one
+ledger.import.file space several
+ledger.import.list space none
+ledger.import.presets scope none
+ledger.import.undo space several
 ledger.order.end space one
 ledger.order.new space one
 ledger.order.pay space one
@@ -204,7 +210,9 @@ func (g *greeter) inputs() map[string]string {
 		"ledger.escrow.new": fmt.Sprintf(`{"payee":%q,"currency":"hours","amount":1,"expires":"2099-01-01T00:00:00Z"}`, did), "ledger.escrow.release": id, "ledger.escrow.giveback": id, "ledger.escrow.award": fmt.Sprintf(`{"id":%q,"amount":1}`, g.space),
 		"ledger.batch":  fmt.Sprintf(`{"rows":[{"to":%q,"currency":"hours","amount":1}]}`, did),
 		"ledger.charge": `{"name":"dues","dry_run":true}`, "ledger.schedule": `{"name":"dues","charge":"dues","currency":"hours","amount":1,"every":"month"}`,
-		"ledger.transfer": "{" + money + `,"amount":1}`, "member.add": fmt.Sprintf(`{"did":%q,"device":%q}`, g.eve.DID(), g.eve.Device()), "member.device": "{" + who + "}",
+		"ledger.import.file": `{"mapping":"komunitin-accounts","csv":"code,balance\nA,1\nB,-1\n"}`, "ledger.import.bind": fmt.Sprintf(`{"account":"A","to":%q}`, did),
+		"ledger.import.undo": fmt.Sprintf(`{"file":%q}`, g.space),
+		"ledger.transfer":    "{" + money + `,"amount":1}`, "member.add": fmt.Sprintf(`{"did":%q,"device":%q}`, g.eve.DID(), g.eve.Device()), "member.device": "{" + who + "}",
 		"member.profile": `{"name":"Ann"}`, "member.remove": fmt.Sprintf(`{"did":%q,"reason":"x"}`, did), "office.hand": `{"office":"clerk",` + who + "}", "office.replace": fmt.Sprintf(`{"silent":%q,%s}`, g.self.DID(), who),
 		"blob.put": `{"data":"AA=="}`, "market.post": `{"side":"offer","title":"x","category":"x"}`, "market.report": fmt.Sprintf(`{"ad":%q,"reason":"x"}`, g.space),
 		"market.hide": fmt.Sprintf(`{"ad":%q,"reason":"x"}`, g.space), "market.unhide": fmt.Sprintf(`{"ad":%q,"reason":"x"}`, g.space),

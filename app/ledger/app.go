@@ -52,7 +52,7 @@ func (*App) Info() api.AppInfo {
 			kindTransfer, kindBatch, kindRequest, kindCancel, kindDecline, kindOrder, kindEndOrder, kindAck, kindGrant, kindAllot, kindReturn, kindPropose, kindProposeRules, kindApprove, fact.KindClose,
 			kindEscrow, kindRelease, kindEscrowBack, kindAward,
 		}},
-		{Name: fact.PostingsTopic, Retention: api.Log, Kinds: []string{kindSchedule, kindCharge, kindDue, kindSettle}},
+		{Name: fact.PostingsTopic, Retention: api.Log, Kinds: []string{kindSchedule, kindCharge, kindDue, kindSettle, kindImport, kindImportUndo, kindImportBind}},
 		{Name: fact.TreasuryTopic, Retention: api.Log, Kinds: []string{kindRules, kindSpend, kindPay}},
 	}}
 }

@@ -20,6 +20,7 @@ type keeper struct {
 	r     api.Reader
 	s     *fact.Space
 	span  span
+	alone bool // one account is read, with those of other systems that are its owner's
 	names map[api.DID]string
 }
 
@@ -29,6 +30,7 @@ func newKeeper(ctx context.Context, r api.Reader, s *fact.Space, p span) *keeper
 
 // book is the account of did, or with an empty did all accounts.
 func (k *keeper) book(did api.DID) *books.Book {
+	k.alone = did != ""
 	b := &books.Book{
 		Space: k.s.ID.String(), Name: k.s.Genesis.Name, Test: k.s.Genesis.Test, Whole: did == "", From: k.span.from, To: k.span.to, Zone: k.span.zone,
 	}
@@ -108,7 +110,10 @@ func (k *keeper) before(did api.DID, after []byte) []int64 {
 	out := make([]int64, len(k.s.Genesis.Currencies))
 	at := map[string]int{}
 	for i, code := range k.s.Genesis.Currencies {
-		out[i], at[code] = k.r.Counter(balanceKey(nil, k.s.ID, code, did)), i
+		at[code] = i
+		for _, own := range k.own(did) {
+			out[i] += k.r.Counter(balanceKey(nil, k.s.ID, code, own))
+		}
 	}
 	for _, v := range k.entries(did, after) {
 		e := get[entry](v, true)
@@ -127,7 +132,15 @@ func (k *keeper) entries(did api.DID, after []byte) iter.Seq2[[]byte, []byte] {
 	if after == nil {
 		after = key(k.span.from)
 	}
-	return k.r.Index(didKey(nil, indexHistory, k.s.ID, did), after, false)
+	return entriesOf(k.r, k.s.ID, k.own(did), after, false)
+}
+
+// own lists the accounts that are read as one.
+func (k *keeper) own(did api.DID) []api.DID {
+	if !k.alone {
+		return []api.DID{did}
+	}
+	return accountsOf(k.r, k.s, did)
 }
 
 // stamp is the time in the key of a history row.
@@ -185,14 +198,17 @@ func (k *keeper) read(did api.DID, at []byte, e entry) ([]*books.Row, error) {
 	if !ok {
 		return nil, lost
 	}
+	if full.within(k.own(did)) {
+		return nil, nil
+	}
 	row := &books.Row{
 		Time: full.Time, ID: full.ID.String(), Currency: full.Currency, Amount: full.BalanceDelta, Memo: full.Memo, Category: full.Category,
-		Kind: full.Kind, Leg: full.Leg, Final: full.Final,
+		ValueDate: full.ValueDate, Kind: full.Kind, Leg: full.Leg, Final: full.Final,
 		Lead: full.BalanceDelta < 0,
 	}
 	if full.Kind != kindCharge {
 		counter := full.From
-		if counter == did {
+		if own, _, _, _ := splitHistory(at); counter == own {
 			counter = full.To
 		}
 		row.Counter, row.CounterName = string(counter), k.name(counter)

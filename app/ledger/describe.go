@@ -55,6 +55,18 @@ func (*App) Describe() []api.KindSpec {
 				"ledger.charge", api.Source{Field: "schedule", From: api.FromInput, Input: "name"}, filled("number", "which schedule holds"),
 				filled("period", "what is charged next"), filled("legs", "who is charged what"), filled("done", "whether that is everybody"),
 			),
+		api.Says[imported](fact.PostingsTopic, kindImport, "Bring in part {part} of a file of {source}, {file}: {moves} movement(s) between accounts there[, of which members own {owners}].").
+			By(
+				"ledger.import.file", filled("file", "the digest of the file and of how it is read"), filled("source", "the system, by the mapping"), filled("part", "how many came in before"),
+				filled("moves", "what the file says"), filled("owners", "whose the accounts are"),
+			),
+		api.Says[importUndo](fact.PostingsTopic, kindImportUndo, "Take back part {part} of a file of {source}, {file}: {moves} movement(s)[, of accounts of which members own {owners}][: {reason}].").
+			By(
+				"ledger.import.undo", filled("source", "the system"), filled("part", "which of the parts that are in"), filled("moves", "what came in with it"),
+				filled("owners", "whose the accounts are"),
+			),
+		api.Says[importBind](fact.PostingsTopic, kindImportBind, "Pass what the account {code} of another system has, debts too, on to {account}[{?release}, or rather back: it is not theirs].").
+			By("ledger.import.bind", api.Source{Field: "code", From: api.FromInput, Input: "account"}, account),
 		api.Says[spending](fact.LedgerTopic, kindPropose, "Propose that the treasury pays {amount} to {to}[ from the budget {purpose}][ for {memo}].").By("treasury.propose"),
 		api.Says[treasuryRules](fact.LedgerTopic, kindProposeRules, "Propose rules for the treasury: {need} of {approvers} approve[, in {tiers} tiers][, with {budgets} budgets].").
 			By(

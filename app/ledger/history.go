@@ -82,7 +82,7 @@ type Entry struct {
 	Time         time.Time `json:"time"`
 	ID           api.Hash  `json:"id"`
 	Leg          int       `json:"leg,omitempty" doc:"which payment of the record, from 0"`
-	Kind         string    `json:"kind" doc:"transfer, request (one that was approved), order (a standing one), refund, batch, charge: dues, a levy or demurrage; treasury: it has paid; escrow: put in escrow; or settle: paid out of it"`
+	Kind         string    `json:"kind" doc:"transfer, request (one that was approved), order (a standing one), refund, batch, charge: dues, a levy or demurrage; treasury: it has paid; escrow: put in escrow; settle: paid out of it; import, import-undo: from another system, or taken back; or import-claim: an account there became a member's"`
 	From         api.DID   `json:"from" doc:"a DID, office:treasury, or escrow: and an id"`
 	To           api.DID   `json:"to"`
 	Currency     string    `json:"currency"`
@@ -90,6 +90,7 @@ type Entry struct {
 	Amount       int64     `json:"amount"` // minor units
 	Memo         string    `json:"memo"`
 	Category     string    `json:"category,omitempty"`
+	ValueDate    string    `json:"value_date,omitempty" doc:"of what came in from another system: the day by that, YYYY-MM-DD"`
 	For          []For     `json:"for,omitempty" doc:"what it is for"`
 	Refunded     int64     `json:"refunded,omitempty" doc:"of what the record has paid this recipient in this currency, how much was given back, minor units"`
 	Final        bool      `json:"final"`
@@ -147,7 +148,8 @@ func (a *App) history(_ context.Context, call *api.Call, in *HistoryIn) (*Histor
 		from = api.MakeTimestamp(max(0, in.From.UnixMilli()), 0)
 	}
 	out, scanned, last := &HistoryOut{Entries: []Entry{}}, 0, []byte(nil)
-	for k, v := range r.Index(didKey(nil, indexHistory, s.ID, did), after, true) {
+	own := accountsOf(r, s, did)
+	for k, v := range entriesOf(r, s.ID, own, after, true) {
 		if string(k[len(k)-suffixSize:]) < string(api.Seq8(uint64(from))) {
 			break
 		}
@@ -161,7 +163,7 @@ func (a *App) history(_ context.Context, call *api.Call, in *HistoryIn) (*Histor
 		if !in.wantsRow(&e) {
 			continue
 		}
-		if full, ok := complete(host, r, s, k, e); ok && in.wants(&full) {
+		if full, ok := complete(host, r, s, k, e); ok && in.wants(&full) && !full.within(own) {
 			out.Entries = append(out.Entries, full)
 		}
 	}
@@ -188,6 +190,8 @@ func complete(host api.Host, r api.Reader, s *fact.Space, k []byte, e entry) (En
 	}
 	if full.For, full.Kind = reasons(what); rec.Kind == kindCharge || rec.Kind == kindEscrow || rec.Kind == kindSettle {
 		full.Kind = rec.Kind
+	} else if isImport(rec) {
+		full.Kind, full.ValueDate = importEntry(rec, n)
 	} else if from == fact.TreasuryAccount {
 		full.Kind = "treasury"
 	}
@@ -204,6 +208,9 @@ func said(rec *api.Record, did api.DID, n int, e entry) (l leg, from api.DID, wh
 	}
 	if l, from, ok := saidOfEscrow(rec, did, n); ok {
 		return l, from, nil, true
+	}
+	if isImport(rec) {
+		return saidImport(rec, did, n, e)
 	}
 	if rec.Kind != kindCharge {
 		legs, what := legsOf(rec)

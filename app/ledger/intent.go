@@ -380,6 +380,8 @@ func paidBy(r api.Reader, rec *api.Record, did api.DID) []sum {
 		if e, ok := chargedBy(r, rec, did); ok && e.Delta > 0 {
 			return []sum{{Code: e.Code, Amount: e.Delta}}
 		}
+	case kindImport, kindImportUndo, kindImportBind:
+		return importPaid(r, rec, did)
 	}
 	return nil
 }

@@ -216,6 +216,24 @@ func (f *fold) posting() api.Outcome {
 		return f.charge(&c)
 	case kindDue, kindSettle:
 		return f.settling()
+	case kindImport:
+		var c imported
+		if err := decode(f.rec.Body, &c); err != nil {
+			return malformed(err)
+		}
+		return f.imports(&c)
+	case kindImportUndo:
+		var u importUndo
+		if err := decode(f.rec.Body, &u); err != nil {
+			return malformed(err)
+		}
+		return f.undoImport(&u)
+	case kindImportBind:
+		var b importBind
+		if err := decode(f.rec.Body, &b); err != nil {
+			return malformed(err)
+		}
+		return f.bindImport(&b)
 	}
 	return unknownKind(f.rec)
 }

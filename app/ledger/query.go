@@ -40,7 +40,7 @@ func (in *BalanceIn) Validate() error { return checkAccount("did", in.DID) }
 
 // checkAccount checks the name of an account; an empty one is the caller's own.
 func checkAccount(field string, account api.DID) error {
-	if account == "" || account == fact.TreasuryAccount {
+	if account == "" || account == fact.TreasuryAccount || isImported(account) {
 		return nil
 	}
 	if _, ok := escrowOf(account); ok {
@@ -88,6 +88,9 @@ func (a *App) balance(_ context.Context, call *api.Call, in *BalanceIn) (*Balanc
 	}
 	if id, ok := escrowOf(did); ok {
 		return escrowBalance(op, r, s, id)
+	}
+	if isImported(did) {
+		return importBalance(r, s, did), nil
 	}
 	m, _, ok := s.Known(did)
 	if !ok {

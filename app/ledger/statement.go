@@ -94,20 +94,21 @@ type CategorySum struct {
 
 // StatementRow is one movement.
 type StatementRow struct {
-	Time     time.Time `json:"time" doc:"by the clock of who paid"`
-	ID       string    `json:"id" doc:"of the record"`
-	Leg      int       `json:"leg"`
-	With     api.DID   `json:"with"`
-	WithName string    `json:"with_name,omitempty"`
-	Kind     string    `json:"kind"`
-	Category string    `json:"category"`
-	Memo     string    `json:"memo"`
-	Currency string    `json:"currency"`
-	Scale    int       `json:"scale"`
-	Amount   int64     `json:"amount" doc:"negative when it went out"`
-	Balance  int64     `json:"balance" doc:"after it"`
-	KeyedBy  api.DID   `json:"keyed_by,omitempty"`
-	Final    bool      `json:"final"`
+	Time      time.Time `json:"time" doc:"by the clock of who paid"`
+	ID        string    `json:"id" doc:"of the record"`
+	Leg       int       `json:"leg"`
+	With      api.DID   `json:"with"`
+	WithName  string    `json:"with_name,omitempty"`
+	Kind      string    `json:"kind"`
+	Category  string    `json:"category"`
+	Memo      string    `json:"memo"`
+	Currency  string    `json:"currency"`
+	Scale     int       `json:"scale"`
+	Amount    int64     `json:"amount" doc:"negative when it went out"`
+	Balance   int64     `json:"balance" doc:"after it"`
+	KeyedBy   api.DID   `json:"keyed_by,omitempty"`
+	ValueDate string    `json:"value_date,omitempty" doc:"of what came in from another system: the day by that, YYYY-MM-DD"`
+	Final     bool      `json:"final"`
 }
 
 func (a *App) statement(ctx context.Context, call *api.Call, in *StatementIn) (*StatementOut, error) {
@@ -143,7 +144,7 @@ func whose(op string, s *fact.Space, call *api.Call, did api.DID) (api.DID, erro
 	case fact.TreasuryAccount:
 		return did, nil
 	}
-	if _, ok := escrowOf(did); ok {
+	if _, ok := escrowOf(did); ok || isImported(did) {
 		return did, nil
 	}
 	if _, _, ok := s.Known(did); !ok {
@@ -232,7 +233,7 @@ func (k *keeper) page(out *StatementOut, cursor string, limit int) error {
 	return b.Walk(rest, b.NewTotals(), func(r *books.Row, i int) error {
 		out.Rows = append(out.Rows, StatementRow{
 			Time: r.Time, ID: r.ID, Leg: r.Leg, With: api.DID(r.Counter), WithName: r.CounterName, Kind: r.Kind, Category: r.Category, Memo: r.Memo,
-			Currency: r.Currency, Scale: b.Currencies[i].Scale, Amount: r.Amount, Balance: r.Balance, KeyedBy: api.DID(r.KeyedBy), Final: r.Final,
+			Currency: r.Currency, Scale: b.Currencies[i].Scale, Amount: r.Amount, Balance: r.Balance, KeyedBy: api.DID(r.KeyedBy), ValueDate: r.ValueDate, Final: r.Final,
 		})
 		return nil
 	})

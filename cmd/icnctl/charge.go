@@ -14,12 +14,12 @@ import (
 // treasuryAccount is the space's own account.
 const treasuryAccount = "office:treasury"
 
-// account reads a DID, the name of the space's own account, or that of an escrow's.
+// account reads a DID, the name of the space's own account, or that of an escrow or of another system.
 func account(text string) (api.DID, error) {
 	if text == "treasury" || text == treasuryAccount {
 		return treasuryAccount, nil
 	}
-	if strings.HasPrefix(text, "escrow:") {
+	if strings.HasPrefix(text, "escrow:") || strings.HasPrefix(text, "import:") {
 		return api.DID(text), nil // the node knows which there are
 	}
 	return did(text)

@@ -28,7 +28,7 @@ func TestEveryOperationHasItsCommand(t *testing.T) {
 			continue
 		}
 		cmd, rest, err := (&ctl{out: io.Discard, err: io.Discard}).root().Find(strings.Fields(op.CLI))
-		if err != nil || len(rest) > 0 || cmd.RunE == nil || cmd.HasSubCommands() {
+		if err != nil || len(rest) > 0 || cmd.RunE == nil || cmd.HasSubCommands() && cmd.Example == "" { // a mere group has no example
 			t.Errorf("%s: icnctl %s: %v, left over %v", op.Name, op.CLI, err, rest)
 			continue
 		}

@@ -15,7 +15,8 @@ func (c *ctl) ledgerCmd() *cobra.Command {
 		c.ledgerTransfer(), c.ledgerBalance(), c.ledgerHistory(), c.ledgerRequest(), c.ledgerRequests(), c.ledgerApprove(), c.ledgerDecline(), c.ledgerCancel(),
 		c.ledgerEscrow(),
 		c.ledgerReverse(), c.ledgerBatch(), c.ledgerOrder(), c.ledgerURI(), c.ledgerAllot(), c.ledgerReturn(), c.ledgerAllotments(), c.ledgerGrant(), c.ledgerFreeze(),
-		c.ledgerStatement(), c.ledgerExport(), c.ledgerVerify(), c.ledgerVoid(), c.ledgerRetry(), c.ledgerSchedule(), c.ledgerSchedules(), c.ledgerCharge())
+		c.ledgerStatement(), c.ledgerExport(), c.ledgerVerify(), c.ledgerVoid(), c.ledgerRetry(), c.ledgerSchedule(), c.ledgerSchedules(), c.ledgerCharge(),
+		c.ledgerImport())
 }
 
 // currency finds the currency that a command means, for its decimals.
@@ -152,8 +153,12 @@ func (c *ctl) ledgerHistory() *cobra.Command {
 				if e.BalanceDelta < 0 {
 					with = e.To
 				}
+				day := when(e.Time)
+				if e.ValueDate != "" {
+					day = e.ValueDate
+				}
 				rows = append(rows, []string{
-					when(e.Time), formatAmount(e.BalanceDelta, e.Scale), e.Currency, string(with), string(e.Level), e.ID.String(), kindOf(e), e.Category, e.Memo,
+					day, formatAmount(e.BalanceDelta, e.Scale), e.Currency, string(with), string(e.Level), e.ID.String(), kindOf(e), e.Category, e.Memo,
 				})
 			}
 			c.table("No payments.", "TIME AMOUNT CURRENCY WITH STATE RECORD KIND CATEGORY MEMO", rows)

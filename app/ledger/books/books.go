@@ -95,6 +95,7 @@ type Row struct {
 	Balance     int64 // of the account after it; Walk fills it in
 	Memo        string
 	Category    string
+	ValueDate   string // YYYY-MM-DD by another system, from which it came in; else empty
 	Kind        string // transfer, refund, fee, ...
 	KeyedBy     string // who entered it for the owner; empty: the owner
 	Final       bool

@@ -12,7 +12,7 @@ import (
 func Columns() []string {
 	return []string{
 		"date", "time", "account", "name", "counter_account", "counter_name", "kind", "category", "memo", "currency", "amount", "balance", "state", "record", "leg",
-		"keyed_by",
+		"keyed_by", "value_date",
 	}
 }
 
@@ -32,7 +32,7 @@ func writeCSV(o *output, b *Book) (*Totals, error) {
 		err := b.Walk(s, t, func(r *Row, i int) error {
 			scale := b.Currencies[i].Scale
 			line = append(line[:0], b.day(r.Time), r.Time.In(b.Zone).Format(time.RFC3339), s.Account, Cell(s.Name), r.Counter, Cell(r.CounterName), Cell(r.Kind),
-				Cell(r.Category), Cell(r.Memo), r.Currency, Decimal(r.Amount, scale), Decimal(r.Balance, scale), state(r), r.ID, strconv.Itoa(r.Leg), r.KeyedBy)
+				Cell(r.Category), Cell(r.Memo), r.Currency, Decimal(r.Amount, scale), Decimal(r.Balance, scale), state(r), r.ID, strconv.Itoa(r.Leg), r.KeyedBy, r.ValueDate)
 			return w.Write(line)
 		})
 		if err != nil {

@@ -130,6 +130,9 @@ func (hledger) move(o *output, b *Book, m *move) {
 	if m.KeyedBy != "" {
 		o.printf(", keyed-by:%s", hTag(m.KeyedBy))
 	}
+	if m.ValueDate != "" {
+		o.printf(", value-date:%s", hTag(m.ValueDate))
+	}
 	o.printf("\n    %s    %s\n    %s    %s\n\n", hAccount(m.from), hAmount(-m.amount, c.Scale, c, false), hAccount(m.to), hAmount(m.amount, c.Scale, c, false))
 }
 
@@ -207,6 +210,9 @@ func (beancount) move(o *output, b *Book, m *move) {
 	}
 	if m.KeyedBy != "" {
 		o.printf("  keyed-by: %s\n", bText(m.KeyedBy))
+	}
+	if m.ValueDate != "" {
+		o.printf("  value-date: %s\n", m.ValueDate)
 	}
 	o.printf("  %s  %s %s\n  %s  %s %s\n\n", bAccount(m.from), Decimal(-m.amount, c.Scale), commodity(c.Code), bAccount(m.to), Decimal(m.amount, c.Scale), commodity(c.Code))
 }

@@ -1217,7 +1217,7 @@ export interface LedgerEntry {
   /** A DID, office:treasury, or escrow: and an id. */
   from: DID
   id: Hash
-  /** Transfer, request (one that was approved), order (a standing one), refund, batch, charge: dues, a levy or demurrage; treasury: it has paid; escrow: put in escrow; or settle: paid out of it. */
+  /** Transfer, request (one that was approved), order (a standing one), refund, batch, charge: dues, a levy or demurrage; treasury: it has paid; escrow: put in escrow; settle: paid out of it; import, import-undo: from another system, or taken back; or import-claim: an account there became a member's. */
   kind: string
   /** Which payment of the record, from 0. */
   leg?: number
@@ -1228,6 +1228,8 @@ export interface LedgerEntry {
   scale: number
   time: string
   to: DID
+  /** Of what came in from another system: the day by that, YYYY-MM-DD. */
+  value_date?: string
 }
 
 export interface LedgerEscrow {
@@ -1417,6 +1419,188 @@ export interface LedgerGranted {
 export interface LedgerHistoryOut {
   cursor?: string
   entries: LedgerEntry[] | null
+}
+
+export interface LedgerImportAccountsOut {
+  accounts: LedgerImportedAccount[] | null
+  cursor?: string
+}
+
+export interface LedgerImportBindIn {
+  /** Account of another system, as ledger import accounts lists them: its code, or import: and its code. */
+  account: string
+  /** It is not theirs any more: what came in for it goes back. */
+  release?: boolean
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** DID of the member whose it is. */
+  to: DID
+}
+
+export interface LedgerImportBindOut {
+  /** What the member got by it; below 0: owes. */
+  passed: LedgerImportSum[] | null
+  receipt: Receipt
+}
+
+export interface LedgerImportBound {
+  /** Of another system: import: and its code. */
+  account: DID
+  /** The member. */
+  owner: DID
+  /** It is not theirs any more. */
+  released?: boolean
+}
+
+export interface LedgerImportChange {
+  /** import: and the code. */
+  account: DID
+  /** What had come in for it. */
+  before: number
+  change: number
+  currency: string
+  /** What the file calls it, where that is not its code. */
+  name?: string
+  /** The member whose it is. */
+  owner?: DID
+  scale: number
+}
+
+export interface LedgerImportIn {
+  /** The file as text in UTF-8; this or gzip. At most 10 MiB and 100,000 rows. */
+  csv?: string
+  /** Code of the currency of rows that name none; default: that of the mapping, or the only one of the space. */
+  currency?: string
+  /** Say what would happen, and every cell that cannot be read; bring nothing in. */
+  dry_run?: boolean
+  /** The file compressed with gzip, in base64. */
+  gzip?: string
+  /** How the file reads: the name of a preset, which ledger import presets lists, or a mapping in JSON. */
+  mapping: string
+  /** Code of the account that takes what the file does not sum to zero by; without it such a file is refused. */
+  rest?: string
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerImportOut {
+  /** What it changes, at most 2000. */
+  accounts: LedgerImportChange[] | null
+  /** Movements that are in already, by this file or another. */
+  before: number
+  /** Digest of the file and of how it was read: what an undo names. */
+  file: Hash
+  /** Transfers, entries or balances. */
+  kind: string
+  /** Of the last record that was written; none: nothing came in now. */
+  last?: Receipt
+  /** Accounts beyond these. */
+  left?: number
+  /** Problems beyond these. */
+  more?: number
+  /** Movements that come in, or came in now. */
+  new: number
+  /** Records that it takes or took. */
+  parts: number
+  /** Cells that cannot be read, at most 100; as long as there is one nothing comes in. */
+  problems: LedgerImportProblem[] | null
+  /** What the file does not sum to zero by. */
+  rest: LedgerImportRest[] | null
+  /** Below the header. */
+  rows: number
+  /** Rows that the mapping leaves out, or that move nothing. */
+  skipped: number
+  /** The system that it comes from. */
+  source: string
+}
+
+export interface LedgerImportPreset {
+  /** In JSON: the beginning of one's own. */
+  mapping: string
+  name: string
+}
+
+export interface LedgerImportPresetsOut {
+  presets: LedgerImportPreset[] | null
+}
+
+export interface LedgerImportProblem {
+  /** none: the row as a whole. */
+  column?: string
+  /** As a spreadsheet counts, the header being 1. */
+  row: number
+  text: string
+}
+
+export interface LedgerImportRest {
+  /** Above 0: accounts have so much more than others owe. */
+  amount: number
+  currency: string
+  scale: number
+}
+
+export interface LedgerImportSum {
+  amount: number
+  currency: string
+  scale: number
+}
+
+export interface LedgerImportUndoIn {
+  /** Digest of the file, as the import and ledger import list show it. */
+  file: Hash
+  /** One line, which every member can read. */
+  reason?: string
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerImportUndoOut {
+  /** Of the last record that was written; none: nothing of the file was in. */
+  last?: Receipt
+  /** Movements in them. */
+  moves: number
+  /** That were taken back now. */
+  parts: number
+}
+
+export interface LedgerImported {
+  /** Digest of the file and of how it was read. */
+  file: Hash
+  /** Movements, of which ledger.history has each. */
+  moves: number
+  /** Of the file, from 0. */
+  part: UInt64
+  /** Why it was taken back. */
+  reason?: string
+  /** The system that it comes from. */
+  source: string
+}
+
+export interface LedgerImportedAccount {
+  /** import: and the code. */
+  account: DID
+  /** The member whose it is; none: nobody's yet. */
+  owner?: DID
+  /** What came in for it. */
+  sums: LedgerImportSum[] | null
+}
+
+export interface LedgerImportedFile {
+  file: Hash
+  /** Movements that are in. */
+  moves: UInt64
+  /** Records. */
+  parts: UInt64
+  source: string
+  /** Of the newest record. */
+  time: string
+  /** Of these, taken back. */
+  undone: UInt64
+}
+
+export interface LedgerImportsOut {
+  /** At most 500, in order of their digests. */
+  files: LedgerImportedFile[] | null
 }
 
 export interface LedgerLeg {
@@ -1947,6 +2131,8 @@ export interface LedgerStatementRow {
   scale: number
   /** By the clock of who paid. */
   time: string
+  /** Of what came in from another system: the day by that, YYYY-MM-DD. */
+  value_date?: string
   with: DID
   with_name?: string
 }
@@ -3127,6 +3313,24 @@ export interface LedgerHistoryInput {
   cursor?: string
 }
 
+/** The input of ledger.import.accounts. */
+export interface LedgerImportAccountsInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** Only those that are nobody's yet. */
+  unbound?: boolean
+  /** Accounts of a page, 1 to 500; default 50. */
+  limit?: number
+  /** Where the page before ended. */
+  cursor?: string
+}
+
+/** The input of ledger.import.list. */
+export interface LedgerImportListInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
 /** The input of ledger.orders. */
 export interface LedgerOrdersInput {
   /** Id of the space; default: the only one this node follows. */
@@ -3561,6 +3765,9 @@ export const eventTypes = [
   'ledger.escrowed',
   'ledger.frozen',
   'ledger.granted',
+  'ledger.import-bound',
+  'ledger.import-undone',
+  'ledger.imported',
   'ledger.lifted',
   'ledger.order-ended',
   'ledger.order-failed',
@@ -3676,6 +3883,12 @@ export interface EventData {
   'ledger.frozen': LedgerGranted
   /** The clerk has set an account's limits. Scope ledger:read. */
   'ledger.granted': LedgerGranted
+  /** An account of another system was given to a member, or released. Scope ledger:read. */
+  'ledger.import-bound': LedgerImportBound
+  /** A part of what another system has exported was taken back. Scope ledger:read. */
+  'ledger.import-undone': LedgerImported
+  /** A part of what another system has exported came in. Scope ledger:read. */
+  'ledger.imported': LedgerImported
   /** The clerk has lifted the freeze of an account. Scope ledger:read. */
   'ledger.lifted': LedgerGranted
   /** A standing order has been ended. Scope ledger:read. */
@@ -3873,6 +4086,20 @@ export interface Operations {
     grant(input: LedgerGrantIn, options?: WriteOptions): Promise<LedgerGrantOut>
     /** List an account's transfers, newest first. Scope ledger:read. */
     history(input?: LedgerHistoryInput, options?: CallOptions): Pages<LedgerHistoryOut, NonNullable<LedgerHistoryOut['entries']>[number]>
+    import: {
+      /** List the accounts of other systems, what they have and whose they are. Scope ledger:read. */
+      accounts(input?: LedgerImportAccountsInput, options?: CallOptions): Pages<LedgerImportAccountsOut, NonNullable<LedgerImportAccountsOut['accounts']>[number]>
+      /** Say which member an account of another system belongs to: what it has is theirs then. Scope ledger:grant. */
+      bind(input: LedgerImportBindIn, options?: WriteOptions): Promise<LedgerImportBindOut>
+      /** Bring in what another system exports as CSV, once; or say first what that would do. Scope ledger:grant. */
+      file(input: LedgerImportIn, options?: WriteOptions): Promise<LedgerImportOut>
+      /** List the files of which something came in. Scope ledger:read. */
+      list(input?: LedgerImportListInput, options?: CallOptions): Promise<LedgerImportsOut>
+      /** List the mappings that are there, for the exports of other systems. Scope ledger:read. */
+      presets(input?: Record<string, never>, options?: CallOptions): Promise<LedgerImportPresetsOut>
+      /** Take back what came in with a file. Scope ledger:grant. */
+      undo(input: LedgerImportUndoIn, options?: WriteOptions): Promise<LedgerImportUndoOut>
+    }
     order: {
       /** End a standing order of yours. Scope ledger:write. */
       end(input: LedgerOrderEndIn, options?: WriteOptions): Promise<LedgerOrderEndOut>
@@ -4135,6 +4362,12 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.freeze': ['POST', '/ledger/freeze', 'w+'],
   'ledger.grant': ['POST', '/ledger/grant', 'w+'],
   'ledger.history': ['GET', '/ledger/history', 'l', 'entries'],
+  'ledger.import.accounts': ['GET', '/ledger/import/accounts', 'l', 'accounts'],
+  'ledger.import.bind': ['POST', '/ledger/import/bind', 'w1'],
+  'ledger.import.file': ['POST', '/ledger/import', 'w+'],
+  'ledger.import.list': ['GET', '/ledger/import', ''],
+  'ledger.import.presets': ['GET', '/ledger/import/presets', ''],
+  'ledger.import.undo': ['POST', '/ledger/import/undo', 'w+'],
   'ledger.order.end': ['POST', '/ledger/order/end', 'w1'],
   'ledger.order.new': ['POST', '/ledger/order', 'w1'],
   'ledger.order.pay': ['POST', '/ledger/order/pay', 'w1'],
