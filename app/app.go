@@ -49,6 +49,14 @@ func VerifyAudit(ctx context.Context, src io.Reader, replay ledger.Replay) (*Aud
 	return ledger.VerifyAudit(ctx, src, replay)
 }
 
+// Proven is what a receipt was found to prove.
+type Proven = ledger.Proven
+
+// VerifyReceipt checks a receipt; see ledger.VerifyReceipt.
+func VerifyReceipt(ctx context.Context, src io.Reader, replay ledger.Replay) (*Proven, error) {
+	return ledger.VerifyReceipt(ctx, src, replay, finality.VerifyCertificate)
+}
+
 // Standard returns the apps of a node, new ones at each call, in the order in which they start.
 func Standard(o Options) []api.App {
 	if o.Random == nil {

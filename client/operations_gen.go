@@ -275,6 +275,11 @@ func (c *Client) LedgerOrders(ctx context.Context, in LedgerOrdersIn) (*LedgerOr
 	return call[LedgerOrdersOut](ctx, c, "ledger.orders", in, nil)
 }
 
+// LedgerReceipt is the operation ledger.receipt: Write a receipt that proves, offline, that a payment is final, or what an account's balance was at a checkpoint.
+func (c *Client) LedgerReceipt(ctx context.Context, in LedgerReceiptIn, each func(*LedgerReceiptItem) error) error {
+	return stream(ctx, c, "ledger.receipt", in, each)
+}
+
 // LedgerRequest is the operation ledger.request: Ask a member to pay you.
 func (c *Client) LedgerRequest(ctx context.Context, in LedgerRequestIn, opts ...CallOption) (*LedgerRequestOut, error) {
 	return call[LedgerRequestOut](ctx, c, "ledger.request", in, opts)
@@ -1463,6 +1468,22 @@ type LedgerOrdersIn struct {
 // LedgerOrdersOut is what ledger.orders answers.
 type LedgerOrdersOut struct {
 	Orders []LedgerStandingOrder `json:"orders"` // the newest first, at most 256
+}
+
+// LedgerReceiptIn is the input of ledger.receipt.
+type LedgerReceiptIn struct {
+	Space    api.Hash `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
+	ID       api.Hash `json:"id,omitzero"`        // Id of a payment's record
+	Leg      int      `json:"leg,omitempty"`      // Which payment of the record, from 0
+	Currency string   `json:"currency,omitempty"` // Instead of a payment: the currency whose balance is to be shown
+	DID      api.DID  `json:"did,omitempty"`      // Account: one of the payment's sides, or whose balance it is; default: your own
+}
+
+// LedgerReceiptItem is what ledger.receipt answers.
+type LedgerReceiptItem struct {
+	Name string  `json:"name,omitempty"` // of the file, on the first part
+	Type string  `json:"type,omitempty"` // media type, on the first part
+	Data []uint8 `json:"data"`           // bytes that follow on those before, in base64
 }
 
 // LedgerRequestIn is the input of ledger.request.
@@ -3614,6 +3635,8 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "POST", path: "/ledger/order/pay", write: true, signs: api.SignsOne}, true
 	case "ledger.orders":
 		return route{method: "GET", path: "/ledger/orders"}, true
+	case "ledger.receipt":
+		return route{method: "GET", path: "/ledger/receipt"}, true
 	case "ledger.request":
 		return route{method: "POST", path: "/ledger/request", write: true, signs: api.SignsOne}, true
 	case "ledger.requests":

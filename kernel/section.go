@@ -12,8 +12,8 @@ import (
 )
 
 var (
-	_ api.SectionHost  = (*host)(nil)
-	_ api.IncidentHost = (*host)(nil)
+	_ api.SectionProver = (*host)(nil)
+	_ api.IncidentHost  = (*host)(nil)
 )
 
 // Report implements api.IncidentHost.
@@ -21,16 +21,22 @@ func (h *host) Report(i api.Incident) { h.k.wrongs.report(i) }
 
 // FoldSection implements api.SectionHost.
 func (h *host) FoldSection(ctx context.Context, space api.Hash, by []api.Position) (*api.Section, error) {
+	sec, _, err := h.ProveSection(ctx, space, by, nil, nil)
+	return sec, err
+}
+
+// ProveSection implements api.SectionProver.
+func (h *host) ProveSection(ctx context.Context, space api.Hash, by []api.Position, rows []api.StateRow, first func([]byte) bool) (*api.Section, []api.RowProof, error) {
 	const op = "section.fold"
 	k := h.k
 	if !k.care.section.TryLock() {
-		return nil, api.Errorf(op, api.Unavailable, "another section is being folded")
+		return nil, nil, api.Errorf(op, api.Unavailable, "another section is being folded")
 	}
 	defer k.care.section.Unlock()
 	snap := k.st.Snapshot()
 	defer snap.Close()
-	sec, err := fold.Section(ctx, snap, k.scratch, k.apps, k.log, space, by)
-	return sec, api.Wrap(op, err)
+	sec, proofs, err := fold.Section(ctx, snap, k.scratch, k.apps, k.log, space, by, rows, first)
+	return sec, proofs, api.Wrap(op, err)
 }
 
 // scratch opens an empty store for a while: on disk, where the node has a directory of its own.

@@ -66,6 +66,7 @@ ledger.order.end space one
 ledger.order.new space one
 ledger.order.pay space one
 ledger.orders space none
+ledger.receipt here none
 ledger.request space one
 ledger.requests space none
 ledger.retry space one

@@ -47,6 +47,9 @@ func (w *World) endCheckpoints() error {
 				return fmt.Errorf("%s: checkpoint %d: %w", n.Name, c.Number, err)
 			}
 		}
+		if err := w.receipt(n); err != nil {
+			return err
+		}
 	}
 	return nil
 }

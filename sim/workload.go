@@ -55,6 +55,7 @@ func (w *World) workload() []kerneltest.Action {
 		{Name: "hand", Weight: 1, Do: func(*kerneltest.Cluster) error { return w.hand() }},
 		{Name: "join", Weight: 3, Do: func(*kerneltest.Cluster) error { return w.join() }},
 		{Name: "audit", Weight: 1, Do: by(w.audit)},
+		{Name: "receipt", Weight: 2, Do: by(w.receipt)},
 		{Name: "verify", Weight: 1, Do: by(verify)},
 		{Name: "rebuild", Weight: 1, Do: by(Rebuild)},
 	}

@@ -52,6 +52,7 @@ var (
 	_ api.Starter = (*App)(nil)
 	_ api.Ticker  = (*App)(nil)
 	_ fact.Cutter = (*App)(nil)
+	_ fact.Prover = (*App)(nil)
 )
 
 // New returns the app.
@@ -77,6 +78,7 @@ func (a *App) Start(_ context.Context, host api.Host) error {
 	a.host = host
 	a.mu.Unlock()
 	api.Provide[fact.Cutter](host.Services(), a)
+	api.Provide[fact.Prover](host.Services(), a)
 	r := host.Read()
 	defer r.Close()
 	for _, id := range host.Follows() {

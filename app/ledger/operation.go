@@ -42,6 +42,10 @@ func (a *App) Operations() []api.Operation {
 			Name: "ledger.audit", Method: http.MethodGet, Path: "/ledger/audit", CLI: "audit export", Scope: "ledger:read", Access: api.AccessHere,
 			Summary: "Write an auditor's envelope: all exports of a space with the signed records that they come from, under your signature",
 		}, a.audit),
+		api.HandleStream(api.Operation{
+			Name: "ledger.receipt", Method: http.MethodGet, Path: "/ledger/receipt", CLI: "ledger receipt", Scope: "ledger:read", Access: api.AccessHere,
+			Summary: "Write a receipt that proves, offline, that a payment is final, or what an account's balance was at a checkpoint",
+		}, a.receipt),
 		api.Handle(api.Operation{
 			Name: "ledger.void", Kind: api.List, Method: http.MethodGet, Path: "/ledger/void", CLI: "ledger void", Scope: "ledger:read",
 			Summary: "List the records that have no effect, and why",

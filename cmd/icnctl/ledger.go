@@ -15,7 +15,7 @@ func (c *ctl) ledgerCmd() *cobra.Command {
 		c.ledgerTransfer(), c.ledgerBalance(), c.ledgerHistory(), c.ledgerRequest(), c.ledgerRequests(), c.ledgerApprove(), c.ledgerDecline(), c.ledgerCancel(),
 		c.ledgerEscrow(),
 		c.ledgerReverse(), c.ledgerBatch(), c.ledgerOrder(), c.ledgerURI(), c.ledgerAllot(), c.ledgerReturn(), c.ledgerAllotments(), c.ledgerGrant(), c.ledgerFreeze(),
-		c.ledgerStatement(), c.ledgerExport(), c.ledgerVerify(), c.ledgerVoid(), c.ledgerRetry(), c.ledgerSchedule(), c.ledgerSchedules(), c.ledgerCharge(),
+		c.ledgerStatement(), c.ledgerExport(), c.ledgerReceipt(), c.ledgerVerify(), c.ledgerVoid(), c.ledgerRetry(), c.ledgerSchedule(), c.ledgerSchedules(), c.ledgerCharge(),
 		c.ledgerImport())
 }
 

@@ -350,12 +350,13 @@ func (m *Model) unseen(i int, name string, watch []string) (cs []api.Commit) {
 func (m *Model) Digest(app string) api.Hash {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	h := sha256.New()
+	var leaves []api.Hash
 	add := func(parts ...[]byte) {
-		for _, p := range parts {
-			h.Write(api.Seq8(uint64(len(p))))
-			h.Write(p)
+		leaf := append([]byte{0}, parts[0]...)
+		for _, p := range parts[1:] {
+			leaf = append(append(leaf, api.Seq8(uint64(len(p)))...), p...)
 		}
+		leaves = append(leaves, sha256.Sum256(leaf))
 	}
 	for _, k := range sortedKeys(m.count[app]) {
 		add([]byte{'C'}, []byte(k), api.Seq8(uint64(m.count[app][k])))
@@ -378,5 +379,22 @@ func (m *Model) Digest(app string) api.Hash {
 	for _, r := range rows {
 		add([]byte{'A'}, r.feed, r.name, r.seq, r.val)
 	}
-	return api.Hash(h.Sum(nil))
+	var root api.Hash
+	if len(leaves) > 0 {
+		root = treeOf(leaves)
+	}
+	return sha256.Sum256(append(api.Seq8(uint64(len(leaves))), root[:]...))
+}
+
+// treeOf is the root of a Merkle tree as RFC 9162, 2.1.1, defines it.
+func treeOf(leaves []api.Hash) api.Hash {
+	if len(leaves) == 1 {
+		return leaves[0]
+	}
+	k := 1
+	for 2*k < len(leaves) {
+		k *= 2
+	}
+	l, r := treeOf(leaves[:k]), treeOf(leaves[k:])
+	return sha256.Sum256(append(append([]byte{1}, l[:]...), r[:]...))
 }

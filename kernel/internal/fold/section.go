@@ -12,28 +12,31 @@ import (
 // maxOpen bounds the positions that a section names as not final here.
 const maxOpen = 16
 
-// Section folds a section of a space (api.SectionHost) by itself in an empty store, which scratch opens and it closes. Two passes over the log of all
-// records: backwards, to see what the section stands on, and forwards, to fold it.
-func Section(ctx context.Context, r store.Reader, scratch func() (store.Store, error), apps *Apps, log *slog.Logger, space api.Hash, by []api.Position) (*api.Section, error) {
+// Section folds a section of a space (api.SectionHost) by itself in an empty store, which scratch opens and it closes, and proves rows of what it comes
+// to. Two passes over the log of all records: backwards, to see what the section stands on, and forwards, to fold it.
+func Section(
+	ctx context.Context, r store.Reader, scratch func() (store.Store, error), apps *Apps, log *slog.Logger, space api.Hash, by []api.Position, rows []api.StateRow,
+	first func(value []byte) bool,
+) (*api.Section, []api.RowProof, error) {
 	s := &section{view: view{r: r}, log: log, parts: map[api.Hash]*part{}, by: map[api.Hash]limit{}}
 	for _, p := range by {
 		if err := s.hear(p); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	open, err := s.marks(ctx, space)
 	if err != nil || len(open) > 0 {
-		return &api.Section{Open: open}, err
+		return &api.Section{Open: open}, nil, err
 	}
 	if err := s.close(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	st, err := scratch()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer st.Close()
-	return s.fold(ctx, st, apps)
+	return s.fold(ctx, st, apps, rows, first)
 }
 
 // section is a set of records that holds with each what it stands on.
@@ -242,10 +245,10 @@ func (s *section) close(ctx context.Context) (err error) {
 	return err
 }
 
-func (s *section) fold(ctx context.Context, scratch store.Store, apps *Apps) (*api.Section, error) {
+func (s *section) fold(ctx context.Context, scratch store.Store, apps *Apps, rows []api.StateRow, first func([]byte) bool) (*api.Section, []api.RowProof, error) {
 	state, err := Open(scratch, apps, slog.New(slog.DiscardHandler)) // forks have been told of
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	out := &api.Section{}
 	err = replay(s.r, func(p api.Position, _ uint64) error {
@@ -268,18 +271,18 @@ func (s *section) fold(ctx context.Context, scratch store.Store, apps *Apps) (*a
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if _, _, err := state.Commit(false); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	all, digests, err := Digest(scratch, apps)
+	all, digests, proofs, err := prove(scratch, apps, rows, first)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	out.Digest = all
 	for _, d := range digests {
 		out.Apps = append(out.Apps, api.StateDigest{App: d.App, Digest: d.Digest})
 	}
-	return out, nil
+	return out, proofs, nil
 }

@@ -2,7 +2,9 @@ package fold_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"slices"
 	"testing"
 
 	"github.com/intercooperative/icn/kernel/api"
@@ -20,7 +22,8 @@ func (n *node) section(space api.Hash, by ...*record.Envelope) (*api.Section, er
 	for _, e := range by {
 		ps = append(ps, e.Position())
 	}
-	return fold.Section(n.Context(), snap, store.OpenVolatile, n.apps, slog.New(slog.DiscardHandler), space, ps)
+	sec, _, err := fold.Section(n.Context(), snap, store.OpenVolatile, n.apps, slog.New(slog.DiscardHandler), space, ps, nil, nil)
+	return sec, err
 }
 
 func (n *node) wantSection(sec *api.Section, err error, records uint64, digest api.Hash) {
@@ -102,7 +105,59 @@ func TestSectionEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	opened := func() (store.Store, error) { t.Error("a scratch store is opened"); return store.OpenVolatile() }
-	if _, err := fold.Section(ctx, n.st, opened, n.apps, slog.New(slog.DiscardHandler), w.space, []api.Position{said.Position()}); err == nil {
+	if _, _, err := fold.Section(ctx, n.st, opened, n.apps, slog.New(slog.DiscardHandler), w.space, []api.Position{said.Position()}, nil, nil); err == nil {
 		t.Error("it goes on")
+	}
+}
+
+// Each row of a section's state is shown to be in it by a path of its own, and nothing else is.
+func TestSectionProvesItsRows(t *testing.T) {
+	w := newWorld(t)
+	last := w.add("bob", nil, 1)
+	for i := range 12 {
+		last = w.make(fmt.Sprint("p", i), "toy", "add", nil, []byte{byte(i)}, last)
+	}
+	last = w.make("p0", "toy", "add", w.all[2], []byte{9}, last)
+	said := w.make("witness", "say", "final", nil, position(last))
+	n := newNode(t)
+	n.put(w.all...)
+	n.total()
+	snap := n.st.Snapshot()
+	defer snap.Close()
+	rows, err := fold.Leaves(snap, n.apps)
+	if err != nil || len(rows) < 10 {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	by := []api.Position{said.Position()}
+	nowhere := api.StateRow{App: "toy", Class: api.CounterRow, Key: []byte("nowhere")}
+	sec, proofs, err := fold.Section(t.Context(), snap, store.OpenVolatile, n.apps, slog.New(slog.DiscardHandler), w.space, by, append(rows, nowhere), nil)
+	if err != nil || len(proofs) != len(rows) {
+		t.Fatalf("%d proofs of %d rows, %v", len(proofs), len(rows), err)
+	}
+	if api.AllDigest(sec.Apps) != sec.Digest {
+		t.Error("the digest is not that of the apps' digests")
+	}
+	for i, p := range proofs {
+		if d, ok := p.Digest(); !ok || d != sec.Apps[0].Digest {
+			t.Errorf("row %d of %d, %q: %v, %t", p.Place, p.Rows, p.Key, d.Short(), ok)
+		}
+		for what, bad := range map[string]func(*api.RowProof){
+			"value": func(p *api.RowProof) { p.Value = append(p.Value, 0) },
+			"key":   func(p *api.RowProof) { p.Key = append([]byte{1}, p.Key...) },
+			"place": func(p *api.RowProof) { p.Place ^= 1 },
+			"rows":  func(p *api.RowProof) { p.Rows++ },
+			"class": func(p *api.RowProof) { p.Class++ },
+			"seq":   func(p *api.RowProof) { p.Seq++ },
+			"feed":  func(p *api.RowProof) { p.Feed[3]++ },
+			"short": func(p *api.RowProof) { p.Path = p.Path[:len(p.Path)-1] },
+			"long":  func(p *api.RowProof) { p.Path = append(p.Path, api.Hash{}) },
+			"path":  func(p *api.RowProof) { p.Path[i%len(p.Path)][7] ^= 4 },
+		} {
+			q := p
+			q.Key, q.Value, q.Path = slices.Clone(p.Key), slices.Clone(p.Value), slices.Clone(p.Path)
+			if bad(&q); func() bool { d, ok := q.Digest(); return ok && d == sec.Apps[0].Digest }() {
+				t.Errorf("row %d of %d is proven with another %s", p.Place, p.Rows, what)
+			}
+		}
 	}
 }

@@ -3341,6 +3341,20 @@ export interface LedgerOrdersInput {
   state?: string
 }
 
+/** The input of ledger.receipt. */
+export interface LedgerReceiptInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** Id of a payment's record. */
+  id?: Hash
+  /** Which payment of the record, from 0. */
+  leg?: number
+  /** Instead of a payment: the currency whose balance is to be shown. */
+  currency?: string
+  /** Account: one of the payment's sides, or whose balance it is; default: your own. */
+  did?: DID
+}
+
 /** The input of ledger.requests. */
 export interface LedgerRequestsInput {
   /** Id of the space; default: the only one this node follows. */
@@ -4110,6 +4124,8 @@ export interface Operations {
     }
     /** List standing orders: what is paid, what is due, and why it is not paid. Scope ledger:read. */
     orders(input?: LedgerOrdersInput, options?: CallOptions): Promise<LedgerOrdersOut>
+    /** Write a receipt that proves, offline, that a payment is final, or what an account's balance was at a checkpoint. Scope ledger:read. */
+    receipt(input?: LedgerReceiptInput, options?: CallOptions): AsyncIterable<LedgerFilePart>
     /** Ask a member to pay you. Scope ledger:write. */
     request(input: LedgerRequestIn, options?: WriteOptions): Promise<LedgerRequestOut>
     /** List requests for payments, newest first, and what has become of them. Scope ledger:read. */
@@ -4372,6 +4388,7 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.order.new': ['POST', '/ledger/order', 'w1'],
   'ledger.order.pay': ['POST', '/ledger/order/pay', 'w1'],
   'ledger.orders': ['GET', '/ledger/orders', ''],
+  'ledger.receipt': ['GET', '/ledger/receipt', 's'],
   'ledger.request': ['POST', '/ledger/request', 'w1'],
   'ledger.requests': ['GET', '/ledger/requests', 'l', 'requests'],
   'ledger.retry': ['POST', '/ledger/retry', 'w1'],
