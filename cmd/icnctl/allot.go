@@ -24,14 +24,11 @@ func (c *ctl) ledgerAllot() *cobra.Command {
 		if in.Device, err = key(args[0]); err != nil {
 			return err
 		}
-		cur, err := c.currency(cmd, in.Space, in.Currency)
+		cur, n, err := c.amount(cmd, in.Space, in.Currency, args[1])
 		if err != nil {
 			return err
 		}
-		in.Currency = cur.Code
-		if in.Amount, err = parseAmount(args[1], cur.Scale, cur.Code); err != nil {
-			return err
-		}
+		in.Currency, in.Amount = cur.Code, n
 		return write(c, cmd, "ledger.allot", in, func(o *client.LedgerAllotOut) {
 			c.facts("set aside", formatAmount(in.Amount, cur.Scale)+" "+cur.Code, "for", in.Device.String(), "available", formatAmount(o.Available, cur.Scale)+" "+cur.Code)
 			c.receipt(o.Receipt)

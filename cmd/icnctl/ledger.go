@@ -30,6 +30,16 @@ func (c *ctl) currency(cmd *cobra.Command, space api.Hash, code string) (client.
 	return pickCurrency(s, code)
 }
 
+// amount reads an amount of the currency that a command means.
+func (c *ctl) amount(cmd *cobra.Command, space api.Hash, code, text string) (client.MembershipCurrency, int64, error) {
+	cur, err := c.currency(cmd, space, code)
+	if err != nil {
+		return cur, 0, err
+	}
+	n, err := parseAmount(text, cur.Scale, cur.Code)
+	return cur, n, err
+}
+
 func (c *ctl) ledgerTransfer() *cobra.Command {
 	var in client.LedgerTransferIn
 	cmd := &cobra.Command{
@@ -49,14 +59,11 @@ func (c *ctl) ledgerTransfer() *cobra.Command {
 		if in.To, err = account(args[0]); err != nil {
 			return err
 		}
-		cur, err := c.currency(cmd, in.Space, in.Currency)
+		cur, n, err := c.amount(cmd, in.Space, in.Currency, args[1])
 		if err != nil {
 			return err
 		}
-		in.Currency = cur.Code
-		if in.Amount, err = parseAmount(args[1], cur.Scale, cur.Code); err != nil {
-			return err
-		}
+		in.Currency, in.Amount = cur.Code, n
 		return write(c, cmd, "ledger.transfer", in, func(o *client.LedgerTransferOut) {
 			c.facts("paid", formatAmount(in.Amount, cur.Scale)+" "+cur.Code, "to", string(in.To),
 				"balance", formatAmount(o.Balance, cur.Scale)+" "+cur.Code, "available", formatAmount(o.Available, cur.Scale)+" "+cur.Code)
@@ -219,14 +226,11 @@ func (c *ctl) ledgerGrant() *cobra.Command {
 		if in.To, err = did(args[0]); err != nil {
 			return err
 		}
-		cur, err := c.currency(cmd, in.Space, in.Currency)
+		cur, n, err := c.amount(cmd, in.Space, in.Currency, args[1])
 		if err != nil {
 			return err
 		}
-		in.Currency = cur.Code
-		if in.Limit, err = parseAmount(args[1], cur.Scale, cur.Code); err != nil {
-			return err
-		}
+		in.Currency, in.Limit = cur.Code, n
 		return write(c, cmd, "ledger.grant", in, func(o *client.LedgerGrantOut) {
 			c.facts("member", string(in.To), "limit", formatAmount(in.Limit, cur.Scale)+" "+cur.Code, "grant", strconv.FormatUint(o.Number, 10))
 			c.receipt(o.Receipt)

@@ -76,14 +76,11 @@ func (c *ctl) escrowNew() *cobra.Command {
 		if in.Expires.IsZero() {
 			in.Expires = time.Now().AddDate(0, 0, days).Truncate(time.Second)
 		}
-		cur, err := c.currency(cmd, in.Space, in.Currency)
+		cur, n, err := c.amount(cmd, in.Space, in.Currency, args[1])
 		if err != nil {
 			return err
 		}
-		in.Currency = cur.Code
-		if in.Amount, err = parseAmount(args[1], cur.Scale, cur.Code); err != nil {
-			return err
-		}
+		in.Currency, in.Amount = cur.Code, n
 		return write(c, cmd, "ledger.escrow.new", in, func(o *client.LedgerEscrowNewOut) {
 			c.deposit(o.Escrow)
 			c.receipt(o.Receipt)

@@ -40,14 +40,11 @@ func (c *ctl) orderNew() *cobra.Command {
 		if in.To, err = did(args[0]); err != nil {
 			return err
 		}
-		cur, err := c.currency(cmd, in.Space, in.Currency)
+		cur, n, err := c.amount(cmd, in.Space, in.Currency, args[1])
 		if err != nil {
 			return err
 		}
-		in.Currency = cur.Code
-		if in.Amount, err = parseAmount(args[1], cur.Scale, cur.Code); err != nil {
-			return err
-		}
+		in.Currency, in.Amount = cur.Code, n
 		if in.First == "" {
 			in.First = time.Now().UTC().Format(time.DateOnly)
 		}

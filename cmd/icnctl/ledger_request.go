@@ -64,14 +64,11 @@ func (c *ctl) ledgerRequest() *cobra.Command {
 				return err
 			}
 		}
-		cur, err := c.currency(cmd, in.Space, in.Currency)
+		cur, n, err := c.amount(cmd, in.Space, in.Currency, args[1])
 		if err != nil {
 			return err
 		}
-		in.Currency = cur.Code
-		if in.Amount, err = parseAmount(args[1], cur.Scale, cur.Code); err != nil {
-			return err
-		}
+		in.Currency, in.Amount = cur.Code, n
 		return write(c, cmd, "ledger.request", in, func(o *client.LedgerRequestOut) {
 			c.facts("asked for", formatAmount(in.Amount, cur.Scale)+" "+cur.Code, "from", string(in.Payer), "request", o.Receipt.Position.ID.String())
 			c.receipt(o.Receipt)
@@ -217,14 +214,11 @@ func (c *ctl) ledgerReverse() *cobra.Command {
 			return err
 		}
 		if len(args) == 2 {
-			cur, err := c.currency(cmd, in.Space, in.Currency)
+			cur, n, err := c.amount(cmd, in.Space, in.Currency, args[1])
 			if err != nil {
 				return err
 			}
-			in.Currency = cur.Code
-			if in.Amount, err = parseAmount(args[1], cur.Scale, cur.Code); err != nil {
-				return err
-			}
+			in.Currency, in.Amount = cur.Code, n
 			if in.Amount == 0 {
 				return api.Errorf("AMOUNT", api.Invalid, "0: want more than 0, or nothing for all")
 			}

@@ -41,11 +41,7 @@ func (c *ctl) money(cmd *cobra.Command, f *adFlags, space api.Hash) (int64, stri
 	if f.amount == "" {
 		return 0, f.currency, nil
 	}
-	cur, err := c.currency(cmd, space, f.currency)
-	if err != nil {
-		return 0, "", err
-	}
-	n, err := parseAmount(f.amount, cur.Scale, cur.Code)
+	cur, n, err := c.amount(cmd, space, f.currency, f.amount)
 	return n, cur.Code, err
 }
 

@@ -85,14 +85,11 @@ func (c *ctl) spending(cmd *cobra.Command, run func(cmd *cobra.Command, in clien
 		if in.To, err = did(args[0]); err != nil {
 			return err
 		}
-		cur, err := c.currency(cmd, in.Space, in.Currency)
+		cur, n, err := c.amount(cmd, in.Space, in.Currency, args[1])
 		if err != nil {
 			return err
 		}
-		in.Currency = cur.Code
-		if in.Amount, err = parseAmount(args[1], cur.Scale, cur.Code); err != nil {
-			return err
-		}
+		in.Currency, in.Amount = cur.Code, n
 		return run(cmd, in, cur.Scale)
 	}
 	return cmd
@@ -228,11 +225,7 @@ func (c *ctl) inMinor(cmd *cobra.Command, space api.Hash, flag string, texts []s
 		if len(parts) < currency+3 {
 			return nil, fmt.Errorf("--%s %q: want %s", flag, text, want)
 		}
-		cur, err := c.currency(cmd, space, parts[currency])
-		if err != nil {
-			return nil, err
-		}
-		n, err := parseAmount(parts[currency+1], cur.Scale, cur.Code)
+		_, n, err := c.amount(cmd, space, parts[currency], parts[currency+1])
 		if err != nil {
 			return nil, fmt.Errorf("--%s %q: %w", flag, text, err)
 		}
