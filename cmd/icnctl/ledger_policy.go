@@ -91,6 +91,51 @@ func (c *ctl) ledgerPolicyPresets() *cobra.Command {
 	return cmd
 }
 
+// presetStart returns what a preset lets a new member owe, as an amount is typed.
+func (c *ctl) presetStart(cmd *cobra.Command, name string) (string, error) {
+	ctx, cancel := c.context(cmd)
+	defer cancel()
+	_, o, err := ask[client.LedgerPolicyPresetsOut](ctx, c, "ledger.policy.presets", struct{}{})
+	if err != nil {
+		return "", err
+	}
+	var names []string
+	for _, p := range o.Presets {
+		if p.Name == name {
+			return strconv.FormatInt(p.Start, 10), nil
+		}
+		names = append(names, p.Name)
+	}
+	return "", api.Errorf("--credit", api.Invalid, "got %q, want one of %s", name, strings.Join(names, ", "))
+}
+
+// found founds a space, and sets its first credit policy if one is named.
+func (c *ctl) found(cmd *cobra.Command, in client.SpaceCreateIn, credit string) error {
+	opts, err := c.writeOptions()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := c.context(cmd)
+	defer cancel()
+	raw, o, err := ask[client.SpaceCreateOut](ctx, c, "space.create", in, opts...)
+	if err != nil {
+		return err
+	}
+	var policy error
+	if credit != "" {
+		_, _, policy = ask[client.LedgerPolicySetOut](ctx, c, "ledger.policy.set", client.LedgerPolicySetIn{Space: o.Space, Currency: in.Currency, Preset: credit})
+	}
+	if policy != nil {
+		policy = fmt.Errorf("%s is founded, and has no credit policy yet (icnctl ledger policy set %s): %w", o.Space, credit, policy)
+	}
+	if c.json {
+		return errors.Join(c.printJSON(raw), policy)
+	}
+	fmt.Fprintln(c.out, o.Space)
+	c.receipt(o.Receipt)
+	return policy
+}
+
 // policyFile is what --groups reads: amounts in decimals, as people write them.
 type policyFile struct {
 	Groups []struct {
