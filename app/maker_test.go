@@ -16,10 +16,10 @@ var filled = map[string][]string{
 	"feed.cut cuts/draft":      {"adopt.seq", "causes"},
 	"ledger.freeze cuts/draft": {"target.topic", "target.device", "adopt", "next", "causes"},
 	"ledger.freeze ledger/grant": {
-		"limit", "p",
+		"limit", "p", "by_hand", "policy", "terms",
 	},
 	"ledger.grant cuts/draft":                   {"target.topic", "target.device", "adopt", "next", "causes"},
-	"ledger.grant ledger/grant":                 {"p", "frozen"},
+	"ledger.grant ledger/grant":                 {"p", "frozen", "by_hand", "policy", "terms"},
 	"market.edit market/edit":                   {"new"},
 	"market.hide market/hide":                   {"after"},
 	"market.post market/post":                   {"lat", "lon", "grid", "expires"},
@@ -39,6 +39,9 @@ var filled = map[string][]string{
 	"treasury.revise ledger/propose-rules":      {"tiers", "budgets"},
 	"ledger.import.file postings/import":        {"file", "source", "part", "moves", "owners"},
 	"ledger.import.undo postings/import-undo":   {"source", "part", "moves", "owners"},
+	"ledger.policy.set postings/policy":         {"preset", "start", "base", "max", "ramp", "growth", "per", "trust", "warn", "lower", "groups", "own"},
+	"ledger.regrade cuts/draft":                 {"target.topic", "target.device", "adopt", "next", "causes"},
+	"ledger.regrade ledger/grant":               {"limit", "p", "frozen", "by_hand", "policy", "terms"},
 }
 
 // unshown lists the inputs that stand in no field of the record that the operation has signed, by operation and input, and why that is well.
@@ -85,6 +88,19 @@ var unshown = map[string]string{
 	"ledger.import.file currency":   "a person sees what it makes",
 	"ledger.import.file rest":       "a person sees what it makes",
 	"ledger.import.file dry_run":    "it makes no record",
+	"ledger.policy.set dry_run":     "it makes no record",
+	"ledger.policy.set preset":      "a person sees what it makes",
+	"ledger.policy.set start":       "a person sees what it makes",
+	"ledger.policy.set base":        "a person sees what it makes",
+	"ledger.policy.set max":         "a person sees what it makes",
+	"ledger.policy.set ramp":        "a person sees what it makes",
+	"ledger.policy.set growth":      "a person sees what it makes",
+	"ledger.policy.set per":         "a person sees what it makes",
+	"ledger.policy.set trust":       "a person sees what it makes",
+	"ledger.policy.set warn":        "a person sees what it makes",
+	"ledger.policy.set lower":       "a person sees what it makes",
+	"ledger.policy.set groups":      "a person sees what it makes",
+	"ledger.policy.set own":         "a person sees what it makes",
 }
 
 func signing(t *testing.T) map[string]api.Operation {

@@ -34,9 +34,9 @@ func (n *node) hand(office string, to api.Signer) *membership.HandOut {
 
 // grantBody encodes a grant of a thousand million by the rules of the codec alone, as one does who asks nobody. The number is below 24.
 func grantBody(to api.DID, number byte) []byte {
-	b := append([]byte{0x86, 0x78, byte(len(to))}, to...)
+	b := append([]byte{0x89, 0x78, byte(len(to))}, to...)
 	b = append(append(b, 0x65), "hours"...)
-	return append(binary.BigEndian.AppendUint32(append(b, number, 0x1a), 1e9), 0, 0xf4)
+	return append(binary.BigEndian.AppendUint32(append(b, number, 0x1a), 1e9), 0, 0xf4, 0xf4, 0, 0x80)
 }
 
 // Scenario 15, office-handover: the clerk's office moves from ann to ben while ann pays. Her payments go on, her grants do not; where two clerks fill one

@@ -220,6 +220,11 @@ func (c *Client) LedgerGrant(ctx context.Context, in LedgerGrantIn, opts ...Call
 	return call[LedgerGrantOut](ctx, c, "ledger.grant", in, opts)
 }
 
+// LedgerGrants is the operation ledger.grants: List the changes of credit limits, newest first, and why.
+func (c *Client) LedgerGrants(ctx context.Context, in LedgerGrantsIn) (*LedgerGrantsOut, error) {
+	return call[LedgerGrantsOut](ctx, c, "ledger.grants", in, nil)
+}
+
 // LedgerHistory is the operation ledger.history: List an account's transfers, newest first.
 func (c *Client) LedgerHistory(ctx context.Context, in LedgerHistoryIn) (*LedgerHistoryOut, error) {
 	return call[LedgerHistoryOut](ctx, c, "ledger.history", in, nil)
@@ -255,6 +260,16 @@ func (c *Client) LedgerImportUndo(ctx context.Context, in LedgerImportUndoIn, op
 	return call[LedgerImportUndoOut](ctx, c, "ledger.import.undo", in, opts)
 }
 
+// LedgerLimit is the operation ledger.limit: Explain how an account's credit limits have come about.
+func (c *Client) LedgerLimit(ctx context.Context, in LedgerLimitIn) (*LedgerLimitOut, error) {
+	return call[LedgerLimitOut](ctx, c, "ledger.limit", in, nil)
+}
+
+// LedgerLimits is the operation ledger.limits: List the members' credit limits, and what the policy makes of each.
+func (c *Client) LedgerLimits(ctx context.Context, in LedgerLimitsIn) (*LedgerLimitsOut, error) {
+	return call[LedgerLimitsOut](ctx, c, "ledger.limits", in, nil)
+}
+
 // LedgerOrderEnd is the operation ledger.order.end: End a standing order of yours.
 func (c *Client) LedgerOrderEnd(ctx context.Context, in LedgerOrderEndIn, opts ...CallOption) (*LedgerOrderEndOut, error) {
 	return call[LedgerOrderEndOut](ctx, c, "ledger.order.end", in, opts)
@@ -275,9 +290,29 @@ func (c *Client) LedgerOrders(ctx context.Context, in LedgerOrdersIn) (*LedgerOr
 	return call[LedgerOrdersOut](ctx, c, "ledger.orders", in, nil)
 }
 
+// LedgerPolicyPresets is the operation ledger.policy.presets: List credit policies to begin with.
+func (c *Client) LedgerPolicyPresets(ctx context.Context) (*LedgerPolicyPresetsOut, error) {
+	return call[LedgerPolicyPresetsOut](ctx, c, "ledger.policy.presets", nil, nil)
+}
+
+// LedgerPolicySet is the operation ledger.policy.set: Say by what rules members get their credit limits, or first what that would change.
+func (c *Client) LedgerPolicySet(ctx context.Context, in LedgerPolicySetIn, opts ...CallOption) (*LedgerPolicySetOut, error) {
+	return call[LedgerPolicySetOut](ctx, c, "ledger.policy.set", in, opts)
+}
+
+// LedgerPolicyShow is the operation ledger.policy.show: Show by what rules members get their credit limits.
+func (c *Client) LedgerPolicyShow(ctx context.Context, in LedgerPolicyShowIn) (*LedgerPolicyShowOut, error) {
+	return call[LedgerPolicyShowOut](ctx, c, "ledger.policy.show", in, nil)
+}
+
 // LedgerReceipt is the operation ledger.receipt: Write a receipt that proves, offline, that a payment is final, or what an account's balance was at a checkpoint.
 func (c *Client) LedgerReceipt(ctx context.Context, in LedgerReceiptIn, each func(*LedgerReceiptItem) error) error {
 	return stream(ctx, c, "ledger.receipt", in, each)
+}
+
+// LedgerRegrade is the operation ledger.regrade: Give an account the limit that the credit policy gives, now and from now on.
+func (c *Client) LedgerRegrade(ctx context.Context, in LedgerRegradeIn, opts ...CallOption) (*LedgerRegradeOut, error) {
+	return call[LedgerRegradeOut](ctx, c, "ledger.regrade", in, opts)
 }
 
 // LedgerRequest is the operation ledger.request: Ask a member to pay you.
@@ -1280,6 +1315,7 @@ type LedgerFreezeIn struct {
 type LedgerFreezeOut struct {
 	Receipt api.Receipt `json:"receipt"`
 	Number  uint64      `json:"number"`
+	Limit   int64       `json:"limit"`         // that holds now, minor units
 	Cut     string      `json:"cut,omitempty"` // for what lessens: under-way when the account's feed is being cut, so that it binds even who does not look; by-registrar when the registrar's node will do that; waits when an earlier cut of the feed has to be made first
 }
 
@@ -1288,14 +1324,29 @@ type LedgerGrantIn struct {
 	Space    api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
 	To       api.DID  `json:"to"`             // DID of the account
 	Currency string   `json:"currency"`       // Code of the currency
-	Limit    int64    `json:"limit"`          // How far the account may go below zero, minor units, 0 or more
+	Limit    int64    `json:"limit"`          // How far the account may go below zero, minor units, 0 or more; policies leave it alone then
 }
 
 // LedgerGrantOut is what ledger.grant answers.
 type LedgerGrantOut struct {
 	Receipt api.Receipt `json:"receipt"`
 	Number  uint64      `json:"number"`
+	Limit   int64       `json:"limit"`         // that holds now, minor units
 	Cut     string      `json:"cut,omitempty"` // for what lessens: under-way when the account's feed is being cut, so that it binds even who does not look; by-registrar when the registrar's node will do that; waits when an earlier cut of the feed has to be made first
+}
+
+// LedgerGrantsIn is the input of ledger.grants.
+type LedgerGrantsIn struct {
+	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	DID    api.DID  `json:"did,omitempty"`    // Only changes for this account; default: for all
+	Limit  int      `json:"limit,omitempty"`  // Entries of a page, 1 to 500; default 50
+	Cursor string   `json:"cursor,omitempty"` // Where the page before ended
+}
+
+// LedgerGrantsOut is what ledger.grants answers.
+type LedgerGrantsOut struct {
+	Changes []LedgerLimitChange `json:"changes"`
+	Cursor  string              `json:"cursor,omitempty"`
 }
 
 // LedgerHistoryIn is the input of ledger.history.
@@ -1406,6 +1457,34 @@ type LedgerImportUndoOut struct {
 	Last  api.Receipt `json:"last,omitzero"` // of the last record that was written; none: nothing of the file was in
 }
 
+// LedgerLimitIn is the input of ledger.limit.
+type LedgerLimitIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	DID   api.DID  `json:"did,omitempty"`  // Member; default: you
+}
+
+// LedgerLimitOut is what ledger.limit answers.
+type LedgerLimitOut struct {
+	DID    api.DID       `json:"did"`
+	Limits []LedgerLimit `json:"limits"`
+	Clerk  api.DID       `json:"clerk,omitempty"` // who can change them
+}
+
+// LedgerLimitsIn is the input of ledger.limits.
+type LedgerLimitsIn struct {
+	Space    api.Hash `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
+	Currency string   `json:"currency,omitempty"` // Only this currency
+	Becomes  string   `json:"becomes,omitempty"`  // Only those of which the policy makes this: even, rises, lowers, above, waits, by-hand or frozen
+	Limit    int      `json:"limit,omitempty"`    // Members of a page, 1 to 500; default 50
+	Cursor   string   `json:"cursor,omitempty"`   // Where the page before ended
+}
+
+// LedgerLimitsOut is what ledger.limits answers.
+type LedgerLimitsOut struct {
+	Limits []LedgerLimitRow `json:"limits"`
+	Cursor string           `json:"cursor,omitempty"`
+}
+
 // LedgerOrderEndIn is the input of ledger.order.end.
 type LedgerOrderEndIn struct {
 	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
@@ -1470,6 +1549,48 @@ type LedgerOrdersOut struct {
 	Orders []LedgerStandingOrder `json:"orders"` // the newest first, at most 256
 }
 
+// LedgerPolicyPresetsOut is what ledger.policy.presets answers.
+type LedgerPolicyPresetsOut struct {
+	Presets []LedgerCreditPreset `json:"presets"`
+}
+
+// LedgerPolicySetIn is the input of ledger.policy.set.
+type LedgerPolicySetIn struct {
+	Space    api.Hash            `json:"space,omitzero"`    // Id of the space; default: the only one this node follows
+	Currency string              `json:"currency"`          // Code of the currency
+	Preset   string              `json:"preset,omitempty"`  // Name of a preset, as ledger.policy.presets lists them; the other fields change it
+	Start    *int64              `json:"start,omitempty"`   // Limit on the day of joining
+	Base     *int64              `json:"base,omitempty"`    // Limit once the ramp is over, before anything is earned
+	Max      *int64              `json:"max,omitempty"`     // The most that base, trust and growth come to
+	Ramp     *int64              `json:"ramp,omitempty"`    // Days from start to the full limit, 0 to 3660
+	Growth   *int64              `json:"growth,omitempty"`  // How much more for each whole per that an account was paid; 0: nothing
+	Per      *int64              `json:"per,omitempty"`     // See growth
+	Trust    *int64              `json:"trust,omitempty"`   // Share of base that a full standing adds, 0 to 10000
+	Warn     *int64              `json:"warn,omitempty"`    // Share of its limit from which on an account is warned, 0 to 10000
+	Lower    *bool               `json:"lower,omitempty"`   // Lower limits that are above what the policy gives; each has the account's feed cut. Default: they stay
+	Groups   []LedgerCreditGroup `json:"groups,omitempty"`  // Accounts that have another base and another maximum; an empty list: none
+	Own      []LedgerOwnLimit    `json:"own,omitempty"`     // Accounts that have a limit of their own; an empty list: none
+	DryRun   bool                `json:"dry_run,omitempty"` // Say what would change, and set nothing
+}
+
+// LedgerPolicySetOut is what ledger.policy.set answers.
+type LedgerPolicySetOut struct {
+	Receipt api.Receipt        `json:"receipt,omitzero"` // none of a dry run
+	Policy  LedgerCreditPolicy `json:"policy"`
+	Becomes map[string]int     `json:"becomes"` // of how many members' limits becomes what: even, rises, lowers, above (it is more than the policy gives, and stays), waits (to be lowered until less is owed), by-hand (it is left alone), frozen
+	Changes []LedgerLimitRow   `json:"changes"` // the first 50 that change
+}
+
+// LedgerPolicyShowIn is the input of ledger.policy.show.
+type LedgerPolicyShowIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+}
+
+// LedgerPolicyShowOut is what ledger.policy.show answers.
+type LedgerPolicyShowOut struct {
+	Policies []LedgerCreditPolicy `json:"policies"` // by currency; a currency without one has the limit of the founding for everybody, and grants by hand
+}
+
 // LedgerReceiptIn is the input of ledger.receipt.
 type LedgerReceiptIn struct {
 	Space    api.Hash `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
@@ -1484,6 +1605,21 @@ type LedgerReceiptItem struct {
 	Name string  `json:"name,omitempty"` // of the file, on the first part
 	Type string  `json:"type,omitempty"` // media type, on the first part
 	Data []uint8 `json:"data"`           // bytes that follow on those before, in base64
+}
+
+// LedgerRegradeIn is the input of ledger.regrade.
+type LedgerRegradeIn struct {
+	Space    api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	To       api.DID  `json:"to"`             // DID of the account
+	Currency string   `json:"currency"`       // Code of the currency
+}
+
+// LedgerRegradeOut is what ledger.regrade answers.
+type LedgerRegradeOut struct {
+	Receipt api.Receipt `json:"receipt"`
+	Number  uint64      `json:"number"`
+	Limit   int64       `json:"limit"`         // that holds now, minor units
+	Cut     string      `json:"cut,omitempty"` // for what lessens: under-way when the account's feed is being cut, so that it binds even who does not look; by-registrar when the registrar's node will do that; waits when an earlier cut of the feed has to be made first
 }
 
 // LedgerRequestIn is the input of ledger.request.
@@ -1645,6 +1781,7 @@ type LedgerTransferOut struct {
 	Receipt   api.Receipt `json:"receipt"`
 	Balance   int64       `json:"balance"`
 	Available int64       `json:"available"`
+	Warning   string      `json:"warning,omitempty"` // the account has come close to its limit: see soft in ledger.balance
 }
 
 // LedgerUriMakeIn is the input of ledger.uri.make.
@@ -2847,6 +2984,8 @@ type LedgerBalance struct {
 	Available      int64  `json:"available"`
 	SetAside       int64  `json:"set_aside"`
 	Frozen         bool   `json:"frozen,omitempty"`
+	Soft           int64  `json:"soft,omitempty"`    // who owes more than this is warned, by the credit policy; 0: nobody is
+	Warning        string `json:"warning,omitempty"` // the account owes more than soft
 }
 
 // LedgerLeg is part of an answer or an input.
@@ -2908,6 +3047,25 @@ type LedgerEscrow struct {
 	Award      *int64            `json:"award,omitempty"`    // what the arbiter has awarded to the payee
 	State      string            `json:"state"`              // open; expired: its date has come, by the clock of the node that shows it; decided: the clerk's node settles it as soon as what decides it is final; settled
 	Settlement *LedgerSettlement `json:"settlement,omitempty"`
+}
+
+// LedgerLimitChange is part of an answer or an input.
+type LedgerLimitChange struct {
+	Time     time.Time         `json:"time"` // by the clerk's clock
+	ID       api.Hash          `json:"id"`
+	Clerk    api.DID           `json:"clerk"`
+	Account  api.DID           `json:"account"`
+	Currency string            `json:"currency"`
+	Scale    int               `json:"scale"`
+	Number   uint64            `json:"number"` // of the grants for the account and currency
+	Limit    int64             `json:"limit"`
+	Before   int64             `json:"before"` // the limit of the grant before, else what everybody has
+	Frozen   bool              `json:"frozen,omitempty"`
+	ByHand   bool              `json:"by_hand,omitempty"`
+	Policy   uint64            `json:"policy,omitempty"`
+	Terms    []LedgerLimitTerm `json:"terms"`
+	Why      string            `json:"why"`
+	Final    bool              `json:"final"`
 }
 
 // LedgerEntry is part of an answer or an input.
@@ -2986,6 +3144,44 @@ type LedgerImportPreset struct {
 	Mapping string `json:"mapping"` // in JSON: the beginning of one's own
 }
 
+// LedgerLimit is part of an answer or an input.
+type LedgerLimit struct {
+	Currency string            `json:"currency"`
+	Scale    int               `json:"scale"`
+	Limit    int64             `json:"limit"`
+	Balance  int64             `json:"balance"`
+	Soft     int64             `json:"soft,omitempty"` // who owes more than this is warned; 0: nobody is
+	Frozen   bool              `json:"frozen,omitempty"`
+	ByHand   bool              `json:"by_hand,omitempty"` // a person has set it, and policies leave it alone
+	Number   uint64            `json:"number,omitempty"`  // of the newest grant; 0: nobody has granted anything, and the limit is what everybody has from the founding
+	Since    time.Time         `json:"since,omitzero"`    // of that grant
+	Policy   uint64            `json:"policy,omitempty"`  // the policy by which it was granted
+	Terms    []LedgerLimitTerm `json:"terms"`             // what it is made of, then
+	Why      string            `json:"why"`               // all that on one line
+	Becomes  string            `json:"becomes,omitempty"` // what the policy that holds makes of it now: even, rises, lowers, above, waits, by-hand or frozen
+	Would    int64             `json:"would,omitempty"`   // the limit that the policy gives now
+	Gives    []LedgerLimitTerm `json:"gives,omitempty"`   // what that is made of
+	Earned   int64             `json:"earned,omitempty"`  // what the account was paid in trade and has counted, by which the limit grows
+	Days     int64             `json:"days,omitempty"`    // since its owner joined
+	NextIn   int64             `json:"next_in,omitempty"` // days until the limit of a new member rises by itself
+}
+
+// LedgerLimitRow is part of an answer or an input.
+type LedgerLimitRow struct {
+	Account  api.DID `json:"account"`
+	Currency string  `json:"currency"`
+	Scale    int     `json:"scale"`
+	Limit    int64   `json:"limit"`
+	Balance  int64   `json:"balance"`
+	Number   uint64  `json:"number"` // of the newest grant, 0: none
+	Frozen   bool    `json:"frozen,omitempty"`
+	ByHand   bool    `json:"by_hand,omitempty"`
+	Policy   uint64  `json:"policy,omitempty"`  // by which it was granted
+	Becomes  string  `json:"becomes,omitempty"` // what the policy that holds makes of it
+	Would    int64   `json:"would"`             // what the policy gives; without one, the limit
+	Why      string  `json:"why"`
+}
+
 // LedgerStandingOrder is part of an answer or an input.
 type LedgerStandingOrder struct {
 	ID       api.Hash    `json:"id"`
@@ -3008,6 +3204,55 @@ type LedgerStandingOrder struct {
 	Paid     int         `json:"paid"`          // periods that are paid
 	Next     time.Time   `json:"next,omitzero"` // when the next period begins
 	Due      []LedgerDue `json:"due,omitempty"` // periods that have begun and are not paid, the oldest first; the newest 64 of them
+}
+
+// LedgerCreditPreset is part of an answer or an input.
+type LedgerCreditPreset struct {
+	Name   string `json:"name"`
+	For    string `json:"for"` // whom it suits
+	Start  int64  `json:"start"`
+	Base   int64  `json:"base"`
+	Max    int64  `json:"max"`
+	Ramp   int64  `json:"ramp"` // days
+	Growth int64  `json:"growth"`
+	Per    int64  `json:"per"`
+	Trust  int64  `json:"trust"` // hundredths of a percent
+	Warn   int64  `json:"warn"`  // hundredths of a percent
+}
+
+// LedgerCreditGroup is part of an answer or an input.
+type LedgerCreditGroup struct {
+	Name    string    `json:"name"` // 1 to 32 of a-z 0-9 -
+	Base    int64     `json:"base"`
+	Max     int64     `json:"max"`
+	Members []api.DID `json:"members"` // each in one group; at most 256 in all
+}
+
+// LedgerOwnLimit is part of an answer or an input.
+type LedgerOwnLimit struct {
+	Account api.DID `json:"account"`
+	Limit   int64   `json:"limit"`  // minor units
+	Reason  string  `json:"reason"` // why, for all to read: at most 200 bytes, one line
+}
+
+// LedgerCreditPolicy is part of an answer or an input.
+type LedgerCreditPolicy struct {
+	Number   uint64              `json:"number"` // of the policies that the office has set
+	Currency string              `json:"currency"`
+	Scale    int                 `json:"scale"`
+	Preset   string              `json:"preset,omitempty"` // the preset that it is
+	Start    int64               `json:"start"`            // limit on the day of joining
+	Base     int64               `json:"base"`             // limit once the ramp is over, before anything is earned
+	Max      int64               `json:"max"`              // the most that it comes to
+	Ramp     int64               `json:"ramp"`             // days from start to the full limit; it rises every 7 days
+	Growth   int64               `json:"growth"`           // how much more for each whole per that an account was paid in trade and has counted
+	Per      int64               `json:"per"`
+	Trust    int64               `json:"trust"` // share of base that a full standing adds, by tenths, as the clerk's node sees it
+	Warn     int64               `json:"warn"`  // share of its limit from which on an account is warned; 0: never
+	Lower    bool                `json:"lower"` // limits above what the policy gives are lowered to it, once no more is owed; else they stay
+	Groups   []LedgerCreditGroup `json:"groups"`
+	Own      []LedgerOwnLimit    `json:"own"`             // accounts that have a limit of their own
+	Record   api.Hash            `json:"record,omitzero"` // id of the record; none: it is proposed
 }
 
 // LedgerSchedule is part of an answer or an input.
@@ -3456,6 +3701,14 @@ type LedgerSettlement struct {
 	Final bool      `json:"final"`
 }
 
+// LedgerLimitTerm is part of an answer or an input.
+type LedgerLimitTerm struct {
+	Name   string `json:"name"`         // base, group NAME, own, trust, growth, max or ramp
+	Amount int64  `json:"amount"`       // minor units
+	Of     int64  `json:"of,omitempty"` // the fact that it follows from: what was earned, a standing of 10000, days, or the maximum
+	Text   string `json:"text"`         // what it is for, in words
+}
+
 // LedgerDue is part of an answer or an input.
 type LedgerDue struct {
 	Period  int       `json:"period"` // from 1
@@ -3613,6 +3866,8 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "POST", path: "/ledger/freeze", write: true, signs: api.SignsSeveral}, true
 	case "ledger.grant":
 		return route{method: "POST", path: "/ledger/grant", write: true, signs: api.SignsSeveral}, true
+	case "ledger.grants":
+		return route{method: "GET", path: "/ledger/grants"}, true
 	case "ledger.history":
 		return route{method: "GET", path: "/ledger/history"}, true
 	case "ledger.import.accounts":
@@ -3627,6 +3882,10 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "GET", path: "/ledger/import/presets"}, true
 	case "ledger.import.undo":
 		return route{method: "POST", path: "/ledger/import/undo", write: true, signs: api.SignsSeveral}, true
+	case "ledger.limit":
+		return route{method: "GET", path: "/ledger/limit"}, true
+	case "ledger.limits":
+		return route{method: "GET", path: "/ledger/limits"}, true
 	case "ledger.order.end":
 		return route{method: "POST", path: "/ledger/order/end", write: true, signs: api.SignsOne}, true
 	case "ledger.order.new":
@@ -3635,8 +3894,16 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "POST", path: "/ledger/order/pay", write: true, signs: api.SignsOne}, true
 	case "ledger.orders":
 		return route{method: "GET", path: "/ledger/orders"}, true
+	case "ledger.policy.presets":
+		return route{method: "GET", path: "/ledger/policy/presets"}, true
+	case "ledger.policy.set":
+		return route{method: "POST", path: "/ledger/policy", write: true, signs: api.SignsOne}, true
+	case "ledger.policy.show":
+		return route{method: "GET", path: "/ledger/policy"}, true
 	case "ledger.receipt":
 		return route{method: "GET", path: "/ledger/receipt"}, true
+	case "ledger.regrade":
+		return route{method: "POST", path: "/ledger/regrade", write: true, signs: api.SignsSeveral}, true
 	case "ledger.request":
 		return route{method: "POST", path: "/ledger/request", write: true, signs: api.SignsOne}, true
 	case "ledger.requests":

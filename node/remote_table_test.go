@@ -55,6 +55,7 @@ ledger.escrow.show space none
 ledger.export space none
 ledger.freeze space several
 ledger.grant space several
+ledger.grants space none
 ledger.history space none
 ledger.import.accounts space none
 ledger.import.bind space one
@@ -62,11 +63,17 @@ ledger.import.file space several
 ledger.import.list space none
 ledger.import.presets scope none
 ledger.import.undo space several
+ledger.limit space none
+ledger.limits space none
 ledger.order.end space one
 ledger.order.new space one
 ledger.order.pay space one
 ledger.orders space none
+ledger.policy.presets space none
+ledger.policy.set space one
+ledger.policy.show space none
 ledger.receipt here none
+ledger.regrade space several
 ledger.request space one
 ledger.requests space none
 ledger.retry space one
@@ -210,7 +217,8 @@ func (g *greeter) inputs() map[string]string {
 		"ledger.order.new": fmt.Sprintf(`{"to":%q,"currency":"hours","amount":1,"unit":"days","first":"2026-01-01"}`, did), "ledger.order.end": id, "ledger.order.pay": id,
 		"ledger.escrow.new": fmt.Sprintf(`{"payee":%q,"currency":"hours","amount":1,"expires":"2099-01-01T00:00:00Z"}`, did), "ledger.escrow.release": id, "ledger.escrow.giveback": id, "ledger.escrow.award": fmt.Sprintf(`{"id":%q,"amount":1}`, g.space),
 		"ledger.batch":  fmt.Sprintf(`{"rows":[{"to":%q,"currency":"hours","amount":1}]}`, did),
-		"ledger.charge": `{"name":"dues","dry_run":true}`, "ledger.schedule": `{"name":"dues","charge":"dues","currency":"hours","amount":1,"every":"month"}`,
+		"ledger.charge": `{"name":"dues","dry_run":true}`, "ledger.policy.set": `{"currency":"hours","preset":"conservative"}`, "ledger.regrade": "{" + money + "}",
+		"ledger.schedule":    `{"name":"dues","charge":"dues","currency":"hours","amount":1,"every":"month"}`,
 		"ledger.import.file": `{"mapping":"komunitin-accounts","csv":"code,balance\nA,1\nB,-1\n"}`, "ledger.import.bind": fmt.Sprintf(`{"account":"A","to":%q}`, did),
 		"ledger.import.undo": fmt.Sprintf(`{"file":%q}`, g.space),
 		"ledger.transfer":    "{" + money + `,"amount":1}`, "member.add": fmt.Sprintf(`{"did":%q,"device":%q}`, g.eve.DID(), g.eve.Device()), "member.device": "{" + who + "}",

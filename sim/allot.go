@@ -148,7 +148,7 @@ func (b books) spendings(n *kerneltest.Node) error {
 	}
 	for _, m := range b.w.members {
 		s := of(m.Member().DID())
-		if most := max(limit, b.w.granted[m]); s.paid > s.got+most {
+		if most := b.w.allowed(m); s.paid > s.got+most {
 			return fmt.Errorf("%s: %s has spent %d with all devices, got %d and was allowed %d at most", n.Name, m.Name, s.paid, s.got, most)
 		}
 		if s.tabbed > s.asked {

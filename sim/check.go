@@ -67,7 +67,7 @@ func (b books) debt(n, m *kerneltest.Node) error {
 		return nil //nolint:nilerr // n has not heard of m
 	}
 	for _, x := range out.(*ledger.BalanceOut).Balances {
-		most := max(limit, b.w.granted[m])
+		most := b.w.allowed(m)
 		if x.Balance >= -most || b.w.overhangs(n, m) {
 			continue
 		}
@@ -106,6 +106,9 @@ func (b books) End(c *kerneltest.Cluster) error {
 			return err
 		}
 		if i == 0 && n.Up() {
+			if err := b.w.explained(n); err != nil {
+				return err
+			}
 			if err := b.w.charges(n); err != nil {
 				return err
 			}

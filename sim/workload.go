@@ -40,6 +40,7 @@ func (w *World) workload() []kerneltest.Action {
 			_ = w.Freeze(w.other(w.members[0]), w.Rand.IntN(2) == 0)
 			return nil
 		}},
+		{Name: "policy", Weight: 1, Do: func(*kerneltest.Cluster) error { return w.policy() }},
 		{Name: "treasury", Weight: 6, Do: by(w.treasury)},
 		{Name: "escrow", Weight: 8, Do: by(w.escrow)},
 		{Name: "dues", Weight: 1, Do: func(*kerneltest.Cluster) error { return w.dues() }},

@@ -72,6 +72,7 @@ type World struct {
 	clerk     *kerneltest.Node           // who has the office, as far as the registrar knows
 	clerks    map[*kerneltest.Node]bool  // all who may have had it
 	granted   map[*kerneltest.Node]int64 // the highest limit that each was ever granted
+	policed   int64                      // the most that any policy gave anybody
 	retries   []retried
 	schedules []string                    // by which the clerk charges
 	guest     *guest                      // who is about to join, nil for nobody
@@ -112,6 +113,9 @@ func New(o Options) (*World, error) {
 	if err := w.found(); err != nil {
 		w.Close()
 		return nil, err
+	}
+	if o.Seed%4 == 3 { // others get one on the way, or none
+		_ = w.policy()
 	}
 	return w, nil
 }

@@ -100,6 +100,7 @@ type Member struct {
 	Number  uint64   // in the order of admission, from 1; who is admitted again has a new one
 	Founder bool
 	Before  api.Key // the device that acted before this one, whose feeds it continues, or the last one of who was removed; zero: none
+	Since   int64   // when it was admitted, Unix milliseconds by the registrar's clock; 0: when the space was founded
 }
 
 // Removal says why a member was removed.

@@ -25,7 +25,8 @@ func (*App) Describe() []api.KindSpec {
 			By("member.device", cutFor("of the device before", why, number)...).
 			By("member.remove", cutFor("of the member's device", why, number)...).
 			By("ledger.grant", cutFor("of the account, which less binds from then on", why, number)...).
-			By("ledger.freeze", cutFor("of the account, which less binds from then on", why, number)...),
+			By("ledger.freeze", cutFor("of the account, which less binds from then on", why, number)...).
+			By("ledger.regrade", cutFor("of the account, which less binds from then on", why, number)...),
 		api.Says[cut](fact.CutTopic, kindCut, "Cut {number}: the feed of device {target.device} in {target.topic} ends at record {at.seq}."),
 		api.Says[hand](fact.CutTopic, kindHand, "Leave the cuts to registrar number {number}, {did} with the device {device}.").By("office.hand", number),
 		api.Says[epoch](fact.CutTopic, kindEpoch, "Name as witnesses of epoch {number}: {witnesses}, {threshold} of which make a record final.").By("space.witness", number, api.Source{Field: "witnesses", From: api.FromSet, Input: "witnesses"}),

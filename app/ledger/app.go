@@ -28,8 +28,9 @@ type App struct {
 
 	mu      sync.Mutex
 	host    api.Host
-	looked  time.Time         // when Tick looked at the schedules
-	charged map[billed]uint64 // newest period that everybody was charged for, as far as this node has looked
+	looked  time.Time            // when Tick looked at the schedules
+	charged map[billed]uint64    // newest period that everybody was charged for, as far as this node has looked
+	graded  map[api.Hash]api.DID // the account at which the last turn of granting by policy has stopped; empty: at the last
 }
 
 var (
@@ -52,7 +53,7 @@ func (*App) Info() api.AppInfo {
 			kindTransfer, kindBatch, kindRequest, kindCancel, kindDecline, kindOrder, kindEndOrder, kindAck, kindGrant, kindAllot, kindReturn, kindPropose, kindProposeRules, kindApprove, fact.KindClose,
 			kindEscrow, kindRelease, kindEscrowBack, kindAward,
 		}},
-		{Name: fact.PostingsTopic, Retention: api.Log, Kinds: []string{kindSchedule, kindCharge, kindDue, kindSettle, kindImport, kindImportUndo, kindImportBind}},
+		{Name: fact.PostingsTopic, Retention: api.Log, Kinds: []string{kindSchedule, kindCharge, kindDue, kindSettle, kindImport, kindImportUndo, kindImportBind, kindPolicy}},
 		{Name: fact.TreasuryTopic, Retention: api.Log, Kinds: []string{kindRules, kindSpend, kindPay}},
 	}}
 }

@@ -405,6 +405,9 @@ func (a *App) Tick(ctx context.Context, host api.Host, now time.Time) error {
 				host.Log().Info("accounts are charged", "space", id.Short(), "schedule", name, "period", out.Period, "accounts", len(out.Charges), "sum", out.Sum)
 			}
 		}
+		if err := a.regrade(ctx, host, self, id); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -19,6 +19,9 @@ func (*App) Describe() []api.KindSpec {
 	asked := func(field string) api.Source { return filled(field, "as the request says") }
 	ordered := func(field string) api.Source { return filled(field, "as the standing order says") }
 	what := filled("for", "what it pays")
+	preset := func(field string) api.Source {
+		return filled(field, "what was asked for, else as the preset or the policy before says")
+	}
 	named := func(field string) api.Source { return api.Source{Field: field, From: api.FromInput, Input: "id"} }
 	held := api.Source{Field: "escrow", From: api.FromInput, Input: "id"}
 	return []api.KindSpec{
@@ -40,11 +43,19 @@ func (*App) Describe() []api.KindSpec {
 			By("ledger.order.new"),
 		api.Says[endOrder](fact.LedgerTopic, kindEndOrder, "End the standing order {order}.").By("ledger.order.end", named("order")),
 		api.Says[ack](fact.LedgerTopic, kindAck, "Acknowledge what has been paid to this account."),
-		api.Says[grant](fact.LedgerTopic, kindGrant, "Grant number {number}: {account} may owe up to {limit} and spend {p} that is not final[{?frozen}, and is frozen: it may spend nothing].").
-			By("ledger.grant", account, number, kept("p", "what may be spent before it is final"), kept("frozen", "whether the account is frozen")).
+		api.Says[grant](fact.LedgerTopic, kindGrant, "Grant number {number}: {account} may owe up to {limit} and spend {p} that is not final[{?frozen}, and is frozen: it may spend nothing][{?policy}, by policy {policy}][{?by_hand}, set by hand: policies leave it alone].").
+			By(
+				"ledger.grant", account, number, kept("p", "what may be spent before it is final"), kept("frozen", "whether the account is frozen"),
+				filled("by_hand", "policies leave the limit alone"), filled("policy", "none"), filled("terms", "none"),
+			).
+			By(
+				"ledger.regrade", account, number, kept("p", "what may be spent before it is final"), kept("frozen", "whether the account is frozen"),
+				filled("limit", "what the policy gives"), filled("by_hand", "the policy sets the limit"), filled("policy", "which one holds"), filled("terms", "what it makes of the account"),
+			).
 			By(
 				"ledger.freeze", account, number, kept("limit", "how much may be owed"), kept("p", "what may be spent before it is final"),
 				api.Source{Field: "frozen", From: api.FromNot, Input: "lift"},
+				kept("by_hand", "whether a person has set the limit"), kept("policy", "where the limit comes from"), kept("terms", "what the limit is made of"),
 			),
 		api.Says[allotment](fact.LedgerTopic, kindAllot, "Set {amount} aside for the device {device} to spend.").By("ledger.allot"),
 		api.Says[giveBack](fact.LedgerTopic, kindReturn, "Give back what is left of this device's allotments in {currency}.").By("ledger.return"),
@@ -67,6 +78,11 @@ func (*App) Describe() []api.KindSpec {
 			),
 		api.Says[importBind](fact.PostingsTopic, kindImportBind, "Pass what the account {code} of another system has, debts too, on to {account}[{?release}, or rather back: it is not theirs].").
 			By("ledger.import.bind", api.Source{Field: "code", From: api.FromInput, Input: "account"}, account),
+		api.Says[creditPolicy](fact.PostingsTopic, kindPolicy, "Credit policy number {number} for {currency}[, {preset}]: a new member may owe {start}, after {ramp} days {base}, and {growth} more for each {per} earned, {max} at most[{?lower}; limits above that are lowered].").
+			By(
+				"ledger.policy.set", number, preset("start"), preset("base"), preset("max"), preset("ramp"), preset("growth"), preset("per"), preset("trust"), preset("warn"), preset("lower"),
+				preset("groups"), preset("own"), preset("preset"),
+			),
 		api.Says[spending](fact.LedgerTopic, kindPropose, "Propose that the treasury pays {amount} to {to}[ from the budget {purpose}][ for {memo}].").By("treasury.propose"),
 		api.Says[treasuryRules](fact.LedgerTopic, kindProposeRules, "Propose rules for the treasury: {need} of {approvers} approve[, in {tiers} tiers][, with {budgets} budgets].").
 			By(

@@ -102,6 +102,8 @@ type Granted struct {
 	Limit    int64   `json:"limit" doc:"credit limit, minor units"`
 	P        int64   `json:"p" doc:"credit not final that may be spent, minor units"`
 	Frozen   bool    `json:"frozen" doc:"nothing may be spent"`
+	ByHand   bool    `json:"by_hand,omitempty" doc:"a person has set the limit, and policies leave it alone"`
+	Policy   uint64  `json:"policy,omitempty" doc:"number of the policy that the limit comes from"`
 }
 
 // Allotted is the data of ledger.allotted.
@@ -129,6 +131,17 @@ type Scheduled struct {
 	Every    string `json:"every" doc:"day, week or month"`
 	First    string `json:"first" doc:"day on which the first period begins"`
 	Last     string `json:"last,omitempty"`
+}
+
+// PolicySet is the data of ledger.policy-set. Amounts are minor units.
+type PolicySet struct {
+	Number   uint64 `json:"number" doc:"of the policies that the office has set"`
+	Currency string `json:"currency"`
+	Preset   string `json:"preset,omitempty"`
+	Start    int64  `json:"start" doc:"limit on the day of joining"`
+	Base     int64  `json:"base" doc:"limit once the ramp is over"`
+	Max      int64  `json:"max" doc:"the most that it grows to"`
+	Lower    bool   `json:"lower" doc:"limits above what the policy gives are lowered"`
 }
 
 // Charged is the data of ledger.charged.
@@ -284,6 +297,13 @@ func (*App) Events() []api.EventType {
 				Every: s.Every, First: s.First, Last: s.Last,
 			}
 		}),
+		api.Tell(office("policy-set", "The clerk has said by what rules members get their credit limits", kindPolicy), func(_ api.Past, rec *api.Record) *PolicySet {
+			var p creditPolicy
+			if decode(rec.Body, &p) != nil {
+				return nil
+			}
+			return &PolicySet{Number: p.Number, Currency: p.Currency, Preset: p.Preset, Start: p.Start, Base: p.Base, Max: p.Max, Lower: p.Lower}
+		}),
 		api.Tell(office("charged", "Accounts were charged dues, a levy or demurrage", kindCharge), func(_ api.Past, rec *api.Record) *Charged {
 			var c charge
 			if decode(rec.Body, &c) != nil {
@@ -347,7 +367,7 @@ func granted(rec *api.Record) (*Granted, error) {
 	if err := decode(rec.Body, &g); err != nil {
 		return nil, err
 	}
-	return &Granted{Account: g.Account, Currency: g.Currency, Number: g.Number, Limit: g.Limit, P: g.P, Frozen: g.Frozen}, nil
+	return &Granted{Account: g.Account, Currency: g.Currency, Number: g.Number, Limit: g.Limit, P: g.P, Frozen: g.Frozen, ByHand: g.ByHand, Policy: g.Policy}, nil
 }
 
 // wasFrozen reports whether the account was frozen by this clerk's grants before rec.

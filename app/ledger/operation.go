@@ -17,7 +17,7 @@ import (
 
 // Operations implements api.OperationProvider.
 func (a *App) Operations() []api.Operation {
-	return append(slices.Concat(a.treasuryOperations(), a.escrowOperations(), a.importOperations()), []api.Operation{
+	return append(slices.Concat(a.treasuryOperations(), a.escrowOperations(), a.importOperations(), a.creditOperations()), []api.Operation{
 		api.Handle(api.Operation{
 			Name: "ledger.transfer", Method: http.MethodPost, Path: "/ledger/transfer", CLI: "ledger transfer", Scope: "ledger:write", Write: true,
 			Signs: api.SignsOne, Summary: "Pay a member",
@@ -211,6 +211,7 @@ type TransferOut struct {
 	Receipt   api.Receipt `json:"receipt"`
 	Balance   int64       `json:"balance"`
 	Available int64       `json:"available"`
+	Warning   string      `json:"warning,omitempty" doc:"the account has come close to its limit: see soft in ledger.balance"`
 }
 
 func (a *App) transfer(ctx context.Context, call *api.Call, in *TransferIn) (*TransferOut, error) {
@@ -269,6 +270,7 @@ func (a *App) pay(ctx context.Context, call *api.Call, op string, host api.Host,
 	if after, ok := fact.Open(now, s.ID); ok {
 		if p, ok := prepareMost(now, after, signer.DID(), t.Currency); ok {
 			out.Available = p.state(t.Currency).available()
+			_, out.Warning = soften(now, after, p.state(t.Currency), out.Balance)
 		}
 	}
 	return out, nil
@@ -296,8 +298,10 @@ func explain(err error, s *fact.Space, st *state) error {
 // advise says the reason of an overdraft in the decimals that people type, and adds whom to ask and what is on its way.
 func advise(why *api.Reason, s *fact.Space, st *state) *api.Reason {
 	more := *why
-	more.Text = fmt.Sprintf("%s %s is more than the %s that may be spent", decimals(why.Inputs["amount"], st.scale), st.code, decimals(why.Inputs["available"], st.scale))
+	more.Text = fmt.Sprintf("%s %s is more than the %s that may be spent: %s are missing", decimals(why.Inputs["amount"], st.scale), st.code,
+		decimals(why.Inputs["available"], st.scale), decimals(why.Inputs["short_by"], st.scale))
 	more.Inputs = maps.Clone(why.Inputs)
+	more.Inputs["limit_by"] = st.limits.why(st.scale)
 	var remedies []string
 	if o, ok := s.Office(fact.Clerk); ok {
 		more.Inputs["clerk"] = string(o.DID)
@@ -340,7 +344,7 @@ type GrantIn struct {
 	Space    api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
 	To       api.DID  `json:"to" doc:"DID of the account"`
 	Currency string   `json:"currency" doc:"Code of the currency" example:"hours"`
-	Limit    int64    `json:"limit" doc:"How far the account may go below zero, minor units, 0 or more" example:"10000"`
+	Limit    int64    `json:"limit" doc:"How far the account may go below zero, minor units, 0 or more; policies leave it alone then" example:"10000"`
 }
 
 // Validate implements api.Validator.
@@ -356,10 +360,11 @@ func (in *GrantIn) Validate() error {
 	return nil
 }
 
-// GrantOut is the output of ledger.grant and ledger.freeze. Number counts the grants for this account and currency.
+// GrantOut is the output of ledger.grant, ledger.regrade and ledger.freeze. Number counts the grants for this account and currency.
 type GrantOut struct {
 	Receipt api.Receipt `json:"receipt"`
 	Number  uint64      `json:"number"`
+	Limit   int64       `json:"limit" doc:"that holds now, minor units"`
 	Cut     string      `json:"cut,omitempty" doc:"for what lessens: under-way when the account's feed is being cut, so that it binds even who does not look; by-registrar when the registrar's node will do that; waits when an earlier cut of the feed has to be made first"`
 }
 
@@ -378,72 +383,17 @@ func (in *FreezeIn) Validate() error {
 }
 
 func (a *App) grant(ctx context.Context, call *api.Call, in *GrantIn) (*GrantOut, error) {
-	return a.regrant(ctx, call, "ledger.grant", in.Space, in.To, in.Currency, func(l *limits) { l.Limit = in.Limit })
+	return a.regrant(ctx, call, "ledger.grant", in.Space, in.To, in.Currency, func(_ api.Reader, _ *fact.Space, l *limits) error {
+		l.Limit, l.ByHand, l.Policy, l.Terms = in.Limit, true, 0, nil
+		return nil
+	})
 }
 
 func (a *App) freeze(ctx context.Context, call *api.Call, in *FreezeIn) (*GrantOut, error) {
-	return a.regrant(ctx, call, "ledger.freeze", in.Space, in.To, in.Currency, func(l *limits) { l.Frozen = !in.Lift })
-}
-
-// regrant writes the next grant for an account, changed from the one that holds. What lessens what the account may do is followed by a cut of its
-// feed: else it would bind only who chooses to cite it.
-func (a *App) regrant(ctx context.Context, call *api.Call, op string, space api.Hash, to api.DID, currency string, change func(*limits)) (*GrantOut, error) {
-	signer, err := call.SignerFor(op)
-	if err != nil {
-		return nil, err
-	}
-	a.grants.Lock() // before reading: the number must be the newest
-	defer a.grants.Unlock()
-	host, r, s, err := a.see(op, space)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	if err := checkCurrency(op, s, currency); err != nil {
-		return nil, err
-	}
-	if !s.Holds(signer, fact.Clerk) {
-		o, _ := s.Office(fact.Clerk)
-		return nil, api.Refusal(op, &api.Reason{
-			Domain: Domain, Rule: "not-clerk", Text: "only the clerk of " + s.Genesis.Name + " grants limits",
-			Inputs: map[string]string{"clerk": string(o.DID)}, Remedy: "ask " + string(o.DID),
-		})
-	}
-	if _, _, ok := s.Member(to); !ok {
-		return nil, api.Refusal(op, stranger(s, to))
-	}
-	c, _ := s.Currency(currency)
-	last := limits{Code: currency, Limit: c.Limit, P: c.P}
-	granted, at := lastGrants(r, s, to, func(l limits) bool { return l.Code == currency })
-	if len(granted) > 0 {
-		last = granted[0]
-	}
-	next := last
-	change(&next)
-	if last.Number > 0 && next == last {
-		// This is what holds already; a request that is repeated must not become a second grant.
-		rec, v, ok := r.Record(at)
-		if !ok {
-			return nil, api.Errorf(op, api.Internal, "the record of the newest grant is missing")
-		}
-		return &GrantOut{Receipt: api.Receipt{Position: at, Topic: rec.Topic, Time: rec.Time, Final: v.Final, Repeated: true}, Number: last.Number}, nil
-	}
-	office, since, _ := s.Holder(fact.Clerk)
-	deps := fact.Deps([]api.Position{s.Founded, since})
-	if p, ok := prepare(r, s, signer.DID(), currency, 0); ok && p.feed == s.Feed(fact.LedgerTopic, signer.Device()) {
-		deps = fact.Deps(append(deps, p.deps...))
-	}
-	p := &plan{deps: deps}
-	body := &grant{Account: to, Currency: currency, Number: max(last.Number, before(office.Number)) + 1, Limit: next.Limit, P: next.P, Frozen: next.Frozen}
-	rc, err := host.Append(ctx, signer, p.draft(s, kindGrant, body, call.Idempotency), call.Wait)
-	if err != nil {
-		return nil, api.Wrap(op, err)
-	}
-	out := &GrantOut{Receipt: rc, Number: body.Number}
-	if next.lessens(last) && to != signer.DID() {
-		out.Cut, err = a.bind(ctx, host, signer, s.ID, to)
-	}
-	return out, api.Wrap(op, err)
+	return a.regrant(ctx, call, "ledger.freeze", in.Space, in.To, in.Currency, func(_ api.Reader, _ *fact.Space, l *limits) error {
+		l.Frozen = !in.Lift
+		return nil
+	})
 }
 
 var errCursor = errors.New("cursor: not one that this operation gave")

@@ -234,6 +234,12 @@ func (f *fold) posting() api.Outcome {
 			return malformed(err)
 		}
 		return f.bindImport(&b)
+	case kindPolicy:
+		var p creditPolicy
+		if err := decode(f.rec.Body, &p); err != nil {
+			return malformed(err)
+		}
+		return f.policy(&p)
 	}
 	return unknownKind(f.rec)
 }
@@ -369,6 +375,9 @@ func (f *fold) move(account api.DID, code string, delta int64) bool {
 		return false
 	}
 	space := f.rec.Topic.Space
+	if delta > 0 && account != fact.TreasuryAccount {
+		f.untraded(account, code, delta)
+	}
 	f.Put(row, encodeSums(with(sums, code, total)))
 	k := make([]byte, 0, keySize)
 	f.Add(counter(k, space, account, f.rec.Feed, code), n)

@@ -70,6 +70,8 @@ type Balance struct {
 	Available      int64  `json:"available"` // what the next transfer of the primary device may spend
 	SetAside       int64  `json:"set_aside"` // what other devices may spend, or have not given back
 	Frozen         bool   `json:"frozen,omitempty"`
+	Soft           int64  `json:"soft,omitempty" doc:"who owes more than this is warned, by the credit policy; 0: nobody is"`
+	Warning        string `json:"warning,omitempty" doc:"the account owes more than soft"`
 }
 
 func (a *App) balance(_ context.Context, call *api.Call, in *BalanceIn) (*BalanceOut, error) {
@@ -116,10 +118,12 @@ func (a *App) balance(_ context.Context, call *api.Call, in *BalanceIn) (*Balanc
 		}
 		st := p.state(code)
 		n := r.Counter(balanceKey(nil, s.ID, code, did))
-		out.Balances = append(out.Balances, Balance{
+		b := Balance{
 			Currency: code, Scale: int(st.scale), Balance: n, FinalCredits: st.Credits, Unacknowledged: n - (st.Credits - st.Debits - st.spent) + st.charged, Charged: st.charged,
 			Limit: st.limits.Limit, Available: st.available(), SetAside: max(0, st.Aside-st.freed-st.spent), Frozen: st.limits.Frozen,
-		})
+		}
+		b.Soft, b.Warning = soften(r, s, st, n)
+		out.Balances = append(out.Balances, b)
 	}
 	out.Allotments = allotments(r, s, m)
 	return out, nil

@@ -43,9 +43,12 @@ type grant struct {
 	Account  api.DID
 	Currency string
 	Number   uint64
-	Limit    int64 `say:"amount,currency"` // minor units, >= 0
-	P        int64 `say:"amount,currency"` // credit not final that may be spent, minor units, >= 0
-	Frozen   bool  // nothing may be spent until a later grant says otherwise
+	Limit    int64  `say:"amount,currency"` // minor units, >= 0
+	P        int64  `say:"amount,currency"` // credit not final that may be spent, minor units, >= 0
+	Frozen   bool   // nothing may be spent until a later grant says otherwise
+	ByHand   bool   // a person has set the limit: policies leave it alone
+	Policy   uint64 // number of the policy that the limit comes from, 0 for none
+	Terms    []term // what it is made of, then; they add up to it
 }
 
 func (*ack) check() error { return nil }
@@ -61,7 +64,7 @@ func (g *grant) check() error {
 	case g.Limit < 0 || g.P < 0:
 		return fmt.Errorf("limit %d, p %d: want 0 or more", g.Limit, g.P)
 	}
-	return nil
+	return g.checkWhy()
 }
 
 func decode[T interface{ check() error }](b []byte, v T) error {

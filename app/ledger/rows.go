@@ -71,7 +71,15 @@ type limits struct {
 	Number uint64 // above all that earlier clerks gave: see before
 	Limit  int64
 	P      int64
-	Frozen bool // nothing may be spent
+	Frozen bool   // nothing may be spent
+	ByHand bool   // a person has set the limit
+	Policy uint64 // that it comes from, 0 for none
+	Terms  []term
+}
+
+// same reports whether two grants say the same, whatever their numbers.
+func (l *limits) same(o *limits) bool {
+	return l.Limit == o.Limit && l.P == o.P && l.Frozen == o.Frozen && l.ByHand == o.ByHand && l.Policy == o.Policy && slices.Equal(l.Terms, o.Terms)
 }
 
 // lessens reports whether an account may do less by l than by the limits before.
@@ -191,7 +199,9 @@ func readRow[T any](b []byte, ok bool, zero T, read func(*codec.Reader) T) T {
 //	bal/<space><code>/<did>                       balance (counter)
 //	due/<space><did> 0 <payer feed><code>         paid to did by that feed and not counted by did yet (counter)
 //	fee/<space><did> 0 <office feed><code>        charged to did by that feed and not counted by did yet (counter)
+//	untraded/<space><did> 0 <code>                of what did was paid, what was no trade: given back, in either direction (counter)
 //	hist/<space><did> 0 <time><feed><seq><leg>    entry: one side of a payment, newest last
+//	log/<space><did> 0 <time><feed><seq>          id of a grant for did; without a did, of any; newest last
 //	ask/<space><did> 0 <time><feed><seq>          id of a request to or by did, newest last
 //	ord/<space><did> 0 <time><feed><seq>          id of a standing order of did's, newest last
 //	slot/<space><what><id><n><feed><seq>          settled: what has become of a request, or fills another slot
@@ -199,8 +209,10 @@ const (
 	counterBalance = "bal/"
 	counterDue     = "due/"
 	counterFee     = "fee/"
+	counterOther   = "untraded/"
 	indexHistory   = "hist/"
 	indexAsks      = "ask/"
+	indexGrants    = "log/"
 	indexOrders    = "ord/"
 	indexSlots     = "slot/"
 )

@@ -211,6 +211,8 @@ func (f *fold) fillRefund(l *leg, p *purpose) api.Outcome {
 	}
 	f.Put(row, encodeSums(with(back, l.Currency, had+l.Amount)))
 	f.settle(p, slotPaid, l.Amount)
+	f.untraded(f.rec.Author, l.Currency, l.Amount)
+	f.untraded(l.To, l.Currency, l.Amount)
 	return api.Accepted
 }
 

@@ -295,7 +295,11 @@ func (f *fold) grant(g *grant) api.Outcome {
 		out.Void.Inputs = map[string]string{"number": strconv.FormatUint(g.Number, 10), "last": strconv.FormatUint(last, 10)}
 		return out
 	}
-	next := limits{Code: g.Currency, Number: g.Number, Limit: g.Limit, P: g.P, Frozen: g.Frozen}
+	if out := f.follows(g, &all[i]); out.Void != nil {
+		return out
+	}
+	f.logGrant(g)
+	next := g.limits()
 	if next.lessens(all[i]) {
 		less := getSums(f.Own(rowLess(g.Account)))
 		f.Put(rowLess(g.Account), encodeSums(with(less, g.Currency, int64(g.Number))))

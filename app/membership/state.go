@@ -275,7 +275,7 @@ func applyAdmit(tx api.Tx, rec *api.Record) api.Outcome {
 		}
 	}
 	tx.Put(rowNumber, api.Seq8(a.Number))
-	m := fact.Member{Device: a.Device, Number: a.Number, Founder: before.Founder, Before: before.Before}
+	m := fact.Member{Device: a.Device, Number: a.Number, Founder: before.Founder, Before: before.Before, Since: rec.Time.Millis()}
 	tx.Put(rowMember(a.DID), codec.MustMarshal(&m))
 	putMember(tx, rec, a.DID, m)
 	tx.Add(countMembers(rec.Topic.Space), 1)

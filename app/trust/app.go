@@ -92,6 +92,7 @@ func (a *App) Start(_ context.Context, host api.Host) error {
 		a.space(id)
 	}
 	api.Provide[api.Ranker](host.Services(), a)
+	api.Provide[fact.Esteem](host.Services(), a)
 	return nil
 }
 

@@ -16,7 +16,7 @@ func (c *ctl) ledgerCmd() *cobra.Command {
 		c.ledgerEscrow(),
 		c.ledgerReverse(), c.ledgerBatch(), c.ledgerOrder(), c.ledgerURI(), c.ledgerAllot(), c.ledgerReturn(), c.ledgerAllotments(), c.ledgerGrant(), c.ledgerFreeze(),
 		c.ledgerStatement(), c.ledgerExport(), c.ledgerReceipt(), c.ledgerVerify(), c.ledgerVoid(), c.ledgerRetry(), c.ledgerSchedule(), c.ledgerSchedules(), c.ledgerCharge(),
-		c.ledgerImport())
+		c.ledgerImport(), c.ledgerPolicy(), c.ledgerLimit(), c.ledgerLimits(), c.ledgerGrants(), c.ledgerRegrade())
 }
 
 // currency finds the currency that a command means, for its decimals.
@@ -68,6 +68,9 @@ func (c *ctl) ledgerTransfer() *cobra.Command {
 			c.facts("paid", formatAmount(in.Amount, cur.Scale)+" "+cur.Code, "to", string(in.To),
 				"balance", formatAmount(o.Balance, cur.Scale)+" "+cur.Code, "available", formatAmount(o.Available, cur.Scale)+" "+cur.Code)
 			c.receipt(o.Receipt)
+			if o.Warning != "" {
+				c.note("Mind: %s.", o.Warning)
+			}
 		})
 	}
 	return cmd
@@ -98,6 +101,11 @@ func (c *ctl) ledgerBalance() *cobra.Command {
 				rows = append(rows, []string{b.Currency, f(b.Balance), f(b.FinalCredits), f(b.Unacknowledged), f(b.Limit), available})
 			}
 			c.table("No currency.", "CURRENCY BALANCE FINAL-CREDITS UNACKNOWLEDGED LIMIT AVAILABLE", rows)
+			for _, b := range o.Balances {
+				if b.Warning != "" {
+					c.note("Mind: %s.", b.Warning)
+				}
+			}
 			if len(o.Allotments) > 0 {
 				c.allotments(o.Allotments)
 			}

@@ -19,13 +19,19 @@ func (c *ctl) spaceCmd() *cobra.Command {
 func (c *ctl) spaceCreate() *cobra.Command {
 	var in client.SpaceCreateIn
 	var scale, faulty, threshold int
-	var limit string
+	var limit, credit string
 	var witnesses []string
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Found a space and print its id", Args: cobra.ExactArgs(1),
-		Example: "icnctl space create \"Mill Lane\" --currency hours --scale 2 --default-limit 100",
+		Example: "icnctl space create \"Mill Lane\" --currency hours --scale 2 --default-limit 100\nicnctl space create \"Mill Lane\" --credit conservative",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.Name, in.Scale = args[0], &scale
+			if credit != "" && limit == "" {
+				var err error
+				if limit, err = c.presetStart(cmd, credit); err != nil {
+					return err
+				}
+			}
 			if limit != "" {
 				if scale < 0 || scale > 6 {
 					return api.Errorf("--scale", api.Invalid, "got %d, want 0 to 6", scale)
@@ -46,16 +52,14 @@ func (c *ctl) spaceCreate() *cobra.Command {
 			if cmd.Flags().Changed("threshold") {
 				in.Threshold = &threshold
 			}
-			return write(c, cmd, "space.create", in, func(o *client.SpaceCreateOut) {
-				fmt.Fprintln(c.out, o.Space)
-				c.receipt(o.Receipt)
-			})
+			return c.found(cmd, in, credit)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&in.Kind, "kind", "cooperative", "cooperative, community, federation or personal")
 	f.StringVar(&in.Currency, "currency", "hours", "code of its currency")
 	f.IntVar(&scale, "scale", 2, "decimals of the currency, 0 to 6")
+	f.StringVar(&credit, "credit", "", "credit policy to begin with: conservative or permissive (icnctl ledger policy presets); a new member's limit is its start, unless you say --default-limit")
 	f.StringVar(&limit, "default-limit", "", "how far a member may go below zero, in the currency (default 10000 of its smallest unit)")
 	f.StringArrayVar(&witnesses, "witness", nil, "device key of a further witness, who has to join; repeat for more")
 	f.IntVar(&faulty, "faulty", 0, "how many witnesses may lie without harm (default a third of the others)")

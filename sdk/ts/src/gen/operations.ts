@@ -996,7 +996,11 @@ export interface LedgerBalance {
   limit: number
   scale: number
   set_aside: number
+  /** Who owes more than this is warned, by the credit policy; 0: nobody is. */
+  soft?: number
   unacknowledged: number
+  /** The account owes more than soft. */
+  warning?: string
 }
 
 export interface LedgerBalanceOut {
@@ -1154,6 +1158,63 @@ export interface LedgerConsentIn {
 export interface LedgerConsentOut {
   proposal: LedgerProposal
   receipt: Receipt
+}
+
+export interface LedgerCreditGroup {
+  base: number
+  max: number
+  /** Each in one group; at most 256 in all. */
+  members: DID[] | null
+  /** 1 to 32 of a-z 0-9 -. */
+  name: string
+}
+
+export interface LedgerCreditPolicy {
+  /** Limit once the ramp is over, before anything is earned. */
+  base: number
+  currency: string
+  groups: LedgerCreditGroup[] | null
+  /** How much more for each whole per that an account was paid in trade and has counted. */
+  growth: number
+  /** Limits above what the policy gives are lowered to it, once no more is owed; else they stay. */
+  lower: boolean
+  /** The most that it comes to. */
+  max: number
+  /** Of the policies that the office has set. */
+  number: UInt64
+  /** Accounts that have a limit of their own. */
+  own: LedgerOwnLimit[] | null
+  per: number
+  /** The preset that it is. */
+  preset?: string
+  /** Days from start to the full limit; it rises every 7 days. */
+  ramp: number
+  /** Id of the record; none: it is proposed. */
+  record?: Hash
+  scale: number
+  /** Limit on the day of joining. */
+  start: number
+  /** Share of base that a full standing adds, by tenths, as the clerk's node sees it. */
+  trust: number
+  /** Share of its limit from which on an account is warned; 0: never. */
+  warn: number
+}
+
+export interface LedgerCreditPreset {
+  base: number
+  /** Whom it suits. */
+  for: string
+  growth: number
+  max: number
+  name: string
+  per: number
+  /** Days. */
+  ramp: number
+  start: number
+  /** Hundredths of a percent. */
+  trust: number
+  /** Hundredths of a percent. */
+  warn: number
 }
 
 export interface LedgerCurrencyOK {
@@ -1388,7 +1449,7 @@ export interface LedgerFreezeIn {
 export interface LedgerGrantIn {
   /** Code of the currency. */
   currency: string
-  /** How far the account may go below zero, minor units, 0 or more. */
+  /** How far the account may go below zero, minor units, 0 or more; policies leave it alone then. */
   limit: number
   /** Id of the space; default: the only one this node follows. */
   space?: Hash
@@ -1399,12 +1460,16 @@ export interface LedgerGrantIn {
 export interface LedgerGrantOut {
   /** For what lessens: under-way when the account's feed is being cut, so that it binds even who does not look; by-registrar when the registrar's node will do that; waits when an earlier cut of the feed has to be made first. */
   cut?: string
+  /** That holds now, minor units. */
+  limit: number
   number: UInt64
   receipt: Receipt
 }
 
 export interface LedgerGranted {
   account: DID
+  /** A person has set the limit, and policies leave it alone. */
+  by_hand?: boolean
   currency: string
   /** Nothing may be spent. */
   frozen: boolean
@@ -1414,6 +1479,13 @@ export interface LedgerGranted {
   number: UInt64
   /** Credit not final that may be spent, minor units. */
   p: number
+  /** Number of the policy that the limit comes from. */
+  policy?: UInt64
+}
+
+export interface LedgerGrantsOut {
+  changes: LedgerLimitChange[] | null
+  cursor?: string
 }
 
 export interface LedgerHistoryOut {
@@ -1612,6 +1684,103 @@ export interface LedgerLeg {
   to: DID
 }
 
+export interface LedgerLimit {
+  balance: number
+  /** What the policy that holds makes of it now: even, rises, lowers, above, waits, by-hand or frozen. */
+  becomes?: string
+  /** A person has set it, and policies leave it alone. */
+  by_hand?: boolean
+  currency: string
+  /** Since its owner joined. */
+  days?: number
+  /** What the account was paid in trade and has counted, by which the limit grows. */
+  earned?: number
+  frozen?: boolean
+  /** What that is made of. */
+  gives?: LedgerLimitTerm[]
+  limit: number
+  /** Days until the limit of a new member rises by itself. */
+  next_in?: number
+  /** Of the newest grant; 0: nobody has granted anything, and the limit is what everybody has from the founding. */
+  number?: UInt64
+  /** The policy by which it was granted. */
+  policy?: UInt64
+  scale: number
+  /** Of that grant. */
+  since?: string
+  /** Who owes more than this is warned; 0: nobody is. */
+  soft?: number
+  /** What it is made of, then. */
+  terms: LedgerLimitTerm[] | null
+  /** All that on one line. */
+  why: string
+  /** The limit that the policy gives now. */
+  would?: number
+}
+
+export interface LedgerLimitChange {
+  account: DID
+  /** The limit of the grant before, else what everybody has. */
+  before: number
+  by_hand?: boolean
+  clerk: DID
+  currency: string
+  final: boolean
+  frozen?: boolean
+  id: Hash
+  limit: number
+  /** Of the grants for the account and currency. */
+  number: UInt64
+  policy?: UInt64
+  scale: number
+  terms: LedgerLimitTerm[] | null
+  /** By the clerk's clock. */
+  time: string
+  why: string
+}
+
+export interface LedgerLimitOut {
+  /** Who can change them. */
+  clerk?: DID
+  did: DID
+  limits: LedgerLimit[] | null
+}
+
+export interface LedgerLimitRow {
+  account: DID
+  balance: number
+  /** What the policy that holds makes of it. */
+  becomes?: string
+  by_hand?: boolean
+  currency: string
+  frozen?: boolean
+  limit: number
+  /** Of the newest grant, 0: none. */
+  number: UInt64
+  /** By which it was granted. */
+  policy?: UInt64
+  scale: number
+  why: string
+  /** What the policy gives; without one, the limit. */
+  would: number
+}
+
+export interface LedgerLimitTerm {
+  /** Minor units. */
+  amount: number
+  /** Base, group NAME, own, trust, growth, max or ramp. */
+  name: string
+  /** The fact that it follows from: what was earned, a standing of 10000, days, or the maximum. */
+  of?: number
+  /** What it is for, in words. */
+  text: string
+}
+
+export interface LedgerLimitsOut {
+  cursor?: string
+  limits: LedgerLimitRow[] | null
+}
+
 export interface LedgerOrderEndIn {
   /** Id of a standing order of yours, 64 hexadecimal digits. */
   id: Hash
@@ -1720,6 +1889,38 @@ export interface LedgerOrdersOut {
   orders: LedgerStandingOrder[] | null
 }
 
+export interface LedgerOwnLimit {
+  account: DID
+  /** Minor units. */
+  limit: number
+  /** Why, for all to read: at most 200 bytes, one line. */
+  reason: string
+}
+
+export interface LedgerPolicyOut {
+  /** By currency; a currency without one has the limit of the founding for everybody, and grants by hand. */
+  policies: LedgerCreditPolicy[] | null
+}
+
+export interface LedgerPolicySet {
+  /** Limit once the ramp is over. */
+  base: number
+  currency: string
+  /** Limits above what the policy gives are lowered. */
+  lower: boolean
+  /** The most that it grows to. */
+  max: number
+  /** Of the policies that the office has set. */
+  number: UInt64
+  preset?: string
+  /** Limit on the day of joining. */
+  start: number
+}
+
+export interface LedgerPresetsOut {
+  presets: LedgerCreditPreset[] | null
+}
+
 export interface LedgerProposal {
   /** Payment or rules. */
   about: string
@@ -1766,6 +1967,15 @@ export interface LedgerReadURIOut {
   request?: Hash
   scale: number
   space: Hash
+  to: DID
+}
+
+export interface LedgerRegradeIn {
+  /** Code of the currency. */
+  currency: string
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** DID of the account. */
   to: DID
 }
 
@@ -2015,6 +2225,49 @@ export interface LedgerSchedulesOut {
   schedules: LedgerSchedule[] | null
 }
 
+export interface LedgerSetPolicyIn {
+  /** Limit once the ramp is over, before anything is earned. */
+  base?: number
+  /** Code of the currency. */
+  currency: string
+  /** Say what would change, and set nothing. */
+  dry_run?: boolean
+  /** Accounts that have another base and another maximum; an empty list: none. */
+  groups?: LedgerCreditGroup[]
+  /** How much more for each whole per that an account was paid; 0: nothing. */
+  growth?: number
+  /** Lower limits that are above what the policy gives; each has the account's feed cut. Default: they stay. */
+  lower?: boolean
+  /** The most that base, trust and growth come to. */
+  max?: number
+  /** Accounts that have a limit of their own; an empty list: none. */
+  own?: LedgerOwnLimit[]
+  /** See growth. */
+  per?: number
+  /** Name of a preset, as ledger.policy.presets lists them; the other fields change it. */
+  preset?: string
+  /** Days from start to the full limit, 0 to 3660. */
+  ramp?: number
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** Limit on the day of joining. */
+  start?: number
+  /** Share of base that a full standing adds, 0 to 10000. */
+  trust?: number
+  /** Share of its limit from which on an account is warned, 0 to 10000. */
+  warn?: number
+}
+
+export interface LedgerSetPolicyOut {
+  /** Of how many members' limits becomes what: even, rises, lowers, above (it is more than the policy gives, and stays), waits (to be lowered until less is owed), by-hand (it is left alone), frozen. */
+  becomes: Record<string, number> | null
+  /** The first 50 that change. */
+  changes: LedgerLimitRow[] | null
+  policy: LedgerCreditPolicy
+  /** None of a dry run. */
+  receipt?: Receipt
+}
+
 export interface LedgerSettledOut {
   /** repeated: it was done before. */
   receipt: Receipt
@@ -2165,6 +2418,8 @@ export interface LedgerTransferOut {
   available: number
   balance: number
   receipt: Receipt
+  /** The account has come close to its limit: see soft in ledger.balance. */
+  warning?: string
 }
 
 export interface LedgerTransferred {
@@ -3285,6 +3540,18 @@ export interface LedgerExportInput {
   zone?: string
 }
 
+/** The input of ledger.grants. */
+export interface LedgerGrantsInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** Only changes for this account; default: for all. */
+  did?: DID
+  /** Entries of a page, 1 to 500; default 50. */
+  limit?: number
+  /** Where the page before ended. */
+  cursor?: string
+}
+
 /** The input of ledger.history. */
 export interface LedgerHistoryInput {
   /** Id of the space; default: the only one this node follows. */
@@ -3331,6 +3598,28 @@ export interface LedgerImportListInput {
   space?: Hash
 }
 
+/** The input of ledger.limit. */
+export interface LedgerLimitInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** Member; default: you. */
+  did?: DID
+}
+
+/** The input of ledger.limits. */
+export interface LedgerLimitsInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** Only this currency. */
+  currency?: string
+  /** Only those of which the policy makes this: even, rises, lowers, above, waits, by-hand or frozen. */
+  becomes?: string
+  /** Members of a page, 1 to 500; default 50. */
+  limit?: number
+  /** Where the page before ended. */
+  cursor?: string
+}
+
 /** The input of ledger.orders. */
 export interface LedgerOrdersInput {
   /** Id of the space; default: the only one this node follows. */
@@ -3339,6 +3628,12 @@ export interface LedgerOrdersInput {
   did?: DID
   /** Only those that are active, done or ended. */
   state?: string
+}
+
+/** The input of ledger.policy.show. */
+export interface LedgerPolicyShowInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
 }
 
 /** The input of ledger.receipt. */
@@ -3787,6 +4082,7 @@ export const eventTypes = [
   'ledger.order-failed',
   'ledger.ordered',
   'ledger.paid',
+  'ledger.policy-set',
   'ledger.proposed',
   'ledger.requested',
   'ledger.returned',
@@ -3913,6 +4209,8 @@ export interface EventData {
   'ledger.ordered': LedgerOrdered
   /** The treasury has paid what needs no approval. Scope treasury:read. */
   'ledger.paid': LedgerSpent
+  /** The clerk has said by what rules members get their credit limits. Scope ledger:read. */
+  'ledger.policy-set': LedgerPolicySet
   /** Somebody has proposed a payment from the treasury. Scope treasury:read. */
   'ledger.proposed': LedgerSpent
   /** Somebody has asked somebody to pay. Scope ledger:read. */
@@ -4098,6 +4396,8 @@ export interface Operations {
     freeze(input: LedgerFreezeIn, options?: WriteOptions): Promise<LedgerGrantOut>
     /** Set an account's credit limit. Scope ledger:grant. */
     grant(input: LedgerGrantIn, options?: WriteOptions): Promise<LedgerGrantOut>
+    /** List the changes of credit limits, newest first, and why. Scope ledger:read. */
+    grants(input?: LedgerGrantsInput, options?: CallOptions): Pages<LedgerGrantsOut, NonNullable<LedgerGrantsOut['changes']>[number]>
     /** List an account's transfers, newest first. Scope ledger:read. */
     history(input?: LedgerHistoryInput, options?: CallOptions): Pages<LedgerHistoryOut, NonNullable<LedgerHistoryOut['entries']>[number]>
     import: {
@@ -4114,6 +4414,10 @@ export interface Operations {
       /** Take back what came in with a file. Scope ledger:grant. */
       undo(input: LedgerImportUndoIn, options?: WriteOptions): Promise<LedgerImportUndoOut>
     }
+    /** Explain how an account's credit limits have come about. Scope ledger:read. */
+    limit(input?: LedgerLimitInput, options?: CallOptions): Promise<LedgerLimitOut>
+    /** List the members' credit limits, and what the policy makes of each. Scope ledger:read. */
+    limits(input?: LedgerLimitsInput, options?: CallOptions): Pages<LedgerLimitsOut, NonNullable<LedgerLimitsOut['limits']>[number]>
     order: {
       /** End a standing order of yours. Scope ledger:write. */
       end(input: LedgerOrderEndIn, options?: WriteOptions): Promise<LedgerOrderEndOut>
@@ -4124,8 +4428,18 @@ export interface Operations {
     }
     /** List standing orders: what is paid, what is due, and why it is not paid. Scope ledger:read. */
     orders(input?: LedgerOrdersInput, options?: CallOptions): Promise<LedgerOrdersOut>
+    policy: {
+      /** List credit policies to begin with. Scope ledger:read. */
+      presets(input?: Record<string, never>, options?: CallOptions): Promise<LedgerPresetsOut>
+      /** Say by what rules members get their credit limits, or first what that would change. Scope ledger:grant. */
+      set(input: LedgerSetPolicyIn, options?: WriteOptions): Promise<LedgerSetPolicyOut>
+      /** Show by what rules members get their credit limits. Scope ledger:read. */
+      show(input?: LedgerPolicyShowInput, options?: CallOptions): Promise<LedgerPolicyOut>
+    }
     /** Write a receipt that proves, offline, that a payment is final, or what an account's balance was at a checkpoint. Scope ledger:read. */
     receipt(input?: LedgerReceiptInput, options?: CallOptions): AsyncIterable<LedgerFilePart>
+    /** Give an account the limit that the credit policy gives, now and from now on. Scope ledger:grant. */
+    regrade(input: LedgerRegradeIn, options?: WriteOptions): Promise<LedgerGrantOut>
     /** Ask a member to pay you. Scope ledger:write. */
     request(input: LedgerRequestIn, options?: WriteOptions): Promise<LedgerRequestOut>
     /** List requests for payments, newest first, and what has become of them. Scope ledger:read. */
@@ -4377,6 +4691,7 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.export': ['GET', '/ledger/export', 's'],
   'ledger.freeze': ['POST', '/ledger/freeze', 'w+'],
   'ledger.grant': ['POST', '/ledger/grant', 'w+'],
+  'ledger.grants': ['GET', '/ledger/grants', 'l', 'changes'],
   'ledger.history': ['GET', '/ledger/history', 'l', 'entries'],
   'ledger.import.accounts': ['GET', '/ledger/import/accounts', 'l', 'accounts'],
   'ledger.import.bind': ['POST', '/ledger/import/bind', 'w1'],
@@ -4384,11 +4699,17 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.import.list': ['GET', '/ledger/import', ''],
   'ledger.import.presets': ['GET', '/ledger/import/presets', ''],
   'ledger.import.undo': ['POST', '/ledger/import/undo', 'w+'],
+  'ledger.limit': ['GET', '/ledger/limit', ''],
+  'ledger.limits': ['GET', '/ledger/limits', 'l', 'limits'],
   'ledger.order.end': ['POST', '/ledger/order/end', 'w1'],
   'ledger.order.new': ['POST', '/ledger/order', 'w1'],
   'ledger.order.pay': ['POST', '/ledger/order/pay', 'w1'],
   'ledger.orders': ['GET', '/ledger/orders', ''],
+  'ledger.policy.presets': ['GET', '/ledger/policy/presets', ''],
+  'ledger.policy.set': ['POST', '/ledger/policy', 'w1'],
+  'ledger.policy.show': ['GET', '/ledger/policy', ''],
   'ledger.receipt': ['GET', '/ledger/receipt', 's'],
+  'ledger.regrade': ['POST', '/ledger/regrade', 'w+'],
   'ledger.request': ['POST', '/ledger/request', 'w1'],
   'ledger.requests': ['GET', '/ledger/requests', 'l', 'requests'],
   'ledger.retry': ['POST', '/ledger/retry', 'w1'],
