@@ -69,7 +69,7 @@ ledger.order.end space one
 ledger.order.new space one
 ledger.order.pay space one
 ledger.orders space none
-ledger.policy.presets space none
+ledger.policy.presets scope none
 ledger.policy.set space one
 ledger.policy.show space none
 ledger.receipt here none
