@@ -72,7 +72,7 @@ func Standard(o Options) []api.App {
 		members,
 		finality.New(members),
 		logs,
-		ledger.New(members),
+		ledger.New(members).Measured(o.Metrics),
 		trust.New(members, trust.Options{MinConnect: trust.Score(math.Round(o.MinScore * 10000))}),
 		security.New(members, security.Options{Metrics: o.Metrics}),
 		market.New(members),

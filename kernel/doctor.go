@@ -84,6 +84,16 @@ func (k *Kernel) opDoctor(ctx context.Context, _ *api.Call, _ *None) (*DoctorOut
 	checks = append(checks, k.checkListen(ctx), k.checkPeers())
 	checks = append(checks, k.checkSpaces()...)
 	checks = append(checks, k.checkWaiting(ctx), k.checkSnapshot())
+	for _, a := range k.opt.Apps {
+		if e, ok := a.(api.Examiner); ok {
+			f := e.Examine()
+			c := Check{Name: f.Name, State: CheckOK, Value: f.Value}
+			if f.Failed {
+				c.State, c.Next = CheckFail, f.Next
+			}
+			checks = append(checks, c)
+		}
+	}
 	return Diagnose(checks), nil
 }
 

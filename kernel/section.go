@@ -14,6 +14,7 @@ import (
 var (
 	_ api.SectionProver = (*host)(nil)
 	_ api.IncidentHost  = (*host)(nil)
+	_ api.RecheckHost   = (*host)(nil)
 )
 
 // Report implements api.IncidentHost.
@@ -37,6 +38,14 @@ func (h *host) ProveSection(ctx context.Context, space api.Hash, by []api.Positi
 	defer snap.Close()
 	sec, proofs, err := fold.Section(ctx, snap, k.scratch, k.apps, k.log, space, by, rows, first)
 	return sec, proofs, api.Wrap(op, err)
+}
+
+// Recheck implements api.RecheckHost.
+func (h *host) Recheck(ctx context.Context, after uint64, n int) (api.Rechecked, error) {
+	snap := h.k.st.Snapshot()
+	defer snap.Close()
+	last, records, problems, err := fold.Recheck(ctx, h.k.st, snap, h.k.apps, after, n)
+	return api.Rechecked{Last: last, Records: records, Problems: problems}, api.Wrap("state.recheck", err)
 }
 
 // scratch opens an empty store for a while: on disk, where the node has a directory of its own.

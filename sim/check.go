@@ -149,6 +149,14 @@ func verify(n *kerneltest.Node) error {
 	if v := out.(*kernel.VerifyOut); !v.OK {
 		return fmt.Errorf("%s: the state is not what the records make: %v", n.Name, v.Problems)
 	}
+	if wrong, err := n.Recheck(); err != nil || len(wrong) > 0 {
+		return fmt.Errorf("%s: records applied again come to something else: %v, %w", n.Name, wrong, err)
+	}
+	for _, a := range n.Apps() {
+		if e, ok := a.(api.Examiner); ok && e.Examine().Failed {
+			return fmt.Errorf("%s: %+v", n.Name, e.Examine())
+		}
+	}
 	return nil
 }
 

@@ -24,7 +24,9 @@ type App struct {
 	grants sync.Mutex // one grant, schedule or charge at a time: they are numbered
 	owed   fact.Owed  // cuts, on the registrar's node
 	turns  turns      // of standing orders
-	spoken spoken     // escrows that may be decided, on the clerk's node
+
+	inspector inspector
+	spoken    spoken // escrows that may be decided, on the clerk's node
 
 	mu      sync.Mutex
 	host    api.Host
@@ -36,6 +38,7 @@ type App struct {
 var (
 	_ api.Applier           = (*App)(nil)
 	_ api.Adviser           = (*App)(nil)
+	_ api.Examiner          = (*App)(nil)
 	_ api.OracleProvider    = (*App)(nil)
 	_ api.OperationProvider = (*App)(nil)
 	_ api.Reactor           = (*App)(nil)

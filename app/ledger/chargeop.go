@@ -363,22 +363,33 @@ const (
 
 // Serve implements api.Runner.
 func (a *App) Serve(ctx context.Context, host api.Host) error {
-	tick := time.NewTicker(chargeEvery)
+	tick, part := time.NewTicker(chargeEvery), time.NewTicker(inspectEvery)
 	defer tick.Stop()
+	defer part.Stop()
 	for {
 		if err := a.Tick(ctx, host, host.Now()); err != nil && ctx.Err() == nil {
 			host.Log().Warn("what is due is not charged or paid", "err", err)
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
+		for due := false; !due; {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-tick.C:
+				due = true
+			case <-part.C:
+				if err := a.inspect(ctx, host, host.Now()); err != nil && ctx.Err() == nil {
+					host.Log().Debug("a part of the state is not inspected", "err", err)
+				}
+			}
 		}
 	}
 }
 
 // Tick implements api.Ticker: the clerk's node charges what is due, and each member's pays its standing orders.
 func (a *App) Tick(ctx context.Context, host api.Host, now time.Time) error {
+	if err := a.inspect(ctx, host, now); err != nil {
+		host.Log().Debug("a part of the state is not inspected", "err", err)
+	}
 	self := host.Self()
 	if self == nil {
 		return nil

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"syscall"
@@ -292,6 +293,18 @@ func (n *Node) Digest() (api.Hash, map[string]api.Hash) {
 		m[a.App] = a.Digest
 	}
 	return d, m
+}
+
+// Recheck applies all records again to what their past has left, as a node does in the background, and returns what is wrong.
+func (n *Node) Recheck() ([]string, error) {
+	apps, err := fold.NewApps(n.apps)
+	if err != nil {
+		return nil, err
+	}
+	snap := n.disk.Snapshot()
+	defer snap.Close()
+	_, _, problems, err := fold.Recheck(context.Background(), n.disk, snap, apps, 0, math.MaxInt)
+	return problems, err
 }
 
 // Turns counts the node's commits and starts: while it stays, there is nothing new to look at.
