@@ -415,6 +415,11 @@ func (c *Client) MarketReport(ctx context.Context, in MarketReportIn, opts ...Ca
 	return call[MarketReportOut](ctx, c, "market.report", in, opts)
 }
 
+// MarketRings is the operation market.rings: Suggest rings of offers and wants that close among members, those first that bring balances towards zero.
+func (c *Client) MarketRings(ctx context.Context, in MarketRingsIn) (*MarketRingsOut, error) {
+	return call[MarketRingsOut](ctx, c, "market.rings", in, nil)
+}
+
 // MarketShow is the operation market.show: Show an ad.
 func (c *Client) MarketShow(ctx context.Context, in MarketShowIn) (*MarketShowOut, error) {
 	return call[MarketShowOut](ctx, c, "market.show", in, nil)
@@ -1967,6 +1972,20 @@ type MarketReportOut struct {
 	Receipt api.Receipt `json:"receipt"`
 }
 
+// MarketRingsIn is the input of market.rings.
+type MarketRingsIn struct {
+	Space api.Hash `json:"space,omitzero"`  // Id of the space; default: the only one this node follows
+	With  api.DID  `json:"with,omitempty"`  // Only rings that this member is in
+	Most  int      `json:"most,omitempty"`  // Members of a ring at most, 2 to 5; default 5
+	Limit int      `json:"limit,omitempty"` // Rings at most, 1 to 50; default 10
+}
+
+// MarketRingsOut is what market.rings answers.
+type MarketRingsOut struct {
+	Rings []MarketRing `json:"rings"` // the best first
+	Whole bool         `json:"whole"` // the whole market was looked at; else only what is newest and fits best
+}
+
 // MarketShowIn is the input of market.show.
 type MarketShowIn struct {
 	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
@@ -3381,6 +3400,15 @@ type MarketCase struct {
 	Acts    []MarketAct    `json:"acts"` // those that count in their order, behind them those that do not
 }
 
+// MarketRing is part of an answer or an input.
+type MarketRing struct {
+	Text     string      `json:"text"`               // the ring in a sentence
+	Currency string      `json:"currency,omitempty"` // of the prices; none where nobody has named one
+	Scale    int         `json:"scale"`
+	Relief   int64       `json:"relief"` // by how much the members' balances come nearer to zero together, if all trade at these prices; minor units, below 0: further away
+	Legs     []MarketLeg `json:"legs"`
+}
+
 // MarketHidden is part of an answer or an input.
 type MarketHidden struct {
 	By     api.DID   `json:"by"`
@@ -3739,6 +3767,20 @@ type MarketAct struct {
 	Counts bool      `json:"counts"` // false: another moderator acted at the same time, and that act counts
 }
 
+// MarketLeg is part of an answer or an input.
+type MarketLeg struct {
+	From    api.DID  `json:"from"`
+	To      api.DID  `json:"to"`
+	Offer   api.Hash `json:"offer"`             // id of From's ad
+	Want    api.Hash `json:"want"`              // id of To's ad
+	Title   string   `json:"title"`             // of the offer
+	Wanted  string   `json:"wanted"`            // title of the want
+	Amount  int64    `json:"amount"`            // what To pays, minor units; 0: nobody has named a price in the ring
+	Assumed bool     `json:"assumed,omitempty"` // neither ad names a price: it is the mean of the others
+	Before  int64    `json:"before"`            // From's balance now
+	After   int64    `json:"after"`             // and when all have traded
+}
+
 // KernelPrepareOut is part of an answer or an input.
 type KernelPrepareOut struct {
 	Bytes       []uint8          `json:"bytes,omitempty"`       // exactly what the device signs, base64; none: there is nothing to sign
@@ -3944,6 +3986,8 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "POST", path: "/market", write: true, signs: api.SignsOne}, true
 	case "market.report":
 		return route{method: "POST", path: "/market/ad/{ad}/report", write: true, signs: api.SignsOne}, true
+	case "market.rings":
+		return route{method: "GET", path: "/market/rings"}, true
 	case "market.show":
 		return route{method: "GET", path: "/market/ad/{ad}"}, true
 	case "market.unhide":

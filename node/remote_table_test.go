@@ -94,6 +94,7 @@ market.list space none
 market.moderation space none
 market.post space one
 market.report space one
+market.rings space none
 market.show space none
 market.unhide space one
 market.withdraw space one

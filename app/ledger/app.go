@@ -44,6 +44,7 @@ var (
 	_ api.Reactor           = (*App)(nil)
 	_ api.Starter           = (*App)(nil)
 	_ api.Ticker            = (*App)(nil)
+	_ fact.Balances         = (*App)(nil)
 )
 
 // New returns the app.
@@ -66,6 +67,7 @@ func (a *App) Start(_ context.Context, host api.Host) error {
 	a.mu.Lock()
 	a.host = host
 	a.mu.Unlock()
+	api.Provide[fact.Balances](host.Services(), a)
 	a.findOwed(host)
 	return nil
 }

@@ -43,7 +43,7 @@ func (a *App) Operations() []api.Operation {
 			Summary: "Write an auditor's envelope: all exports of a space with the signed records that they come from, under your signature",
 		}, a.audit),
 		api.HandleStream(api.Operation{
-			Name: "ledger.receipt", Method: http.MethodGet, Path: "/ledger/receipt", CLI: "ledger receipt", Scope: "ledger:read", Access: api.AccessHere,
+			Name: "ledger.receipt", Method: http.MethodGet, Path: "/ledger/receipt", CLI: "ledger receipt make", Scope: "ledger:read", Access: api.AccessHere,
 			Summary: "Write a receipt that proves, offline, that a payment is final, or what an account's balance was at a checkpoint",
 		}, a.receipt),
 		api.Handle(api.Operation{

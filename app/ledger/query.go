@@ -163,3 +163,17 @@ func frozenBalances(r api.Reader, s *fact.Space, did api.DID, feed api.Hash) []B
 
 // first drops where a row was written.
 func first(b []byte, _ api.Position, ok bool) ([]byte, bool) { return b, ok }
+
+// Balances implements fact.Balances.
+func (a *App) Balances(space api.Hash, accounts []api.DID, currency string) ([]int64, error) {
+	_, r, s, err := a.see("ledger.balances", space)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	out := make([]int64, len(accounts))
+	for i, did := range accounts {
+		out[i] = r.Counter(balanceKey(nil, s.ID, currency, did))
+	}
+	return out, nil
+}

@@ -49,6 +49,7 @@ func (a *App) Operations() []api.Operation {
 		api.Handle(one("show", get, "/ad/{ad}", scopeRead, "Show an ad"), a.show),
 		api.Handle(list(one("list", get, "", scopeRead, "List and search offers and wants")), a.list),
 		api.Handle(one("categories", get, "/categories", scopeRead, "List the categories in use, and how many ads each has"), a.categories),
+		api.Handle(one("rings", get, "/rings", scopeRead, "Suggest rings of offers and wants that close among members, those first that bring balances towards zero"), a.rings),
 		api.Handle(one("report", post, "/ad/{ad}/report", scopeWrite, "Tell the moderators that something is wrong with an ad"), a.report),
 		api.Handle(one("hide", post, "/ad/{ad}/hide", scopeModerate, "Hide an ad from everybody but its author and the moderators"), a.hide),
 		api.Handle(one("unhide", post, "/ad/{ad}/unhide", scopeModerate, "Show a hidden ad again"), a.unhide),

@@ -13,7 +13,7 @@ import (
 
 func (c *ctl) marketCmd() *cobra.Command {
 	return group("market", "Offers and wants of the members",
-		c.marketPost(), c.marketEdit(), c.marketWithdraw(), c.marketShow(), c.marketList(), c.marketCategories(),
+		c.marketPost(), c.marketEdit(), c.marketWithdraw(), c.marketShow(), c.marketList(), c.marketCategories(), c.marketRings(),
 		c.marketReport(), c.marketAct("hide", "Hide an ad from everybody but its author and the moderators"), c.marketAct("unhide", "Show a hidden ad again"), c.marketModeration())
 }
 

@@ -12,15 +12,19 @@ import (
 )
 
 func (c *ctl) ledgerReceipt() *cobra.Command {
+	return group("receipt", "Proofs of payments and balances for anybody, without a node", c.ledgerReceiptMake(), c.ledgerReceiptVerify())
+}
+
+func (c *ctl) ledgerReceiptMake() *cobra.Command {
 	var in client.LedgerReceiptIn
 	var whose, path string
 	cmd := &cobra.Command{
-		Use: "receipt [PAYMENT]", Short: "Write a receipt that proves, offline, that a payment is final, or what a balance was", Args: cobra.MaximumNArgs(1),
+		Use: "make [PAYMENT]", Short: "Write a receipt that proves, offline, that a payment is final, or what a balance was", Args: cobra.MaximumNArgs(1),
 		Long: "Writes a text to print or to hand on, with the proof below: the signed record of the payment, its place in the state of the newest checkpoint, and the\n" +
 			"word of the witnesses for that state. Whoever gets it runs `icnctl ledger receipt verify`, without a node, and learns nothing else about the space.\n" +
 			"With --balance it shows the balance of an account at that checkpoint instead. Without --out it is printed. The node folds the space for it, which takes\n" +
 			"a while in a large one. What is newer than the checkpoint has to wait for the next one: icnctl space checkpoint list.",
-		Example: "icnctl ledger receipt 7d1f... --out rent.txt\nicnctl ledger receipt --balance hours --out balance.txt",
+		Example: "icnctl ledger receipt make 7d1f... --out rent.txt\nicnctl ledger receipt make --balance hours --out balance.txt",
 	}
 	space := spaceFlag(cmd)
 	f := cmd.Flags()
@@ -45,7 +49,6 @@ func (c *ctl) ledgerReceipt() *cobra.Command {
 		}
 		return c.download(cmd, "ledger.receipt", in, path)
 	}
-	cmd.AddCommand(c.ledgerReceiptVerify())
 	return cmd
 }
 

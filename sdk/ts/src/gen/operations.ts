@@ -2577,6 +2577,27 @@ export interface MarketHidden {
   time: string
 }
 
+export interface MarketLeg {
+  /** And when all have traded. */
+  after: number
+  /** What To pays, minor units; 0: nobody has named a price in the ring. */
+  amount: number
+  /** Neither ad names a price: it is the mean of the others. */
+  assumed?: boolean
+  /** From's balance now. */
+  before: number
+  from: DID
+  /** Id of From's ad. */
+  offer: Hash
+  /** Of the offer. */
+  title: string
+  to: DID
+  /** Id of To's ad. */
+  want: Hash
+  /** Title of the want. */
+  wanted: string
+}
+
 export interface MarketListOut {
   ads: MarketAd[] | null
   /** For the next page; empty at the end. */
@@ -2637,6 +2658,24 @@ export interface MarketReport {
   reason: string
   /** By the author's clock. */
   time: string
+}
+
+export interface MarketRing {
+  /** Of the prices; none where nobody has named one. */
+  currency?: string
+  legs: MarketLeg[] | null
+  /** By how much the members' balances come nearer to zero together, if all trade at these prices; minor units, below 0: further away. */
+  relief: number
+  scale: number
+  /** The ring in a sentence. */
+  text: string
+}
+
+export interface MarketRingsOut {
+  /** The best first. */
+  rings: MarketRing[] | null
+  /** The whole market was looked at; else only what is newest and fits best. */
+  whole: boolean
 }
 
 export interface MarketWithdrawn {
@@ -3832,6 +3871,18 @@ export interface MarketReportInput {
   space?: Hash
 }
 
+/** The input of market.rings. */
+export interface MarketRingsInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** Only rings that this member is in. */
+  with?: DID
+  /** Members of a ring at most, 2 to 5; default 5. */
+  most?: number
+  /** Rings at most, 1 to 50; default 10. */
+  limit?: number
+}
+
 /** The input of market.show. */
 export interface MarketShowInput {
   /** Id of the ad. */
@@ -4484,6 +4535,8 @@ export interface Operations {
     post(input: MarketPostIn, options?: WriteOptions): Promise<MarketAdOut>
     /** Tell the moderators that something is wrong with an ad. Scope market:write. */
     report(input: MarketReportInput, options?: WriteOptions): Promise<MarketModeratedOut>
+    /** Suggest rings of offers and wants that close among members, those first that bring balances towards zero. Scope market:read. */
+    rings(input?: MarketRingsInput, options?: CallOptions): Promise<MarketRingsOut>
     /** Show an ad. Scope market:read. */
     show(input: MarketShowInput, options?: CallOptions): Promise<MarketAd>
     /** Show a hidden ad again. Scope market:moderate. */
@@ -4730,6 +4783,7 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'market.moderation': ['GET', '/market/moderation', 'l', 'cases'],
   'market.post': ['POST', '/market', 'w1'],
   'market.report': ['POST', '/market/ad/{ad}/report', 'w1'],
+  'market.rings': ['GET', '/market/rings', ''],
   'market.show': ['GET', '/market/ad/{ad}', ''],
   'market.unhide': ['POST', '/market/ad/{ad}/unhide', 'w1'],
   'market.withdraw': ['POST', '/market/ad/{ad}/withdraw', 'w1'],
