@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/spf13/cobra"
 
 	"github.com/intercooperative/icn/client"
@@ -12,15 +14,18 @@ func (c *ctl) ledgerURI() *cobra.Command {
 
 func (c *ctl) uriMake() *cobra.Command {
 	var in client.LedgerUriMakeIn
-	var request string
+	var request, picture string
+	var draw bool
 	cmd := &cobra.Command{
 		Use: "make [AMOUNT]", Short: "Make a link by which others pay you", Args: cobra.MaximumNArgs(1),
-		Example: "icnctl ledger uri make 2.50 --memo \"coffee\"",
+		Example: "icnctl ledger uri make 2.50 --memo \"coffee\" --qr",
 	}
 	space := spaceFlag(cmd)
 	currencyFlag(cmd, &in.Currency)
 	cmd.Flags().StringVar(&in.Memo, "memo", "", "what it is for, one line")
 	cmd.Flags().StringVar(&request, "request", "", "id of a request that is paid by it")
+	cmd.Flags().BoolVar(&draw, "qr", false, "draw it as a QR code, too")
+	cmd.Flags().StringVar(&picture, "png", "", "write the QR code to this file; none is replaced")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
 		if in.Space, err = spaceID(*space); err != nil {
@@ -41,7 +46,12 @@ func (c *ctl) uriMake() *cobra.Command {
 				return err
 			}
 		}
-		return read(c, cmd, "ledger.uri.make", in, func(o *client.LedgerUriMakeOut) { c.facts("uri", o.URI) })
+		var shown error
+		err = read(c, cmd, "ledger.uri.make", in, func(o *client.LedgerUriMakeOut) {
+			c.facts("uri", o.URI)
+			shown = c.showQR(o.URI, draw, picture)
+		})
+		return errors.Join(err, shown)
 	}
 	return cmd
 }
