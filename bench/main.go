@@ -77,6 +77,8 @@ func benchmarks() []benchmark {
 		{"ws-fanout", 2 * time.Minute, fanout},
 		{"idle-subscribers", 4 * time.Minute, idleSubscribers},
 		{"idle", 4 * time.Minute, idle},
+		{"economy-small", 3 * time.Minute, economy(1000, 100)},
+		{"economy-large", 20 * time.Minute, economy(10_000, 50)},
 		{"million", 15 * time.Minute, million},
 	}
 }

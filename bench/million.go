@@ -81,7 +81,7 @@ func million(ctx context.Context, b *bench) (rows []result, err error) {
 
 // transfers founds a space on n in which each member pays another so many times.
 func transfers(ctx context.Context, n *node, members, each int) error {
-	const batch = 250
+	batch := min(250, each)
 	payers, err := found(ctx, n, members)
 	if err != nil {
 		return err
