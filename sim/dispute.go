@@ -10,10 +10,23 @@ import (
 	"github.com/intercooperative/icn/kernel/kerneltest"
 )
 
-// dispute lets a member dispute what it has paid, or do something in a dispute: its own or another's.
+// dispute lets some members dispute what they have paid, or do something in a dispute: their own or another's.
 func (w *World) dispute(n *kerneltest.Node) error {
+	for range 4 {
+		if err := w.quarrel(n); err != nil {
+			return err
+		}
+		n = w.other(n)
+	}
+	return nil
+}
+
+func (w *World) quarrel(n *kerneltest.Node) error {
+	if !n.Up() {
+		return nil
+	}
 	me := n.Member().DID()
-	out, err := n.Ask("ledger.dispute.list", ledger.DisputesIn{Space: w.Space, All: true, Limit: 8})
+	out, err := n.Ask("ledger.dispute.list", ledger.DisputesIn{Space: w.Space, All: true, Limit: 3})
 	if err != nil {
 		return nil //nolint:nilerr // the node is not that far
 	}
