@@ -214,7 +214,7 @@ func (f *fold) posting() api.Outcome {
 			return malformed(err)
 		}
 		return f.charge(&c)
-	case kindDue, kindSettle:
+	case kindDue, kindSettle, kindRedress:
 		return f.settling()
 	case kindImport:
 		var c imported

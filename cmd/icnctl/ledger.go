@@ -13,7 +13,7 @@ import (
 func (c *ctl) ledgerCmd() *cobra.Command {
 	return group("ledger", "Mutual credit: paying, and what is there",
 		c.ledgerTransfer(), c.ledgerBalance(), c.ledgerHistory(), c.ledgerRequest(), c.ledgerRequests(), c.ledgerApprove(), c.ledgerDecline(), c.ledgerCancel(),
-		c.ledgerEscrow(),
+		c.ledgerEscrow(), c.ledgerDispute(),
 		c.ledgerReverse(), c.ledgerBatch(), c.ledgerOrder(), c.ledgerURI(), c.ledgerAllot(), c.ledgerReturn(), c.ledgerAllotments(), c.ledgerGrant(), c.ledgerFreeze(),
 		c.ledgerStatement(), c.ledgerExport(), c.ledgerReceipt(), c.ledgerVerify(), c.ledgerVoid(), c.ledgerRetry(), c.ledgerSchedule(), c.ledgerSchedules(), c.ledgerCharge(),
 		c.ledgerImport(), c.ledgerPolicy(), c.ledgerLimit(), c.ledgerLimits(), c.ledgerGrants(), c.ledgerRegrade())
