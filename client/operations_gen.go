@@ -310,6 +310,16 @@ func (c *Client) LedgerLimits(ctx context.Context, in LedgerLimitsIn) (*LedgerLi
 	return call[LedgerLimitsOut](ctx, c, "ledger.limits", in, nil)
 }
 
+// LedgerMandate is the operation ledger.mandate: Let a helper pay for you, with another device of yours, so much in a period; or end that.
+func (c *Client) LedgerMandate(ctx context.Context, in LedgerMandateIn, opts ...CallOption) (*LedgerMandateOut, error) {
+	return call[LedgerMandateOut](ctx, c, "ledger.mandate", in, opts)
+}
+
+// LedgerMandates is the operation ledger.mandates: List who may pay for a member, and how much of it is left.
+func (c *Client) LedgerMandates(ctx context.Context, in LedgerMandatesIn) (*LedgerMandatesOut, error) {
+	return call[LedgerMandatesOut](ctx, c, "ledger.mandates", in, nil)
+}
+
 // LedgerOrderEnd is the operation ledger.order.end: End a standing order of yours.
 func (c *Client) LedgerOrderEnd(ctx context.Context, in LedgerOrderEndIn, opts ...CallOption) (*LedgerOrderEndOut, error) {
 	return call[LedgerOrderEndOut](ctx, c, "ledger.order.end", in, opts)
@@ -1644,6 +1654,35 @@ type LedgerLimitsIn struct {
 type LedgerLimitsOut struct {
 	Limits []LedgerLimitRow `json:"limits"`
 	Cursor string           `json:"cursor,omitempty"`
+}
+
+// LedgerMandateIn is the input of ledger.mandate.
+type LedgerMandateIn struct {
+	Space    api.Hash `json:"space,omitzero"`    // Id of the space; default: the only one this node follows
+	Device   api.Key  `json:"device"`            // Public key of the device of yours that the helper holds, 64 hexadecimal digits
+	Helper   api.DID  `json:"helper"`            // DID of the helper, who stays the same for a device
+	Currency string   `json:"currency"`          // Code of the currency
+	Amount   int64    `json:"amount"`            // That may be paid in a period, minor units; 0 ends the mandate
+	Every    string   `json:"every"`             // day, week or month, by UTC
+	Last     string   `json:"last,omitempty"`    // The last day, such as 2027-05-31; default: until you end it
+	Consent  string   `json:"consent,omitempty"` // How the member has agreed, if not by this record alone: such as on paper, when, and where that is; one line
+}
+
+// LedgerMandateOut is what ledger.mandate answers.
+type LedgerMandateOut struct {
+	Receipt api.Receipt `json:"receipt"`
+}
+
+// LedgerMandatesIn is the input of ledger.mandates.
+type LedgerMandatesIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	DID   api.DID  `json:"did,omitempty"`  // DID of the member; default: your own
+}
+
+// LedgerMandatesOut is what ledger.mandates answers.
+type LedgerMandatesOut struct {
+	DID      api.DID         `json:"did"`
+	Mandates []LedgerMandate `json:"mandates"`
 }
 
 // LedgerOrderEndIn is the input of ledger.order.end.
@@ -3296,6 +3335,7 @@ type LedgerEntry struct {
 	ValueDate    string      `json:"value_date,omitempty"` // of what came in from another system: the day by that, YYYY-MM-DD
 	For          []LedgerFor `json:"for,omitempty"`        // what it is for
 	Refunded     int64       `json:"refunded,omitempty"`   // of what the record has paid this recipient in this currency, how much was given back, minor units
+	KeyedBy      api.DID     `json:"keyed_by,omitempty"`   // who has entered it, if not the account's owner: a helper with a mandate, or the clerk
 	Final        bool        `json:"final"`
 	Level        api.Wait    `json:"level"`
 	BalanceDelta int64       `json:"balance_delta"`
@@ -3392,6 +3432,21 @@ type LedgerLimitRow struct {
 	Becomes  string  `json:"becomes,omitempty"` // what the policy that holds makes of it
 	Would    int64   `json:"would"`             // what the policy gives; without one, the limit
 	Why      string  `json:"why"`
+}
+
+// LedgerMandate is part of an answer or an input.
+type LedgerMandate struct {
+	Device   api.Key `json:"device"`
+	Helper   api.DID `json:"helper"`
+	Currency string  `json:"currency"`
+	Scale    int     `json:"scale"`
+	Amount   int64   `json:"amount"` // in a period; 0: it has ended
+	Every    string  `json:"every"`
+	Last     string  `json:"last,omitempty"`
+	Consent  string  `json:"consent,omitempty"`
+	Spent    int64   `json:"spent"`          // in this period
+	Over     bool    `json:"over,omitempty"` // it has ended
+	Known    bool    `json:"known"`          // the helper's device goes by it; until then it goes by the one before, or pays nothing
 }
 
 // LedgerStandingOrder is part of an answer or an input.
@@ -4137,6 +4192,10 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "GET", path: "/ledger/limit"}, true
 	case "ledger.limits":
 		return route{method: "GET", path: "/ledger/limits"}, true
+	case "ledger.mandate":
+		return route{method: "POST", path: "/ledger/mandates", write: true, signs: api.SignsOne}, true
+	case "ledger.mandates":
+		return route{method: "GET", path: "/ledger/mandates"}, true
 	case "ledger.order.end":
 		return route{method: "POST", path: "/ledger/order/end", write: true, signs: api.SignsOne}, true
 	case "ledger.order.new":
