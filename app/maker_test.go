@@ -13,8 +13,9 @@ import (
 // filled lists the writes of which a device elsewhere signs what only the node can know, and has to ask a person for that: by operation, topic and
 // kind. A write that is not here can be compared with what was asked for, field by field.
 var filled = map[string][]string{
-	"feed.cut cuts/draft":      {"adopt.seq", "causes"},
-	"ledger.freeze cuts/draft": {"target.topic", "target.device", "adopt", "next", "causes"},
+	"feed.cut cuts/draft":           {"adopt.seq", "causes"},
+	"ledger.freeze cuts/draft":      {"target.topic", "target.device", "adopt", "next", "causes"},
+	"ledger.freeze postings/freeze": {"number"},
 	"ledger.freeze ledger/grant": {
 		"limit", "p", "by_hand", "policy", "terms",
 	},
@@ -26,6 +27,7 @@ var filled = map[string][]string{
 	"market.unhide market/unhide":               {"after"},
 	"ledger.approve ledger/transfer":            {"to", "currency", "amount", "memo", "category", "for"},
 	"ledger.batch ledger/batch":                 {"legs", "for"},
+	"ledger.dispute.file ledger/dispute":        {"deadline"},
 	"ledger.escrow.giveback ledger/escrow-back": {"amount"},
 	"ledger.escrow.release ledger/release":      {"amount"},
 	"ledger.order.pay ledger/transfer":          {"to", "currency", "amount", "memo", "category", "for"},
@@ -56,6 +58,7 @@ var unshown = map[string]string{
 	"ledger.reverse id":             "a person sees what it makes",
 	"ledger.reverse currency":       "a person sees what it makes",
 	"ledger.reverse amount":         "a person sees what it makes",
+	"ledger.dispute.file deadline":  "a person sees what it makes",
 	"ledger.escrow.giveback amount": "a person sees what it makes",
 	"ledger.escrow.release amount":  "a person sees what it makes",
 	"ledger.order.pay id":           "a person sees what it makes",

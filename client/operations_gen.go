@@ -175,6 +175,46 @@ func (c *Client) LedgerDecline(ctx context.Context, in LedgerDeclineIn, opts ...
 	return call[LedgerDeclineOut](ctx, c, "ledger.decline", in, opts)
 }
 
+// LedgerDisputeAccept is the operation ledger.dispute.accept: Accept an offer.
+func (c *Client) LedgerDisputeAccept(ctx context.Context, in LedgerDisputeAcceptIn, opts ...CallOption) (*LedgerDisputeAcceptOut, error) {
+	return call[LedgerDisputeAcceptOut](ctx, c, "ledger.dispute.accept", in, opts)
+}
+
+// LedgerDisputeAward is the operation ledger.dispute.award: Say, as its mediator, how much the claimant gets.
+func (c *Client) LedgerDisputeAward(ctx context.Context, in LedgerDisputeAwardIn, opts ...CallOption) (*LedgerDisputeAwardOut, error) {
+	return call[LedgerDisputeAwardOut](ctx, c, "ledger.dispute.award", in, opts)
+}
+
+// LedgerDisputeFile is the operation ledger.dispute.file: Dispute a payment or an escrow.
+func (c *Client) LedgerDisputeFile(ctx context.Context, in LedgerDisputeFileIn, opts ...CallOption) (*LedgerDisputeFileOut, error) {
+	return call[LedgerDisputeFileOut](ctx, c, "ledger.dispute.file", in, opts)
+}
+
+// LedgerDisputeList is the operation ledger.dispute.list: List disputes, newest first, and what they have come to.
+func (c *Client) LedgerDisputeList(ctx context.Context, in LedgerDisputeListIn) (*LedgerDisputeListOut, error) {
+	return call[LedgerDisputeListOut](ctx, c, "ledger.dispute.list", in, nil)
+}
+
+// LedgerDisputeMediator is the operation ledger.dispute.mediator: Agree to a mediator, be bound by what one awards, or as registrar name one.
+func (c *Client) LedgerDisputeMediator(ctx context.Context, in LedgerDisputeMediatorIn, opts ...CallOption) (*LedgerDisputeMediatorOut, error) {
+	return call[LedgerDisputeMediatorOut](ctx, c, "ledger.dispute.mediator", in, opts)
+}
+
+// LedgerDisputeOffer is the operation ledger.dispute.offer: Offer how much the claimant gets.
+func (c *Client) LedgerDisputeOffer(ctx context.Context, in LedgerDisputeOfferIn, opts ...CallOption) (*LedgerDisputeOfferOut, error) {
+	return call[LedgerDisputeOfferOut](ctx, c, "ledger.dispute.offer", in, opts)
+}
+
+// LedgerDisputeSay is the operation ledger.dispute.say: Say something in a dispute: evidence, an answer, that you mediate, withdraw, and so on.
+func (c *Client) LedgerDisputeSay(ctx context.Context, in LedgerDisputeSayIn, opts ...CallOption) (*LedgerDisputeSayOut, error) {
+	return call[LedgerDisputeSayOut](ctx, c, "ledger.dispute.say", in, opts)
+}
+
+// LedgerDisputeShow is the operation ledger.dispute.show: Show a dispute and all that was said in it.
+func (c *Client) LedgerDisputeShow(ctx context.Context, in LedgerDisputeShowIn) (*LedgerDisputeShowOut, error) {
+	return call[LedgerDisputeShowOut](ctx, c, "ledger.dispute.show", in, nil)
+}
+
 // LedgerEscrowAward is the operation ledger.escrow.award: Say, as its arbiter, how much of an escrow its payee gets.
 func (c *Client) LedgerEscrowAward(ctx context.Context, in LedgerEscrowAwardIn, opts ...CallOption) (*LedgerEscrowAwardOut, error) {
 	return call[LedgerEscrowAwardOut](ctx, c, "ledger.escrow.award", in, opts)
@@ -213,6 +253,11 @@ func (c *Client) LedgerExport(ctx context.Context, in LedgerExportIn, each func(
 // LedgerFreeze is the operation ledger.freeze: Stop an account from spending, or let it spend again.
 func (c *Client) LedgerFreeze(ctx context.Context, in LedgerFreezeIn, opts ...CallOption) (*LedgerFreezeOut, error) {
 	return call[LedgerFreezeOut](ctx, c, "ledger.freeze", in, opts)
+}
+
+// LedgerFreezes is the operation ledger.freezes: List the accounts that are frozen, why and until when.
+func (c *Client) LedgerFreezes(ctx context.Context, in LedgerFreezesIn) (*LedgerFreezesOut, error) {
+	return call[LedgerFreezesOut](ctx, c, "ledger.freezes", in, nil)
 }
 
 // LedgerGrant is the operation ledger.grant: Set an account's credit limit.
@@ -1205,6 +1250,122 @@ type LedgerDeclineOut struct {
 	Request LedgerRequest `json:"request"`
 }
 
+// LedgerDisputeAcceptIn is the input of ledger.dispute.accept.
+type LedgerDisputeAcceptIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	ID    api.Hash `json:"id"`             // Id of the dispute
+	Offer api.Hash `json:"offer"`          // Id of the offer: ledger.dispute.show lists them
+}
+
+// LedgerDisputeAcceptOut is what ledger.dispute.accept answers.
+type LedgerDisputeAcceptOut struct {
+	Receipt api.Receipt   `json:"receipt"`
+	Dispute LedgerDispute `json:"dispute"`
+}
+
+// LedgerDisputeAwardIn is the input of ledger.dispute.award.
+type LedgerDisputeAwardIn struct {
+	Space  api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	ID     api.Hash `json:"id"`             // Id of the dispute
+	Amount int64    `json:"amount"`         // What the claimant gets: minor units, 0 to what is claimed
+	Text   string   `json:"text,omitempty"` // Why, at most 4096 bytes; every member can read it
+}
+
+// LedgerDisputeAwardOut is what ledger.dispute.award answers.
+type LedgerDisputeAwardOut struct {
+	Receipt api.Receipt   `json:"receipt"`
+	Dispute LedgerDispute `json:"dispute"`
+}
+
+// LedgerDisputeFileIn is the input of ledger.dispute.file.
+type LedgerDisputeFileIn struct {
+	Space    api.Hash   `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
+	About    api.Hash   `json:"about"`              // Id of a payment or an escrow in which you are one side
+	Against  api.DID    `json:"against"`            // DID of the other side
+	Currency string     `json:"currency"`           // Code of the currency
+	Amount   int64      `json:"amount"`             // What you want to have of it: minor units, more than 0
+	Reason   string     `json:"reason"`             // Why, at most 4096 bytes; every member can read it
+	Deadline time.Time  `json:"deadline,omitzero"`  // Until when you ask for an answer; default: in 14 days
+	Evidence []api.Hash `json:"evidence,omitempty"` // Digests of files, at most 8: blob.add gives them
+}
+
+// LedgerDisputeFileOut is what ledger.dispute.file answers.
+type LedgerDisputeFileOut struct {
+	Receipt api.Receipt   `json:"receipt"`
+	Dispute LedgerDispute `json:"dispute"`
+}
+
+// LedgerDisputeListIn is the input of ledger.dispute.list.
+type LedgerDisputeListIn struct {
+	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	DID    api.DID  `json:"did,omitempty"`    // DID of a side; default: your own
+	All    bool     `json:"all,omitempty"`    // Everybody's: for mediators and the registrar
+	State  string   `json:"state,omitempty"`  // Only those in this state
+	Limit  int      `json:"limit,omitempty"`  // Entries of a page, 1 to 500; default 50
+	Cursor string   `json:"cursor,omitempty"` // Where the page before ended
+}
+
+// LedgerDisputeListOut is what ledger.dispute.list answers.
+type LedgerDisputeListOut struct {
+	Disputes []LedgerDispute `json:"disputes"`
+	Cursor   string          `json:"cursor,omitempty"`
+}
+
+// LedgerDisputeMediatorIn is the input of ledger.dispute.mediator.
+type LedgerDisputeMediatorIn struct {
+	Space    api.Hash `json:"space,omitzero"`  // Id of the space; default: the only one this node follows
+	ID       api.Hash `json:"id"`              // Id of the dispute
+	Mediator api.DID  `json:"mediator"`        // DID of a member who is on neither side
+	Bound    bool     `json:"bound,omitempty"` // What the mediator awards, up to what is claimed, is carried out without asking you again, if the other side says the same. It cannot be taken back
+}
+
+// LedgerDisputeMediatorOut is what ledger.dispute.mediator answers.
+type LedgerDisputeMediatorOut struct {
+	Receipt api.Receipt   `json:"receipt"`
+	Dispute LedgerDispute `json:"dispute"`
+}
+
+// LedgerDisputeOfferIn is the input of ledger.dispute.offer.
+type LedgerDisputeOfferIn struct {
+	Space  api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	ID     api.Hash `json:"id"`             // Id of the dispute
+	Amount int64    `json:"amount"`         // What the claimant gets: minor units, 0 to what is claimed
+	Text   string   `json:"text,omitempty"` // Why, at most 4096 bytes; every member can read it
+}
+
+// LedgerDisputeOfferOut is what ledger.dispute.offer answers.
+type LedgerDisputeOfferOut struct {
+	Receipt api.Receipt   `json:"receipt"`
+	Dispute LedgerDispute `json:"dispute"`
+}
+
+// LedgerDisputeSayIn is the input of ledger.dispute.say.
+type LedgerDisputeSayIn struct {
+	Space    api.Hash   `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
+	ID       api.Hash   `json:"id"`                 // Id of the dispute: ledger.dispute.list lists them
+	What     string     `json:"what"`               // evidence (by a side), answer (by whom it is against), escalate (ask the registrar to name a mediator), mediate or refuse (by who is asked to mediate), withdraw (there is no claim), write-off (the claim is given up) or settled (by the claimant)
+	Text     string     `json:"text,omitempty"`     // At most 4096 bytes; every member can read it
+	Evidence []api.Hash `json:"evidence,omitempty"` // Digests of files, at most 8: blob.add gives them
+}
+
+// LedgerDisputeSayOut is what ledger.dispute.say answers.
+type LedgerDisputeSayOut struct {
+	Receipt api.Receipt   `json:"receipt"`
+	Dispute LedgerDispute `json:"dispute"`
+}
+
+// LedgerDisputeShowIn is the input of ledger.dispute.show.
+type LedgerDisputeShowIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	ID    api.Hash `json:"id"`             // Id of the dispute, 64 hexadecimal digits
+}
+
+// LedgerDisputeShowOut is what ledger.dispute.show answers.
+type LedgerDisputeShowOut struct {
+	Dispute LedgerDispute       `json:"dispute"`
+	Said    []LedgerDisputeSaid `json:"said"` // oldest first, by the clocks of those who said it; at most 500
+}
+
 // LedgerEscrowAwardIn is the input of ledger.escrow.award.
 type LedgerEscrowAwardIn struct {
 	Space  api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
@@ -1310,10 +1471,12 @@ type LedgerExportItem struct {
 
 // LedgerFreezeIn is the input of ledger.freeze.
 type LedgerFreezeIn struct {
-	Space    api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
-	To       api.DID  `json:"to"`             // DID of the account
-	Currency string   `json:"currency"`       // Code of the currency
-	Lift     bool     `json:"lift,omitempty"` // Let the account spend again
+	Space    api.Hash  `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	To       api.DID   `json:"to"`               // DID of the account
+	Currency string    `json:"currency"`         // Code of the currency
+	Lift     bool      `json:"lift,omitempty"`   // Let the account spend again
+	Until    time.Time `json:"until,omitzero"`   // When the clerk's node lifts it by itself, at most 5 years from now; default: never
+	Reason   string    `json:"reason,omitempty"` // Why, at most 256 bytes, one line; every member can read it
 }
 
 // LedgerFreezeOut is what ledger.freeze answers.
@@ -1322,6 +1485,16 @@ type LedgerFreezeOut struct {
 	Number  uint64      `json:"number"`
 	Limit   int64       `json:"limit"`         // that holds now, minor units
 	Cut     string      `json:"cut,omitempty"` // for what lessens: under-way when the account's feed is being cut, so that it binds even who does not look; by-registrar when the registrar's node will do that; waits when an earlier cut of the feed has to be made first
+}
+
+// LedgerFreezesIn is the input of ledger.freezes.
+type LedgerFreezesIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+}
+
+// LedgerFreezesOut is what ledger.freezes answers.
+type LedgerFreezesOut struct {
+	Freezes []LedgerFreeze `json:"freezes"` // by account and currency; at most 500
 }
 
 // LedgerGrantIn is the input of ledger.grant.
@@ -3046,6 +3219,43 @@ type LedgerCharge struct {
 	Amount  int64   `json:"amount"`         // negative: the account gets it back
 }
 
+// LedgerDispute is part of an answer or an input.
+type LedgerDispute struct {
+	ID       api.Hash   `json:"id"`
+	Time     time.Time  `json:"time"`             // by the claimant's clock
+	About    api.Hash   `json:"about"`            // record of a payment or an escrow
+	Escrow   bool       `json:"escrow,omitempty"` // it is about an escrow
+	Claimant api.DID    `json:"claimant"`
+	Against  api.DID    `json:"against"`
+	Currency string     `json:"currency"`
+	Scale    int        `json:"scale"`
+	Amount   int64      `json:"amount"` // what the claimant wants to have of it
+	Reason   string     `json:"reason"`
+	Evidence []api.Hash `json:"evidence,omitempty"` // digests of files: blob.get has those that a node has
+	Deadline time.Time  `json:"deadline"`           // until when an answer is asked for; it decides nothing
+	Mediator api.DID    `json:"mediator,omitempty"` // on whom both sides agree, or whom the registrar has named
+	Mediates bool       `json:"mediates,omitempty"` // the mediator has said so
+	Bound    []api.DID  `json:"bound,omitempty"`    // the sides that have bound themselves to what the mediator awards
+	State    string     `json:"state"`              // open, unanswered (the deadline is past), answered, escalated, agreed or awarded (the clerk's node carries it out), awarded without both sides being bound (nobody is made to pay), redressed, withdrawn, written-off or settled
+	Comes    *int64     `json:"comes_to,omitempty"` // what the claimant gets, where that is agreed or awarded
+	Binding  bool       `json:"binding,omitempty"`  // it is carried out without anybody else's consent
+	By       api.Hash   `json:"by,omitzero"`        // the record that has carried it out
+}
+
+// LedgerDisputeSaid is part of an answer or an input.
+type LedgerDisputeSaid struct {
+	ID       api.Hash   `json:"id"` // of the record
+	Time     time.Time  `json:"time"`
+	By       api.DID    `json:"by"`
+	What     string     `json:"what"` // evidence, answer, escalate, mediate, refuse, withdraw, write-off, settled, mediator, bound, offer, accept, award or redress
+	Text     string     `json:"text,omitempty"`
+	Evidence []api.Hash `json:"evidence,omitempty"`
+	Mediator api.DID    `json:"mediator,omitempty"`
+	Offer    api.Hash   `json:"offer,omitzero"`   // that is accepted
+	Amount   *int64     `json:"amount,omitempty"` // of an offer, an award or a redress
+	Final    bool       `json:"final"`
+}
+
 // LedgerEscrow is part of an answer or an input.
 type LedgerEscrow struct {
 	ID         api.Hash          `json:"id"`
@@ -3066,6 +3276,15 @@ type LedgerEscrow struct {
 	Award      *int64            `json:"award,omitempty"`    // what the arbiter has awarded to the payee
 	State      string            `json:"state"`              // open; expired: its date has come, by the clock of the node that shows it; decided: the clerk's node settles it as soon as what decides it is final; settled
 	Settlement *LedgerSettlement `json:"settlement,omitempty"`
+}
+
+// LedgerFreeze is part of an answer or an input.
+type LedgerFreeze struct {
+	Account  api.DID   `json:"account"`
+	Currency string    `json:"currency"`
+	Number   uint64    `json:"number"`         // of the grant that freezes it
+	Until    time.Time `json:"until,omitzero"` // when the clerk's node lifts it; none: somebody has to
+	Reason   string    `json:"reason,omitempty"`
 }
 
 // LedgerLimitChange is part of an answer or an input.
@@ -3092,7 +3311,7 @@ type LedgerEntry struct {
 	Time         time.Time   `json:"time"`
 	ID           api.Hash    `json:"id"`
 	Leg          int         `json:"leg,omitempty"` // which payment of the record, from 0
-	Kind         string      `json:"kind"`          // transfer, request (one that was approved), order (a standing one), refund, batch, charge: dues, a levy or demurrage; treasury: it has paid; escrow: put in escrow; settle: paid out of it; import, import-undo: from another system, or taken back; or import-claim: an account there became a member's
+	Kind         string      `json:"kind"`          // transfer, request (one that was approved), order (a standing one), refund, batch, charge: dues, a levy or demurrage; treasury: it has paid; escrow: put in escrow; settle: paid out of it; redress: what a dispute has come to; import, import-undo: from another system, or taken back; or import-claim: an account there became a member's
 	From         api.DID     `json:"from"`          // a DID, office:treasury, or escrow: and an id
 	To           api.DID     `json:"to"`
 	Currency     string      `json:"currency"`
@@ -3890,6 +4109,22 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "POST", path: "/ledger/charge", write: true, signs: api.SignsSeveral}, true
 	case "ledger.decline":
 		return route{method: "POST", path: "/ledger/decline", write: true, signs: api.SignsOne}, true
+	case "ledger.dispute.accept":
+		return route{method: "POST", path: "/ledger/dispute/accept", write: true, signs: api.SignsOne}, true
+	case "ledger.dispute.award":
+		return route{method: "POST", path: "/ledger/dispute/award", write: true, signs: api.SignsOne}, true
+	case "ledger.dispute.file":
+		return route{method: "POST", path: "/ledger/dispute/file", write: true, signs: api.SignsOne}, true
+	case "ledger.dispute.list":
+		return route{method: "GET", path: "/ledger/disputes"}, true
+	case "ledger.dispute.mediator":
+		return route{method: "POST", path: "/ledger/dispute/mediator", write: true, signs: api.SignsOne}, true
+	case "ledger.dispute.offer":
+		return route{method: "POST", path: "/ledger/dispute/offer", write: true, signs: api.SignsOne}, true
+	case "ledger.dispute.say":
+		return route{method: "POST", path: "/ledger/dispute/say", write: true, signs: api.SignsOne}, true
+	case "ledger.dispute.show":
+		return route{method: "GET", path: "/ledger/disputes/{id}"}, true
 	case "ledger.escrow.award":
 		return route{method: "POST", path: "/ledger/escrow/award", write: true, signs: api.SignsOne}, true
 	case "ledger.escrow.giveback":
@@ -3906,6 +4141,8 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "GET", path: "/ledger/export"}, true
 	case "ledger.freeze":
 		return route{method: "POST", path: "/ledger/freeze", write: true, signs: api.SignsSeveral}, true
+	case "ledger.freezes":
+		return route{method: "GET", path: "/ledger/freezes"}, true
 	case "ledger.grant":
 		return route{method: "POST", path: "/ledger/grant", write: true, signs: api.SignsSeveral}, true
 	case "ledger.grants":

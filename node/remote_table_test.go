@@ -46,6 +46,14 @@ ledger.batch space several
 ledger.cancel space one
 ledger.charge space several
 ledger.decline space one
+ledger.dispute.accept space one
+ledger.dispute.award space one
+ledger.dispute.file space one
+ledger.dispute.list space none
+ledger.dispute.mediator space one
+ledger.dispute.offer space one
+ledger.dispute.say space one
+ledger.dispute.show space none
 ledger.escrow.award space one
 ledger.escrow.giveback space one
 ledger.escrow.list space none
@@ -54,6 +62,7 @@ ledger.escrow.release space one
 ledger.escrow.show space none
 ledger.export space none
 ledger.freeze space several
+ledger.freezes space none
 ledger.grant space several
 ledger.grants space none
 ledger.history space none
@@ -216,6 +225,9 @@ func (g *greeter) inputs() map[string]string {
 		"ledger.freeze": "{" + money + "}", "ledger.grant": "{" + money + `,"limit":5}`, "ledger.retry": id, "ledger.return": `{"currency":"hours"}`,
 		"ledger.approve": id, "ledger.cancel": id, "ledger.decline": id, "ledger.reverse": id, "ledger.request": fmt.Sprintf(`{"payer":%q,"currency":"hours","amount":1}`, did),
 		"ledger.order.new": fmt.Sprintf(`{"to":%q,"currency":"hours","amount":1,"unit":"days","first":"2026-01-01"}`, did), "ledger.order.end": id, "ledger.order.pay": id,
+		"ledger.dispute.file": fmt.Sprintf(`{"about":%q,"against":%q,"currency":"hours","amount":1,"reason":"x"}`, g.space, did), "ledger.dispute.say": fmt.Sprintf(`{"id":%q,"what":"withdraw"}`, g.space),
+		"ledger.dispute.mediator": fmt.Sprintf(`{"id":%q,"mediator":%q}`, g.space, did), "ledger.dispute.offer": fmt.Sprintf(`{"id":%q,"amount":1}`, g.space),
+		"ledger.dispute.award": fmt.Sprintf(`{"id":%q,"amount":1}`, g.space), "ledger.dispute.accept": fmt.Sprintf(`{"id":%q,"offer":%q}`, g.space, g.space),
 		"ledger.escrow.new": fmt.Sprintf(`{"payee":%q,"currency":"hours","amount":1,"expires":"2099-01-01T00:00:00Z"}`, did), "ledger.escrow.release": id, "ledger.escrow.giveback": id, "ledger.escrow.award": fmt.Sprintf(`{"id":%q,"amount":1}`, g.space),
 		"ledger.batch":  fmt.Sprintf(`{"rows":[{"to":%q,"currency":"hours","amount":1}]}`, did),
 		"ledger.charge": `{"name":"dues","dry_run":true}`, "ledger.policy.set": `{"currency":"hours","preset":"conservative"}`, "ledger.regrade": "{" + money + "}",

@@ -133,6 +133,9 @@ func (b books) End(c *kerneltest.Cluster) error {
 		if err := b.w.escrows(n); err != nil {
 			return err
 		}
+		if err := b.w.redresses(n); err != nil {
+			return err
+		}
 	}
 	return b.w.stalls()
 }

@@ -55,9 +55,9 @@ func (*App) Info() api.AppInfo {
 	return api.AppInfo{Name: "ledger", Topics: []api.TopicSpec{
 		{Name: fact.LedgerTopic, Retention: api.Log, Kinds: []string{
 			kindTransfer, kindBatch, kindRequest, kindCancel, kindDecline, kindOrder, kindEndOrder, kindAck, kindGrant, kindAllot, kindReturn, kindPropose, kindProposeRules, kindApprove, fact.KindClose,
-			kindEscrow, kindRelease, kindEscrowBack, kindAward,
+			kindEscrow, kindRelease, kindEscrowBack, kindAward, kindDispute, kindSay, kindBind, kindOffer, kindAccept, kindJudge,
 		}},
-		{Name: fact.PostingsTopic, Retention: api.Log, Kinds: []string{kindSchedule, kindCharge, kindDue, kindSettle, kindImport, kindImportUndo, kindImportBind, kindPolicy}},
+		{Name: fact.PostingsTopic, Retention: api.Log, Kinds: []string{kindSchedule, kindCharge, kindDue, kindSettle, kindRedress, kindFreeze, kindImport, kindImportUndo, kindImportBind, kindPolicy}},
 		{Name: fact.TreasuryTopic, Retention: api.Log, Kinds: []string{kindRules, kindSpend, kindPay}},
 	}}
 }

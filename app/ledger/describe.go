@@ -23,6 +23,7 @@ func (*App) Describe() []api.KindSpec {
 		return filled(field, "what was asked for, else as the preset or the policy before says")
 	}
 	named := func(field string) api.Source { return api.Source{Field: field, From: api.FromInput, Input: "id"} }
+	inDispute := api.Source{Field: "dispute", From: api.FromInput, Input: "id"}
 	held := api.Source{Field: "escrow", From: api.FromInput, Input: "id"}
 	return []api.KindSpec{
 		api.Says[transfer](fact.LedgerTopic, kindTransfer, "Pay {amount} to {to}[ for {memo}][{?category}, booked as {category}][{?for}, once: it names {for} thing(s) that it is for].").
@@ -105,6 +106,18 @@ func (*App) Describe() []api.KindSpec {
 			By("ledger.escrow.award", held),
 		api.Says[escrowDue](fact.PostingsTopic, kindDue, "Note that the date of the escrow {escrow} has come."),
 		api.Says[settlement](fact.PostingsTopic, kindSettle, "Settle the escrow {escrow}, {why}: {paid} to {payee}, {back} back to {payer}."),
+		api.Says[dispute](fact.LedgerTopic, kindDispute, "Dispute {about}: claim {amount} from {against}, an answer by {deadline} is asked for: {reason}[, with {evidence} file(s)].").
+			By("ledger.dispute.file", filled("deadline", "in 14 days, where none was asked for")),
+		api.Says[saying](fact.LedgerTopic, kindSay, "Say in the dispute {dispute}, {what}[: {text}][, with {evidence} file(s)].").By("ledger.dispute.say", inDispute),
+		api.Says[binding](fact.LedgerTopic, kindBind, "Agree to {mediator} as mediator of the dispute {dispute}[{?bound}, and to whatever is awarded, for good].").
+			By("ledger.dispute.mediator", inDispute),
+		api.Says[offer](fact.LedgerTopic, kindOffer, "Offer in the dispute {dispute} that the claimant gets {amount} minor units[: {text}].").By("ledger.dispute.offer", inDispute),
+		api.Says[acceptance](fact.LedgerTopic, kindAccept, "Accept the offer {offer} in the dispute {dispute}.").By("ledger.dispute.accept", inDispute),
+		api.Says[judgement](fact.LedgerTopic, kindJudge, "Award in the dispute {dispute} {amount} minor units to the claimant[: {reason}].").
+			By("ledger.dispute.award", inDispute, api.Source{Field: "reason", From: api.FromInput, Input: "text"}),
+		api.Says[redress](fact.PostingsTopic, kindRedress, "Carry out what the dispute {dispute} has come to, {why}: {amount} from {from} to {to}."),
+		api.Says[freezing](fact.PostingsTopic, kindFreeze, "Note of the freeze of {account} in {currency} by grant number {number}[: {reason}][; it ends on {until}].").
+			By("ledger.freeze", account, filled("number", "of the grant that freezes it")),
 		fact.SaysClose(fact.LedgerTopic),
 	}
 }

@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/intercooperative/icn/app/fact"
@@ -143,15 +144,22 @@ type claims struct {
 	award   int64
 	awarded bool
 	due     bool // its date has come
+
+	accord   accord // of a dispute about it
+	disputed bool   // there is one
 }
 
-// settled says what an escrow comes to, if that is decided. What both sides agree on goes before an award, and that before the date; where they have agreed
-// twice, to pay it and to give it back, it is paid.
+// settled says what an escrow comes to, if that is decided. What both sides agree on goes before what a dispute has come to, that before the word of the
+// arbiter, and that before the date; where they have agreed twice, to pay it and to give it back, it is paid.
 func (c *claims) settled(id api.Hash) (s settlement, ok bool) {
 	s = settlement{Escrow: id, Payer: c.Payer, Payee: c.Payee, Currency: c.Currency}
 	switch {
 	case c.Released >= c.Amount-c.back:
 		s.Why, s.Paid = whyAgreed, c.Released
+	case c.disputed && c.accord.Claimant == c.Payee:
+		s.Why, s.Paid = c.accord.Why, c.accord.Amount
+	case c.disputed:
+		s.Why, s.Paid = c.accord.Why, c.Amount-c.accord.Amount
 	case c.awarded:
 		s.Why, s.Paid = whyAwarded, c.award
 	case c.due && c.Then == thenPayer:
@@ -167,37 +175,45 @@ func (c *claims) settled(id api.Hash) (s settlement, ok bool) {
 
 // claims reads what the record shows to be certain of an escrow.
 func (f *fold) claims(id api.Hash) (c claims) {
-	views, cuts := f.witnessed()
-	for _, d := range f.rec.Deps {
-		if h, _ := f.Dep(d); h.Topic.Name != fact.LedgerTopic {
-			continue
-		}
-		at, ok := f.certain(views, cuts, d)
-		if !ok {
-			continue
-		}
-		if b, ok := f.At(at, rowEscrow(id)); ok {
+	all := f.sure()
+	for _, s := range all {
+		if b, ok := f.At(s.at, rowEscrow(id)); ok {
 			if h := get[deposit](b, ok); !c.found || h.Released > c.Released { // who has another device has said more on that
 				c.deposit, c.found = h, true
 			}
 		}
-		if b, ok := f.At(at, rowEscrowBack(id)); ok {
+		if b, ok := f.At(s.at, rowEscrowBack(id)); ok {
 			c.back = max(c.back, int64(fact.Number(b, ok)))
 		}
-		if b, ok := f.At(at, rowAward(id)); ok {
+		if b, ok := f.At(s.at, rowAward(id)); ok {
 			c.award, c.awarded = int64(fact.Number(b, ok)), true
 		}
 	}
-	c.due = c.found && f.isDue(id, views, &c)
+	if !c.found {
+		return c
+	}
+	v := f.voiced(all, id, c.Payer, c.Payee)
+	if a, ok := f.accord(all, &v, id, c.Payer, c.Payee); ok {
+		c.settleBy(&a)
+	}
+	c.due = f.isDue(id, &c, &v)
 	return c
 }
 
+// settleBy takes what a dispute about the escrow has come to.
+func (c *claims) settleBy(a *accord) {
+	if a.Currency == c.Currency && a.Amount <= c.Amount {
+		c.accord, c.disputed = *a, true
+	}
+}
+
 // isDue reports whether the record shows that the date of an escrow has come, and leaves out nothing that was final by then.
-func (f *fold) isDue(id api.Hash, views []api.Position, c *claims) bool {
+func (f *fold) isDue(id api.Hash, c *claims, v *voiced) bool {
 	seq := fact.Number(f.Own(rowDue(f.rec.Feed, id)))
 	if seq == 0 {
 		return false
 	}
+	views, _ := f.witnessed()
 	var late []api.Position // who have seen the date come
 	for _, v := range views {
 		if last, ok := fact.SaidBy(f, v, f.rec.Feed); ok && last.Seq >= seq {
@@ -207,11 +223,11 @@ func (f *fold) isDue(id api.Hash, views []api.Position, c *claims) bool {
 	if last, ok := fact.FinalBy(f, late, f.rec.Feed); !ok || last.Seq < seq {
 		return false
 	}
-	say := c.Payer
-	if c.Then == thenPayee {
-		say = c.Payee
+	say := []api.DID{c.Payer, c.Payee, c.Arbiter}
+	if v.bound[0] == v.bound[1] {
+		say = append(say, v.bound[0].Mediator)
 	}
-	return !f.overlooks(late, say) && (c.Arbiter == "" || !f.overlooks(late, c.Arbiter))
+	return !slices.ContainsFunc(say, func(did api.DID) bool { return did != "" && f.overlooks(late, did) })
 }
 
 // overlooks reports whether a member may have said something that witnesses hold final and the record does not cite.
@@ -265,8 +281,15 @@ func notDue(h *deposit) api.Outcome {
 	return out
 }
 
-// settling folds a record of the clerk's about an escrow.
+// settling folds a record of the clerk's about an escrow or a dispute.
 func (f *fold) settling() api.Outcome {
+	if f.rec.Kind == kindRedress {
+		var r redress
+		if err := decode(f.rec.Body, &r); err != nil {
+			return malformed(err)
+		}
+		return f.redress(&r)
+	}
 	if f.rec.Kind == kindDue {
 		var d escrowDue
 		if err := decode(f.rec.Body, &d); err != nil {
@@ -301,6 +324,9 @@ func saidOfEscrow(rec *api.Record, did api.DID, n int) (l leg, from api.DID, ok 
 				return l, from, true
 			}
 		}
+	}
+	if r, ok := redressedBy(rec); ok {
+		return leg{To: r.To, Currency: r.Currency, Amount: r.Amount, Memo: "dispute " + r.Dispute.Short() + ", " + r.Why}, r.From, true
 	}
 	return l, "", false
 }

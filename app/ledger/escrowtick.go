@@ -14,9 +14,12 @@ import (
 // maxSettles bounds how many escrows the clerk's node deals with in a turn.
 const maxSettles = 64
 
-// settleSpaces lets the clerk's node settle the escrows that are decided.
+// settleSpaces lets the clerk's node settle the escrows that are decided, and lift the freezes that end.
 func (a *App) settleSpaces(ctx context.Context, host api.Host, now time.Time) error {
 	for _, id := range host.Follows() {
+		if err := a.thaw(ctx, host, id, now); err != nil {
+			return err
+		}
 		if err := a.settleIn(ctx, host, id, now, nil); err != nil {
 			return err
 		}
@@ -46,26 +49,24 @@ func (a *App) settleIn(ctx context.Context, host api.Host, space api.Hash, now t
 		return nil
 	}
 	if ids == nil {
-		ids = inEscrow(r, s)
+		ids = append(inEscrow(r, s), inDispute(r, s)...)
 	}
 	n := 0
 	for _, id := range ids {
-		e, ok := readEscrow(r, s, now, id)
-		if !ok || e.State == escrowSettled {
+		draft, ok, over := d.next(r, s, id, now)
+		if over {
 			a.spoken.drop(space, id)
-			continue
 		}
-		draft, ok := d.settle(r, s, &e, now)
 		if !ok {
 			continue
 		}
 		switch _, err := host.Append(ctx, self, draft, api.WaitLocal); {
 		case api.KindOf(err) == api.Refused: // the witnesses' word may not be here in whole: later
-			host.Log().Debug("an escrow is not settled yet", "space", space.Short(), "escrow", id.Short(), "err", err)
+			host.Log().Debug("an escrow or dispute is not settled yet", "space", space.Short(), "id", id.Short(), "err", err)
 		case err != nil:
 			return err
-		case draft.Kind == kindSettle:
-			host.Log().Info("an escrow is settled", "space", space.Short(), "escrow", id.Short())
+		case draft.Kind != kindDue:
+			host.Log().Info("an escrow or dispute is settled", "space", space.Short(), "id", id.Short())
 		}
 		if n++; n == maxSettles {
 			return nil
@@ -87,28 +88,51 @@ func inEscrow(r api.Reader, s *fact.Space) (all []api.Hash) {
 	return all
 }
 
+// maxDisputes bounds how many disputes the clerk's node looks at in a turn, the newest of a space.
+const maxDisputes = 1000
+
+// inDispute lists the newest disputes.
+func inDispute(r api.Reader, s *fact.Space) (all []api.Hash) {
+	for _, id := range r.Index(didKey(nil, indexDisputes, s.ID, ""), nil, true) {
+		if all = append(all, api.Hash(id)); len(all) == maxDisputes {
+			break
+		}
+	}
+	return all
+}
+
+// next makes the clerk's next record about an escrow or a dispute, if there is one to make; over says that there never will be.
+func (d *desk) next(r api.Reader, s *fact.Space, id api.Hash, now time.Time) (draft api.Draft, ok, over bool) {
+	c, disputed := readClaim(r, s, id)
+	if disputed {
+		id = c.About
+	}
+	switch e, ok := readEscrow(r, s, now, id); {
+	case ok && e.State == escrowSettled, !ok && !disputed:
+		return draft, false, true
+	case ok:
+		draft, ok = d.settle(r, s, &e, now)
+		return draft, ok, false
+	}
+	draft, ok = d.redress(r, s, &c)
+	return draft, ok, false
+}
+
 // settle makes the clerk's next record about an escrow: the settlement, or that its date has come; false while there is nothing to say.
 func (d *desk) settle(r api.Reader, s *fact.Space, e *Escrow, now time.Time) (draft api.Draft, ok bool) {
-	if e.State == escrowOpen {
-		return draft, false
-	}
 	id := e.ID
 	var c claims
-	deps := append(d.deps[:len(d.deps):len(d.deps)], s.Views()...)
-	for _, did := range [...]api.DID{e.Payer, e.Payee, e.Arbiter} {
-		feed, ok := voice(r, s, did)
+	a, cites, agreed := accordOf(r, s, id, e.Payer, e.Payee)
+	if !agreed && e.State == escrowOpen {
+		return draft, false
+	}
+	deps := append(append(d.deps[:len(d.deps):len(d.deps)], s.Views()...), cites...)
+	for _, did := range [...]api.DID{e.Payer, e.Payee, e.Arbiter, mediatorOf(r, s, id, e.Payer)} {
+		sure, cites, ok := certainly(r, s, did)
 		if !ok {
 			continue
 		}
-		sh, ok := certain(r, s, feed)
-		if !ok {
-			continue
-		}
-		deps = append(deps, sh.cite...)
-		sure := func(key []byte) ([]byte, bool) {
-			b, by, ok := r.Own(feed, key)
-			return b, ok && (by.Feed != feed || by.Seq <= sh.at.Seq)
-		}
+		deps = append(deps, cites...)
 		switch did {
 		case e.Payer:
 			b, ok := sure(rowEscrow(id))
@@ -122,6 +146,9 @@ func (d *desk) settle(r api.Reader, s *fact.Space, e *Escrow, now time.Time) (dr
 	}
 	if !c.found {
 		return draft, false
+	}
+	if agreed {
+		c.settleBy(&a)
 	}
 	cite := func(kind string, body any, more ...api.Position) (api.Draft, bool) {
 		on := *d
@@ -147,6 +174,15 @@ func (d *desk) settle(r api.Reader, s *fact.Space, e *Escrow, now time.Time) (dr
 	return cite(kindSettle, &body, roll.cite...)
 }
 
+// mediatorOf returns by whose award a side has bound itself in a dispute about something.
+func mediatorOf(r api.Reader, s *fact.Space, about api.Hash, did api.DID) api.DID {
+	row, _, ok := certainly(r, s, did)
+	if !ok {
+		return ""
+	}
+	return get[bound](row(rowBound(about))).Mediator
+}
+
 // voice returns the feed in which a member speaks for its account: that of the device that acts for it, or of the one before as long as that has not begun or
 // there is none.
 func voice(r api.Reader, s *fact.Space, did api.DID) (feed api.Hash, ok bool) {
@@ -170,7 +206,7 @@ func voice(r api.Reader, s *fact.Space, did api.DID) (feed api.Hash, ok bool) {
 	return feed, true
 }
 
-// spoken is the escrows about which something was said that may decide them, in the memory of the clerk's node: it looks at them when something has become
+// spoken is the escrows and disputes about which something was said that may decide them, in the memory of the clerk's node: it looks at them when something has become
 // final. What is forgotten in a restart is found in the next turn.
 type spoken struct {
 	mu sync.Mutex
@@ -183,7 +219,7 @@ func (s *spoken) note(commits []api.Commit) (spaces []api.Hash) {
 	defer s.mu.Unlock()
 	for _, c := range commits {
 		space := c.Record.Topic.Space
-		if id := saidAbout(c.Record); c.Active && !id.IsZero() {
+		if id := saidAbout(c.Record); c.Active && !id.IsZero() && len(s.m[space]) < maxDisputes {
 			if s.m == nil {
 				s.m = map[api.Hash]map[api.Hash]bool{}
 			}
@@ -212,7 +248,7 @@ func (s *spoken) drop(space, id api.Hash) {
 	delete(s.m[space], id)
 }
 
-// saidAbout returns the escrow that a record says something about which may decide it.
+// saidAbout returns the escrow or dispute that a record says something about which may decide it.
 func saidAbout(rec *api.Record) api.Hash {
 	switch rec.Kind {
 	case kindRelease:
@@ -235,6 +271,8 @@ func saidAbout(rec *api.Record) api.Hash {
 		if decode(rec.Body, &b) == nil {
 			return b.Escrow
 		}
+	case kindBind, kindAccept, kindJudge:
+		return disputeOf(rec)
 	}
 	return api.Hash{}
 }

@@ -191,7 +191,7 @@ func (*App) Events() []api.EventType {
 	treasury := func(name, summary, topic, kind string) api.EventType {
 		return api.EventType{Name: "ledger." + name, Scope: "treasury:read", Summary: summary, Topic: topic, Kinds: []string{kind}}
 	}
-	return append(append(escrowEvents(), importEvents()...), []api.EventType{
+	return slices.Concat(escrowEvents(), importEvents(), disputeEvents(), []api.EventType{
 		api.Tell(of("transferred", "Somebody has paid somebody", kindTransfer), func(_ api.Past, rec *api.Record) *Transferred {
 			t, err := decodeTransfer(rec.Body)
 			if err != nil {
@@ -359,7 +359,7 @@ func (*App) Events() []api.EventType {
 			return &Revised{Proposal: t.Proposal, Rules: *says.shown()}
 		}),
 		fact.CloseEvent("ledger", "ledger:read", fact.LedgerTopic),
-	}...)
+	})
 }
 
 func granted(rec *api.Record) (*Granted, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -82,7 +83,7 @@ type Entry struct {
 	Time         time.Time `json:"time"`
 	ID           api.Hash  `json:"id"`
 	Leg          int       `json:"leg,omitempty" doc:"which payment of the record, from 0"`
-	Kind         string    `json:"kind" doc:"transfer, request (one that was approved), order (a standing one), refund, batch, charge: dues, a levy or demurrage; treasury: it has paid; escrow: put in escrow; settle: paid out of it; import, import-undo: from another system, or taken back; or import-claim: an account there became a member's"`
+	Kind         string    `json:"kind" doc:"transfer, request (one that was approved), order (a standing one), refund, batch, charge: dues, a levy or demurrage; treasury: it has paid; escrow: put in escrow; settle: paid out of it; redress: what a dispute has come to; import, import-undo: from another system, or taken back; or import-claim: an account there became a member's"`
 	From         api.DID   `json:"from" doc:"a DID, office:treasury, or escrow: and an id"`
 	To           api.DID   `json:"to"`
 	Currency     string    `json:"currency"`
@@ -188,7 +189,7 @@ func complete(host api.Host, r api.Reader, s *fact.Space, k []byte, e entry) (En
 		Category: l.Category, Final: v.Final, Level: api.LevelOf(v.Final, 0), BalanceDelta: e.Delta,
 		Refunded: givenBack(r, s, rec, l.To, l.Currency),
 	}
-	if full.For, full.Kind = reasons(what); rec.Kind == kindCharge || rec.Kind == kindEscrow || rec.Kind == kindSettle {
+	if full.For, full.Kind = reasons(what); slices.Contains(ownKinds, rec.Kind) {
 		full.Kind = rec.Kind
 	} else if isImport(rec) {
 		full.Kind, full.ValueDate = importEntry(rec, n)
@@ -200,6 +201,9 @@ func complete(host api.Host, r api.Reader, s *fact.Space, k []byte, e entry) (En
 	}
 	return full, true
 }
+
+// ownKinds are the kinds of records that are called by their own names in a history.
+var ownKinds = []string{kindCharge, kindEscrow, kindSettle, kindRedress}
 
 // said returns what a record says of an account, as a payment, who pays and what for.
 func said(rec *api.Record, did api.DID, n int, e entry) (l leg, from api.DID, what []purpose, ok bool) {

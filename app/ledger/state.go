@@ -100,6 +100,8 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 		return f.approve(&a)
 	case kindEscrow, kindRelease, kindEscrowBack, kindAward:
 		return f.holding()
+	case kindDispute, kindSay, kindBind, kindOffer, kindAccept, kindJudge:
+		return f.disputing()
 	case kindReturn:
 		var g giveBack
 		if err := decode(rec.Body, &g); err != nil {

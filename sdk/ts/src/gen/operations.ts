@@ -1238,6 +1238,164 @@ export interface LedgerDeclined {
   request: Hash
 }
 
+export interface LedgerDispute {
+  /** Record of a payment or an escrow. */
+  about: Hash
+  against: DID
+  /** What the claimant wants to have of it. */
+  amount: number
+  /** It is carried out without anybody else's consent. */
+  binding?: boolean
+  /** The sides that have bound themselves to what the mediator awards. */
+  bound?: DID[]
+  /** The record that has carried it out. */
+  by?: Hash
+  claimant: DID
+  /** What the claimant gets, where that is agreed or awarded. */
+  comes_to?: number
+  currency: string
+  /** Until when an answer is asked for; it decides nothing. */
+  deadline: string
+  /** It is about an escrow. */
+  escrow?: boolean
+  /** Digests of files: blob.get has those that a node has. */
+  evidence?: Hash[]
+  id: Hash
+  /** The mediator has said so. */
+  mediates?: boolean
+  /** On whom both sides agree, or whom the registrar has named. */
+  mediator?: DID
+  reason: string
+  scale: number
+  /** Open, unanswered (the deadline is past), answered, escalated, agreed or awarded (the clerk's node carries it out), awarded without both sides being bound (nobody is made to pay), redressed, withdrawn, written-off or settled. */
+  state: string
+  /** By the claimant's clock. */
+  time: string
+}
+
+export interface LedgerDisputeAcceptIn {
+  /** Id of the dispute. */
+  id: Hash
+  /** Id of the offer: ledger.dispute.show lists them. */
+  offer: Hash
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerDisputeFileIn {
+  /** Id of a payment or an escrow in which you are one side. */
+  about: Hash
+  /** DID of the other side. */
+  against: DID
+  /** What you want to have of it: minor units, more than 0. */
+  amount: number
+  /** Code of the currency. */
+  currency: string
+  /** Until when you ask for an answer; default: in 14 days. */
+  deadline?: string
+  /** Digests of files, at most 8: blob.add gives them. */
+  evidence?: Hash[]
+  /** Why, at most 4096 bytes; every member can read it. */
+  reason: string
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerDisputeMediatorIn {
+  /** What the mediator awards, up to what is claimed, is carried out without asking you again, if the other side says the same. It cannot be taken back. */
+  bound?: boolean
+  /** Id of the dispute. */
+  id: Hash
+  /** DID of a member who is on neither side. */
+  mediator: DID
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerDisputeNews {
+  /** That is offered or awarded, minor units. */
+  amount?: number
+  /** Who agrees to the mediator is bound by what is awarded. */
+  bound?: boolean
+  dispute: Hash
+  mediator?: DID
+  /** That is accepted. */
+  offer?: Hash
+  text?: string
+  /** Evidence, answer, escalate, mediate, refuse, withdraw, write-off or settled. */
+  what?: string
+}
+
+export interface LedgerDisputeOut {
+  dispute: LedgerDispute
+  receipt: Receipt
+}
+
+export interface LedgerDisputeSaid {
+  /** Of an offer, an award or a redress. */
+  amount?: number
+  by: DID
+  evidence?: Hash[]
+  final: boolean
+  /** Of the record. */
+  id: Hash
+  mediator?: DID
+  /** That is accepted. */
+  offer?: Hash
+  text?: string
+  time: string
+  /** Evidence, answer, escalate, mediate, refuse, withdraw, write-off, settled, mediator, bound, offer, accept, award or redress. */
+  what: string
+}
+
+export interface LedgerDisputeSayIn {
+  /** Digests of files, at most 8: blob.add gives them. */
+  evidence?: Hash[]
+  /** Id of the dispute: ledger.dispute.list lists them. */
+  id: Hash
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** At most 4096 bytes; every member can read it. */
+  text?: string
+  /** Evidence (by a side), answer (by whom it is against), escalate (ask the registrar to name a mediator), mediate or refuse (by who is asked to mediate), withdraw (there is no claim), write-off (the claim is given up) or settled (by the claimant). */
+  what: 'evidence' | 'answer' | 'escalate' | 'mediate' | 'refuse' | 'withdraw' | 'write-off' | 'settled'
+}
+
+export interface LedgerDisputeShowOut {
+  dispute: LedgerDispute
+  /** Oldest first, by the clocks of those who said it; at most 500. */
+  said: LedgerDisputeSaid[] | null
+}
+
+export interface LedgerDisputeVerdictIn {
+  /** What the claimant gets: minor units, 0 to what is claimed. */
+  amount: number
+  /** Id of the dispute. */
+  id: Hash
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** Why, at most 4096 bytes; every member can read it. */
+  text?: string
+}
+
+export interface LedgerDisputed {
+  /** Record of a payment or an escrow. */
+  about: Hash
+  against: DID
+  /** Minor units. */
+  amount: number
+  claimant: DID
+  currency: string
+  /** Unix milliseconds. */
+  deadline: number
+  reason: string
+}
+
+export interface LedgerDisputesOut {
+  cursor?: string
+  disputes: LedgerDispute[] | null
+}
+
 export interface LedgerDoIn {
   /** Id of the proposal. */
   proposal: Hash
@@ -1278,7 +1436,7 @@ export interface LedgerEntry {
   /** A DID, office:treasury, or escrow: and an id. */
   from: DID
   id: Hash
-  /** Transfer, request (one that was approved), order (a standing one), refund, batch, charge: dues, a levy or demurrage; treasury: it has paid; escrow: put in escrow; settle: paid out of it; import, import-undo: from another system, or taken back; or import-claim: an account there became a member's. */
+  /** Transfer, request (one that was approved), order (a standing one), refund, batch, charge: dues, a levy or demurrage; treasury: it has paid; escrow: put in escrow; settle: paid out of it; redress: what a dispute has come to; import, import-undo: from another system, or taken back; or import-claim: an account there became a member's. */
   kind: string
   /** Which payment of the record, from 0. */
   leg?: number
@@ -1435,15 +1593,44 @@ export interface LedgerFor {
   what: string
 }
 
+export interface LedgerFreeze {
+  account: DID
+  currency: string
+  /** Of the grant that freezes it. */
+  number: UInt64
+  reason?: string
+  /** When the clerk's node lifts it; none: somebody has to. */
+  until?: string
+}
+
 export interface LedgerFreezeIn {
   /** Code of the currency. */
   currency: string
   /** Let the account spend again. */
   lift?: boolean
+  /** Why, at most 256 bytes, one line; every member can read it. */
+  reason?: string
   /** Id of the space; default: the only one this node follows. */
   space?: Hash
   /** DID of the account. */
   to: DID
+  /** When the clerk's node lifts it by itself, at most 5 years from now; default: never. */
+  until?: string
+}
+
+export interface LedgerFreezeNoted {
+  account: DID
+  currency: string
+  /** Of the grant that freezes it. */
+  number: UInt64
+  reason?: string
+  /** Unix milliseconds. */
+  until?: number
+}
+
+export interface LedgerFreezesOut {
+  /** By account and currency; at most 500. */
+  freezes: LedgerFreeze[] | null
 }
 
 export interface LedgerGrantIn {
@@ -1968,6 +2155,17 @@ export interface LedgerReadURIOut {
   scale: number
   space: Hash
   to: DID
+}
+
+export interface LedgerRedressed {
+  /** Minor units. */
+  amount: number
+  currency: string
+  dispute: Hash
+  from: DID
+  to: DID
+  /** Agreed or awarded. */
+  why: string
 }
 
 export interface LedgerRegradeIn {
@@ -3539,6 +3737,30 @@ export interface LedgerBalanceInput {
   space?: Hash
 }
 
+/** The input of ledger.dispute.list. */
+export interface LedgerDisputeListInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** DID of a side; default: your own. */
+  did?: DID
+  /** Everybody's: for mediators and the registrar. */
+  all?: boolean
+  /** Only those in this state. */
+  state?: string
+  /** Entries of a page, 1 to 500; default 50. */
+  limit?: number
+  /** Where the page before ended. */
+  cursor?: string
+}
+
+/** The input of ledger.dispute.show. */
+export interface LedgerDisputeShowInput {
+  /** Id of the dispute, 64 hexadecimal digits. */
+  id: Hash
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
 /** The input of ledger.escrow.list. */
 export interface LedgerEscrowListInput {
   /** Id of the space; default: the only one this node follows. */
@@ -3577,6 +3799,12 @@ export interface LedgerExportInput {
   to?: string
   /** Time zone in which days begin and end, as the IANA names it; default UTC. */
   zone?: string
+}
+
+/** The input of ledger.freezes. */
+export interface LedgerFreezesInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
 }
 
 /** The input of ledger.grants. */
@@ -4117,12 +4345,20 @@ export const eventTypes = [
   'ledger.charged',
   'ledger.closed',
   'ledger.declined',
+  'ledger.dispute-accepted',
+  'ledger.dispute-awarded',
+  'ledger.dispute-mediator',
+  'ledger.dispute-offered',
+  'ledger.dispute-redressed',
+  'ledger.dispute-said',
+  'ledger.disputed',
   'ledger.escrow-awarded',
   'ledger.escrow-due',
   'ledger.escrow-given-back',
   'ledger.escrow-released',
   'ledger.escrow-settled',
   'ledger.escrowed',
+  'ledger.freeze-noted',
   'ledger.frozen',
   'ledger.granted',
   'ledger.import-bound',
@@ -4228,6 +4464,20 @@ export interface EventData {
   'ledger.closed': FactClosing
   /** A request has been declined. Scope ledger:read. */
   'ledger.declined': LedgerDeclined
+  /** A side has accepted an offer. Scope ledger:read. */
+  'ledger.dispute-accepted': LedgerDisputeNews
+  /** A mediator has awarded something. Scope ledger:read. */
+  'ledger.dispute-awarded': LedgerDisputeNews
+  /** A side agrees to a mediator, or the registrar has named one. Scope ledger:read. */
+  'ledger.dispute-mediator': LedgerDisputeNews
+  /** An offer was made in a dispute. Scope ledger:read. */
+  'ledger.dispute-offered': LedgerDisputeNews
+  /** What a dispute has come to was carried out. Scope ledger:read. */
+  'ledger.dispute-redressed': LedgerRedressed
+  /** Somebody has said something in a dispute. Scope ledger:read. */
+  'ledger.dispute-said': LedgerDisputeNews
+  /** A member disputes a payment or an escrow. Scope ledger:read. */
+  'ledger.disputed': LedgerDisputed
   /** An arbiter has awarded an escrow. Scope ledger:read. */
   'ledger.escrow-awarded': LedgerEscrowSaid
   /** The date of an escrow has come. Scope ledger:read. */
@@ -4240,6 +4490,8 @@ export interface EventData {
   'ledger.escrow-settled': LedgerEscrowSettled
   /** A member has put an amount in escrow. Scope ledger:read. */
   'ledger.escrowed': LedgerEscrowed
+  /** The clerk says why an account is frozen, and until when. Scope ledger:read. */
+  'ledger.freeze-noted': LedgerFreezeNoted
   /** The clerk has frozen an account. Scope ledger:read. */
   'ledger.frozen': LedgerGranted
   /** The clerk has set an account's limits. Scope ledger:read. */
@@ -4427,6 +4679,24 @@ export interface Operations {
     charge(input: LedgerChargeIn, options?: WriteOptions): Promise<LedgerChargeOut>
     /** Refuse to pay what a member has asked you for. Scope ledger:write. */
     decline(input: LedgerDeclineIn, options?: WriteOptions): Promise<LedgerSettledOut>
+    dispute: {
+      /** Accept an offer. Scope ledger:write. */
+      accept(input: LedgerDisputeAcceptIn, options?: WriteOptions): Promise<LedgerDisputeOut>
+      /** Say, as its mediator, how much the claimant gets. Scope ledger:write. */
+      award(input: LedgerDisputeVerdictIn, options?: WriteOptions): Promise<LedgerDisputeOut>
+      /** Dispute a payment or an escrow. Scope ledger:write. */
+      file(input: LedgerDisputeFileIn, options?: WriteOptions): Promise<LedgerDisputeOut>
+      /** List disputes, newest first, and what they have come to. Scope ledger:read. */
+      list(input?: LedgerDisputeListInput, options?: CallOptions): Pages<LedgerDisputesOut, NonNullable<LedgerDisputesOut['disputes']>[number]>
+      /** Agree to a mediator, be bound by what one awards, or as registrar name one. Scope ledger:write. */
+      mediator(input: LedgerDisputeMediatorIn, options?: WriteOptions): Promise<LedgerDisputeOut>
+      /** Offer how much the claimant gets. Scope ledger:write. */
+      offer(input: LedgerDisputeVerdictIn, options?: WriteOptions): Promise<LedgerDisputeOut>
+      /** Say something in a dispute: evidence, an answer, that you mediate, withdraw, and so on. Scope ledger:write. */
+      say(input: LedgerDisputeSayIn, options?: WriteOptions): Promise<LedgerDisputeOut>
+      /** Show a dispute and all that was said in it. Scope ledger:read. */
+      show(input: LedgerDisputeShowInput, options?: CallOptions): Promise<LedgerDisputeShowOut>
+    }
     escrow: {
       /** Say, as its arbiter, how much of an escrow its payee gets. Scope ledger:write. */
       award(input: LedgerEscrowAwardIn, options?: WriteOptions): Promise<LedgerEscrowOut>
@@ -4445,6 +4715,8 @@ export interface Operations {
     export(input: LedgerExportInput, options?: CallOptions): AsyncIterable<LedgerFilePart>
     /** Stop an account from spending, or let it spend again. Scope ledger:grant. */
     freeze(input: LedgerFreezeIn, options?: WriteOptions): Promise<LedgerGrantOut>
+    /** List the accounts that are frozen, why and until when. Scope ledger:read. */
+    freezes(input?: LedgerFreezesInput, options?: CallOptions): Promise<LedgerFreezesOut>
     /** Set an account's credit limit. Scope ledger:grant. */
     grant(input: LedgerGrantIn, options?: WriteOptions): Promise<LedgerGrantOut>
     /** List the changes of credit limits, newest first, and why. Scope ledger:read. */
@@ -4735,6 +5007,14 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.cancel': ['POST', '/ledger/cancel', 'w1'],
   'ledger.charge': ['POST', '/ledger/charge', 'w+'],
   'ledger.decline': ['POST', '/ledger/decline', 'w1'],
+  'ledger.dispute.accept': ['POST', '/ledger/dispute/accept', 'w1'],
+  'ledger.dispute.award': ['POST', '/ledger/dispute/award', 'w1'],
+  'ledger.dispute.file': ['POST', '/ledger/dispute/file', 'w1'],
+  'ledger.dispute.list': ['GET', '/ledger/disputes', 'l', 'disputes'],
+  'ledger.dispute.mediator': ['POST', '/ledger/dispute/mediator', 'w1'],
+  'ledger.dispute.offer': ['POST', '/ledger/dispute/offer', 'w1'],
+  'ledger.dispute.say': ['POST', '/ledger/dispute/say', 'w1'],
+  'ledger.dispute.show': ['GET', '/ledger/disputes/{id}', ''],
   'ledger.escrow.award': ['POST', '/ledger/escrow/award', 'w1'],
   'ledger.escrow.giveback': ['POST', '/ledger/escrow/giveback', 'w1'],
   'ledger.escrow.list': ['GET', '/ledger/escrows', 'l', 'escrows'],
@@ -4743,6 +5023,7 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.escrow.show': ['GET', '/ledger/escrows/{id}', ''],
   'ledger.export': ['GET', '/ledger/export', 's'],
   'ledger.freeze': ['POST', '/ledger/freeze', 'w+'],
+  'ledger.freezes': ['GET', '/ledger/freezes', ''],
   'ledger.grant': ['POST', '/ledger/grant', 'w+'],
   'ledger.grants': ['GET', '/ledger/grants', 'l', 'changes'],
   'ledger.history': ['GET', '/ledger/history', 'l', 'entries'],

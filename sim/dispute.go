@@ -1,0 +1,128 @@
+package sim
+
+import (
+	"fmt"
+
+	"github.com/intercooperative/icn/app/fact"
+	"github.com/intercooperative/icn/app/ledger"
+	"github.com/intercooperative/icn/codec"
+	"github.com/intercooperative/icn/kernel/api"
+	"github.com/intercooperative/icn/kernel/kerneltest"
+)
+
+// dispute lets some members dispute what they have paid, or do something in a dispute: their own or another's.
+func (w *World) dispute(n *kerneltest.Node) error {
+	for range 4 {
+		if err := w.quarrel(n); err != nil {
+			return err
+		}
+		n = w.other(n)
+	}
+	return nil
+}
+
+func (w *World) quarrel(n *kerneltest.Node) error {
+	if !n.Up() {
+		return nil
+	}
+	me := n.Member().DID()
+	out, err := n.Ask("ledger.dispute.list", ledger.DisputesIn{Space: w.Space, All: true, Limit: 3})
+	if err != nil {
+		return nil //nolint:nilerr // the node is not that far
+	}
+	all := out.(*ledger.DisputesOut).Disputes
+	if len(all) == 0 || w.Rand.IntN(5) == 0 {
+		if e, ok := w.received(n, true); ok {
+			in := ledger.DisputeFileIn{Space: w.Space, About: e.ID, Against: e.To, Currency: Currency, Amount: 1 + w.Rand.Int64N(e.Amount), Reason: "no"}
+			if _, err := call(n, "ledger.dispute.file", in); err == nil {
+				w.Count("dispute", "%d by %s", in.Amount, n.Name)
+			}
+		}
+		return nil
+	}
+	d := all[w.Rand.IntN(len(all))]
+	if d.Claimant != me && d.Against != me {
+		_, _ = call(n, "ledger.dispute.award", ledger.DisputeVerdictIn{Space: w.Space, ID: d.ID, Amount: w.Rand.Int64N(d.Amount + 1)})
+		return nil
+	}
+	show, err := n.Ask("ledger.dispute.show", ledger.DisputeShowIn{Space: w.Space, ID: d.ID})
+	if err != nil {
+		return nil //nolint:nilerr // it has lost its effect
+	}
+	for _, x := range show.(*ledger.DisputeShowOut).Said {
+		if x.What == "offer" && x.By != me && w.Rand.IntN(2) == 0 {
+			_, _ = call(n, "ledger.dispute.accept", ledger.DisputeAcceptIn{Space: w.Space, ID: d.ID, Offer: x.ID})
+			return nil
+		}
+		if x.What == "award" && w.Rand.IntN(2) == 0 {
+			_, _ = call(n, "ledger.dispute.mediator", ledger.DisputeMediatorIn{Space: w.Space, ID: d.ID, Mediator: x.By, Bound: true})
+			return nil
+		}
+	}
+	_, _ = call(n, "ledger.dispute.offer", ledger.DisputeVerdictIn{Space: w.Space, ID: d.ID, Amount: w.Rand.Int64N(d.Amount + 1)})
+	return nil
+}
+
+// redress, claimed and bound are bodies of records, as this package reads them.
+type (
+	redress struct {
+		_        struct{} `cbor:",toarray"`
+		Dispute  api.Hash
+		From, To api.DID
+		Currency string
+		Amount   int64
+		Why      string
+	}
+	claimed struct {
+		_        struct{} `cbor:",toarray"`
+		About    api.Hash
+		Against  api.DID
+		Currency string
+		Amount   int64
+		Reason   string
+		Deadline int64
+		Evidence []api.Hash
+	}
+)
+
+// redresses checks, from the records that have effect on n, that a payment is redressed once at most, and from nobody who has consented to nothing.
+func (w *World) redresses(n *kerneltest.Node) error {
+	r := n.Read("")
+	defer r.Close()
+	claims, consents, by := map[api.Hash]claimed{}, map[api.DID]bool{}, map[api.Hash]api.Hash{}
+	var all []redress
+	for _, rec := range n.Records() {
+		full, v, ok := r.Record(rec.Position())
+		if !ok || !v.Accepted || v.Held {
+			continue
+		}
+		switch {
+		case rec.Topic.Name == fact.LedgerTopic && rec.Kind == "dispute":
+			var c claimed
+			if err := codec.Unmarshal(rec.Body, &c); err != nil {
+				return fmt.Errorf("%s: an accepted dispute: %w", n.Name, err)
+			}
+			claims[rec.ID] = c
+		case rec.Kind == "dispute-offer", rec.Kind == "dispute-accept", rec.Kind == "dispute-mediator":
+			consents[full.Author] = true
+		case rec.Topic.Name == fact.PostingsTopic && rec.Kind == "redress":
+			var b redress
+			if err := codec.Unmarshal(rec.Body, &b); err != nil {
+				return fmt.Errorf("%s: an accepted redress: %w", n.Name, err)
+			}
+			all = append(all, b)
+		}
+	}
+	for _, b := range all {
+		c, ok := claims[b.Dispute]
+		if !ok || b.From != c.Against || b.Amount > c.Amount || !consents[b.From] {
+			return fmt.Errorf("%s: a redress %+v of the claim %+v", n.Name, b, c)
+		}
+		if one, twice := by[c.About]; twice {
+			return fmt.Errorf("%s: the payment %s is redressed by the disputes %s and %s", n.Name, c.About.Short(), one.Short(), b.Dispute.Short())
+		}
+		by[c.About] = b.Dispute
+		w.Count("redress "+b.Why, "%d of %s", b.Amount, c.About.Short())
+	}
+	return nil
+}
