@@ -13,8 +13,9 @@ import (
 // filled lists the writes of which a device elsewhere signs what only the node can know, and has to ask a person for that: by operation, topic and
 // kind. A write that is not here can be compared with what was asked for, field by field.
 var filled = map[string][]string{
-	"feed.cut cuts/draft":      {"adopt.seq", "causes"},
-	"ledger.freeze cuts/draft": {"target.topic", "target.device", "adopt", "next", "causes"},
+	"feed.cut cuts/draft":           {"adopt.seq", "causes"},
+	"ledger.freeze cuts/draft":      {"target.topic", "target.device", "adopt", "next", "causes"},
+	"ledger.freeze postings/freeze": {"number"},
 	"ledger.freeze ledger/grant": {
 		"limit", "p", "by_hand", "policy", "terms",
 	},

@@ -255,6 +255,11 @@ func (c *Client) LedgerFreeze(ctx context.Context, in LedgerFreezeIn, opts ...Ca
 	return call[LedgerFreezeOut](ctx, c, "ledger.freeze", in, opts)
 }
 
+// LedgerFreezes is the operation ledger.freezes: List the accounts that are frozen, why and until when.
+func (c *Client) LedgerFreezes(ctx context.Context, in LedgerFreezesIn) (*LedgerFreezesOut, error) {
+	return call[LedgerFreezesOut](ctx, c, "ledger.freezes", in, nil)
+}
+
 // LedgerGrant is the operation ledger.grant: Set an account's credit limit.
 func (c *Client) LedgerGrant(ctx context.Context, in LedgerGrantIn, opts ...CallOption) (*LedgerGrantOut, error) {
 	return call[LedgerGrantOut](ctx, c, "ledger.grant", in, opts)
@@ -1476,10 +1481,12 @@ type LedgerExportItem struct {
 
 // LedgerFreezeIn is the input of ledger.freeze.
 type LedgerFreezeIn struct {
-	Space    api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
-	To       api.DID  `json:"to"`             // DID of the account
-	Currency string   `json:"currency"`       // Code of the currency
-	Lift     bool     `json:"lift,omitempty"` // Let the account spend again
+	Space    api.Hash  `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	To       api.DID   `json:"to"`               // DID of the account
+	Currency string    `json:"currency"`         // Code of the currency
+	Lift     bool      `json:"lift,omitempty"`   // Let the account spend again
+	Until    time.Time `json:"until,omitzero"`   // When the clerk's node lifts it by itself, at most 5 years from now; default: never
+	Reason   string    `json:"reason,omitempty"` // Why, at most 256 bytes, one line; every member can read it
 }
 
 // LedgerFreezeOut is what ledger.freeze answers.
@@ -1488,6 +1495,16 @@ type LedgerFreezeOut struct {
 	Number  uint64      `json:"number"`
 	Limit   int64       `json:"limit"`         // that holds now, minor units
 	Cut     string      `json:"cut,omitempty"` // for what lessens: under-way when the account's feed is being cut, so that it binds even who does not look; by-registrar when the registrar's node will do that; waits when an earlier cut of the feed has to be made first
+}
+
+// LedgerFreezesIn is the input of ledger.freezes.
+type LedgerFreezesIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+}
+
+// LedgerFreezesOut is what ledger.freezes answers.
+type LedgerFreezesOut struct {
+	Freezes []LedgerFreeze `json:"freezes"` // by account and currency; at most 500
 }
 
 // LedgerGrantIn is the input of ledger.grant.
@@ -3300,6 +3317,15 @@ type LedgerEscrow struct {
 	Settlement *LedgerSettlement `json:"settlement,omitempty"`
 }
 
+// LedgerFreeze is part of an answer or an input.
+type LedgerFreeze struct {
+	Account  api.DID   `json:"account"`
+	Currency string    `json:"currency"`
+	Number   uint64    `json:"number"`         // of the grant that freezes it
+	Until    time.Time `json:"until,omitzero"` // when the clerk's node lifts it; none: somebody has to
+	Reason   string    `json:"reason,omitempty"`
+}
+
 // LedgerLimitChange is part of an answer or an input.
 type LedgerLimitChange struct {
 	Time     time.Time         `json:"time"` // by the clerk's clock
@@ -4170,6 +4196,8 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "GET", path: "/ledger/export"}, true
 	case "ledger.freeze":
 		return route{method: "POST", path: "/ledger/freeze", write: true, signs: api.SignsSeveral}, true
+	case "ledger.freezes":
+		return route{method: "GET", path: "/ledger/freezes"}, true
 	case "ledger.grant":
 		return route{method: "POST", path: "/ledger/grant", write: true, signs: api.SignsSeveral}, true
 	case "ledger.grants":

@@ -62,6 +62,7 @@ ledger.escrow.release space one
 ledger.escrow.show space none
 ledger.export space none
 ledger.freeze space several
+ledger.freezes space none
 ledger.grant space several
 ledger.grants space none
 ledger.history space none

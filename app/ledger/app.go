@@ -57,7 +57,7 @@ func (*App) Info() api.AppInfo {
 			kindTransfer, kindBatch, kindRequest, kindCancel, kindDecline, kindOrder, kindEndOrder, kindAck, kindGrant, kindAllot, kindReturn, kindMandate, kindPropose, kindProposeRules, kindApprove, fact.KindClose,
 			kindEscrow, kindRelease, kindEscrowBack, kindAward, kindDispute, kindSay, kindBind, kindOffer, kindAccept, kindJudge,
 		}},
-		{Name: fact.PostingsTopic, Retention: api.Log, Kinds: []string{kindSchedule, kindCharge, kindDue, kindSettle, kindRedress, kindImport, kindImportUndo, kindImportBind, kindPolicy}},
+		{Name: fact.PostingsTopic, Retention: api.Log, Kinds: []string{kindSchedule, kindCharge, kindDue, kindSettle, kindRedress, kindFreeze, kindImport, kindImportUndo, kindImportBind, kindPolicy}},
 		{Name: fact.TreasuryTopic, Retention: api.Log, Kinds: []string{kindRules, kindSpend, kindPay}},
 	}}
 }

@@ -118,6 +118,8 @@ func (*App) Describe() []api.KindSpec {
 		api.Says[judgement](fact.LedgerTopic, kindJudge, "Award in the dispute {dispute} {amount} minor units to the claimant[: {reason}].").
 			By("ledger.dispute.award", inDispute, api.Source{Field: "reason", From: api.FromInput, Input: "text"}),
 		api.Says[redress](fact.PostingsTopic, kindRedress, "Carry out what the dispute {dispute} has come to, {why}: {amount} from {from} to {to}."),
+		api.Says[freezing](fact.PostingsTopic, kindFreeze, "Note of the freeze of {account} in {currency} by grant number {number}[: {reason}][; it ends on {until}].").
+			By("ledger.freeze", account, filled("number", "of the grant that freezes it")),
 		fact.SaysClose(fact.LedgerTopic),
 	}
 }

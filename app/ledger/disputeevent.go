@@ -37,6 +37,15 @@ type Redressed struct {
 	Why      string   `json:"why" doc:"agreed or awarded"`
 }
 
+// FreezeNoted is the data of ledger.freeze-noted.
+type FreezeNoted struct {
+	Account  api.DID `json:"account"`
+	Currency string  `json:"currency"`
+	Number   uint64  `json:"number" doc:"of the grant that freezes it"`
+	Until    int64   `json:"until,omitempty" doc:"Unix milliseconds"`
+	Reason   string  `json:"reason,omitempty"`
+}
+
 // disputeOf returns the dispute that a record of a member says something in.
 func disputeOf(rec *api.Record) api.Hash {
 	if n := newsOf(rec); n != nil {
@@ -76,7 +85,7 @@ func newsOf(rec *api.Record) *DisputeNews {
 	return nil
 }
 
-// disputeEvents are what is told of disputes.
+// disputeEvents are what is told of disputes, and of freezes.
 func disputeEvents() []api.EventType {
 	of := func(topic, name, summary, kind string) api.EventType {
 		return api.EventType{Name: "ledger." + name, Scope: "ledger:read", Summary: summary, Topic: topic, Kinds: []string{kind}}
@@ -95,6 +104,13 @@ func disputeEvents() []api.EventType {
 		api.Tell(of(fact.LedgerTopic, "dispute-offered", "An offer was made in a dispute", kindOffer), news),
 		api.Tell(of(fact.LedgerTopic, "dispute-accepted", "A side has accepted an offer", kindAccept), news),
 		api.Tell(of(fact.LedgerTopic, "dispute-awarded", "A mediator has awarded something", kindJudge), news),
+		api.Tell(of(fact.PostingsTopic, "freeze-noted", "The clerk says why an account is frozen, and until when", kindFreeze), func(_ api.Past, rec *api.Record) *FreezeNoted {
+			var x freezing
+			if decode(rec.Body, &x) != nil {
+				return nil
+			}
+			return &FreezeNoted{Account: x.Account, Currency: x.Currency, Number: x.Number, Until: x.Until, Reason: x.Reason}
+		}),
 		api.Tell(of(fact.PostingsTopic, "dispute-redressed", "What a dispute has come to was carried out", kindRedress), func(_ api.Past, rec *api.Record) *Redressed {
 			b, ok := redressedBy(rec)
 			if !ok {

@@ -14,9 +14,12 @@ import (
 // maxSettles bounds how many escrows the clerk's node deals with in a turn.
 const maxSettles = 64
 
-// settleSpaces lets the clerk's node settle the escrows that are decided.
+// settleSpaces lets the clerk's node settle the escrows that are decided, and lift the freezes that end.
 func (a *App) settleSpaces(ctx context.Context, host api.Host, now time.Time) error {
 	for _, id := range host.Follows() {
+		if err := a.thaw(ctx, host, id, now); err != nil {
+			return err
+		}
 		if err := a.settleIn(ctx, host, id, now, nil); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/kernel/api"
@@ -126,6 +128,10 @@ func (a *App) Operations() []api.Operation {
 			Name: "ledger.freeze", Method: http.MethodPost, Path: "/ledger/freeze", CLI: "ledger freeze", Scope: "ledger:grant", Write: true,
 			Signs: api.SignsSeveral, Summary: "Stop an account from spending, or let it spend again",
 		}, a.freeze),
+		api.Handle(api.Operation{
+			Name: "ledger.freezes", Method: http.MethodGet, Path: "/ledger/freezes", CLI: "ledger freezes", Scope: "ledger:read",
+			Summary: "List the accounts that are frozen, why and until when",
+		}, a.freezes),
 		api.Handle(api.Operation{
 			Name: "ledger.schedule", Method: http.MethodPost, Path: "/ledger/schedules", CLI: "ledger schedule", Scope: "ledger:grant", Write: true,
 			Signs: api.SignsOne, Summary: "Say what accounts are charged by period: dues, levies, demurrage",
@@ -374,24 +380,23 @@ type FreezeIn struct {
 	To       api.DID  `json:"to" doc:"DID of the account"`
 	Currency string   `json:"currency" doc:"Code of the currency" example:"hours"`
 	Lift     bool     `json:"lift,omitempty" doc:"Let the account spend again"`
+
+	Until  time.Time `json:"until,omitzero" doc:"When the clerk's node lifts it by itself, at most 5 years from now; default: never"`
+	Reason string    `json:"reason,omitempty" doc:"Why, at most 256 bytes, one line; every member can read it"`
 }
 
 // Validate implements api.Validator.
 func (in *FreezeIn) Validate() error {
+	if in.Lift && (in.Reason != "" || !in.Until.IsZero()) {
+		return errors.New("lift: want no reason and no end with it")
+	}
 	g := GrantIn{To: in.To, Currency: in.Currency}
-	return g.Validate()
+	return cmp.Or(g.Validate(), checkLine("reason", in.Reason))
 }
 
 func (a *App) grant(ctx context.Context, call *api.Call, in *GrantIn) (*GrantOut, error) {
 	return a.regrant(ctx, call, "ledger.grant", in.Space, in.To, in.Currency, func(_ api.Reader, _ *fact.Space, l *limits) error {
 		l.Limit, l.ByHand, l.Policy, l.Terms = in.Limit, true, 0, nil
-		return nil
-	})
-}
-
-func (a *App) freeze(ctx context.Context, call *api.Call, in *FreezeIn) (*GrantOut, error) {
-	return a.regrant(ctx, call, "ledger.freeze", in.Space, in.To, in.Currency, func(_ api.Reader, _ *fact.Space, l *limits) error {
-		l.Frozen = !in.Lift
 		return nil
 	})
 }

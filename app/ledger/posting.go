@@ -214,6 +214,12 @@ func (f *fold) posting() api.Outcome {
 			return malformed(err)
 		}
 		return f.charge(&c)
+	case kindFreeze:
+		var x freezing
+		if err := decode(f.rec.Body, &x); err != nil {
+			return malformed(err)
+		}
+		return f.freezing(&x)
 	case kindDue, kindSettle, kindRedress:
 		return f.settling()
 	case kindImport:

@@ -35,6 +35,7 @@ var (
 	rowClerk  = []byte("clerk")
 	rowAsides = []byte("aside")
 	rowsLess  = []byte("less/")
+	rowsGrant = []byte("grant/")
 )
 
 func rowCurrency(code string) []byte { return []byte("cur/" + code) }

@@ -14,7 +14,7 @@ func (c *ctl) ledgerCmd() *cobra.Command {
 	return group("ledger", "Mutual credit: paying, and what is there",
 		c.ledgerTransfer(), c.ledgerBalance(), c.ledgerHistory(), c.ledgerRequest(), c.ledgerRequests(), c.ledgerApprove(), c.ledgerDecline(), c.ledgerCancel(),
 		c.ledgerEscrow(), c.ledgerDispute(),
-		c.ledgerReverse(), c.ledgerBatch(), c.ledgerOrder(), c.ledgerURI(), c.ledgerAllot(), c.ledgerReturn(), c.ledgerAllotments(), c.ledgerGrant(), c.ledgerFreeze(),
+		c.ledgerReverse(), c.ledgerBatch(), c.ledgerOrder(), c.ledgerURI(), c.ledgerAllot(), c.ledgerReturn(), c.ledgerAllotments(), c.ledgerGrant(), c.ledgerFreeze(), c.ledgerFreezes(),
 		c.ledgerStatement(), c.ledgerExport(), c.ledgerReceipt(), c.ledgerVerify(), c.ledgerVoid(), c.ledgerRetry(), c.ledgerSchedule(), c.ledgerSchedules(), c.ledgerCharge(),
 		c.ledgerImport(), c.ledgerMandate(), c.ledgerMandates(), c.ledgerPolicy(), c.ledgerLimit(), c.ledgerLimits(), c.ledgerGrants(), c.ledgerRegrade())
 }
@@ -271,19 +271,25 @@ func (c *ctl) cutNote(cut string) {
 
 func (c *ctl) ledgerFreeze() *cobra.Command {
 	var in client.LedgerFreezeIn
+	var until string
 	cmd := &cobra.Command{
 		Use: "freeze DID", Short: "Stop an account from spending, or --lift that (clerk)", Args: cobra.ExactArgs(1),
-		Example: "icnctl ledger freeze did:icn:... --currency hours",
+		Example: "icnctl ledger freeze did:icn:... --currency hours --until 2026-12-24 --reason \"lost her phone\"",
 	}
 	space := spaceFlag(cmd)
 	currencyFlag(cmd, &in.Currency)
 	cmd.Flags().BoolVar(&in.Lift, "lift", false, "let it spend again")
+	cmd.Flags().StringVar(&until, "until", "", "a day or time when the clerk's node lifts it by itself (default: never)")
+	cmd.Flags().StringVar(&in.Reason, "reason", "", "why, one line; every member can read it")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
 		if in.Space, err = spaceID(*space); err != nil {
 			return err
 		}
 		if in.To, err = did(args[0]); err != nil {
+			return err
+		}
+		if in.Until, err = moment("--until", until); err != nil {
 			return err
 		}
 		cur, err := c.currency(cmd, in.Space, in.Currency)
@@ -295,6 +301,29 @@ func (c *ctl) ledgerFreeze() *cobra.Command {
 			c.facts("member", string(in.To), "frozen", yes(!in.Lift), "grant", strconv.FormatUint(o.Number, 10))
 			c.receipt(o.Receipt)
 			c.cutNote(o.Cut)
+		})
+	}
+	return cmd
+}
+
+func (c *ctl) ledgerFreezes() *cobra.Command {
+	cmd := &cobra.Command{Use: "freezes", Short: "List the accounts that are frozen, why and until when", Args: cobra.NoArgs}
+	space := spaceFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		id, err := spaceID(*space)
+		if err != nil {
+			return err
+		}
+		return read(c, cmd, "ledger.freezes", client.LedgerFreezesIn{Space: id}, func(o *client.LedgerFreezesOut) {
+			var rows [][]string
+			for _, f := range o.Freezes {
+				until := "lifted"
+				if !f.Until.IsZero() {
+					until = when(f.Until)
+				}
+				rows = append(rows, []string{string(f.Account), f.Currency, until, f.Reason})
+			}
+			c.table("No account is frozen.", "MEMBER CURRENCY UNTIL REASON", rows)
 		})
 	}
 	return cmd

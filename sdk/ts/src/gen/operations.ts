@@ -1595,15 +1595,44 @@ export interface LedgerFor {
   what: string
 }
 
+export interface LedgerFreeze {
+  account: DID
+  currency: string
+  /** Of the grant that freezes it. */
+  number: UInt64
+  reason?: string
+  /** When the clerk's node lifts it; none: somebody has to. */
+  until?: string
+}
+
 export interface LedgerFreezeIn {
   /** Code of the currency. */
   currency: string
   /** Let the account spend again. */
   lift?: boolean
+  /** Why, at most 256 bytes, one line; every member can read it. */
+  reason?: string
   /** Id of the space; default: the only one this node follows. */
   space?: Hash
   /** DID of the account. */
   to: DID
+  /** When the clerk's node lifts it by itself, at most 5 years from now; default: never. */
+  until?: string
+}
+
+export interface LedgerFreezeNoted {
+  account: DID
+  currency: string
+  /** Of the grant that freezes it. */
+  number: UInt64
+  reason?: string
+  /** Unix milliseconds. */
+  until?: number
+}
+
+export interface LedgerFreezesOut {
+  /** By account and currency; at most 500. */
+  freezes: LedgerFreeze[] | null
 }
 
 export interface LedgerGrantIn {
@@ -3833,6 +3862,12 @@ export interface LedgerExportInput {
   zone?: string
 }
 
+/** The input of ledger.freezes. */
+export interface LedgerFreezesInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
 /** The input of ledger.grants. */
 export interface LedgerGrantsInput {
   /** Id of the space; default: the only one this node follows. */
@@ -4392,6 +4427,7 @@ export const eventTypes = [
   'ledger.escrow-released',
   'ledger.escrow-settled',
   'ledger.escrowed',
+  'ledger.freeze-noted',
   'ledger.frozen',
   'ledger.granted',
   'ledger.import-bound',
@@ -4524,6 +4560,8 @@ export interface EventData {
   'ledger.escrow-settled': LedgerEscrowSettled
   /** A member has put an amount in escrow. Scope ledger:read. */
   'ledger.escrowed': LedgerEscrowed
+  /** The clerk says why an account is frozen, and until when. Scope ledger:read. */
+  'ledger.freeze-noted': LedgerFreezeNoted
   /** The clerk has frozen an account. Scope ledger:read. */
   'ledger.frozen': LedgerGranted
   /** The clerk has set an account's limits. Scope ledger:read. */
@@ -4749,6 +4787,8 @@ export interface Operations {
     export(input: LedgerExportInput, options?: CallOptions): AsyncIterable<LedgerFilePart>
     /** Stop an account from spending, or let it spend again. Scope ledger:grant. */
     freeze(input: LedgerFreezeIn, options?: WriteOptions): Promise<LedgerGrantOut>
+    /** List the accounts that are frozen, why and until when. Scope ledger:read. */
+    freezes(input?: LedgerFreezesInput, options?: CallOptions): Promise<LedgerFreezesOut>
     /** Set an account's credit limit. Scope ledger:grant. */
     grant(input: LedgerGrantIn, options?: WriteOptions): Promise<LedgerGrantOut>
     /** List the changes of credit limits, newest first, and why. Scope ledger:read. */
@@ -5059,6 +5099,7 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.escrow.show': ['GET', '/ledger/escrows/{id}', ''],
   'ledger.export': ['GET', '/ledger/export', 's'],
   'ledger.freeze': ['POST', '/ledger/freeze', 'w+'],
+  'ledger.freezes': ['GET', '/ledger/freezes', ''],
   'ledger.grant': ['POST', '/ledger/grant', 'w+'],
   'ledger.grants': ['GET', '/ledger/grants', 'l', 'changes'],
   'ledger.history': ['GET', '/ledger/history', 'l', 'entries'],
