@@ -12,11 +12,11 @@ import (
 	"github.com/intercooperative/icn/obs"
 )
 
-// How much of its state a node goes over, and how often: in a second a part that takes some ten milliseconds, and after all of it a rest. A million records
-// take an hour, at one or two hundredths of a processor.
+// How much of its state a node goes over, and how often: in a second a part that takes some twenty milliseconds, and after all of it a rest. A million
+// records take an hour and a half, at two hundredths of a processor.
 const (
 	inspectEvery   = time.Second
-	inspectRecords = 300
+	inspectRecords = 200
 	inspectRows    = 10_000
 	inspectRest    = time.Hour      // after a pass, where records have come since
 	inspectAnyway  = 24 * time.Hour // after a pass, where none have: disks forget, too
