@@ -370,6 +370,11 @@ func (c *Client) LedgerRegrade(ctx context.Context, in LedgerRegradeIn, opts ...
 	return call[LedgerRegradeOut](ctx, c, "ledger.regrade", in, opts)
 }
 
+// LedgerRehearse is the operation ledger.rehearse: Replay the past as if other rules had held: whose payments they would have refused, and what they would have charged.
+func (c *Client) LedgerRehearse(ctx context.Context, in LedgerRehearseIn) (*LedgerRehearseOut, error) {
+	return call[LedgerRehearseOut](ctx, c, "ledger.rehearse", in, nil)
+}
+
 // LedgerRequest is the operation ledger.request: Ask a member to pay you.
 func (c *Client) LedgerRequest(ctx context.Context, in LedgerRequestIn, opts ...CallOption) (*LedgerRequestOut, error) {
 	return call[LedgerRequestOut](ctx, c, "ledger.request", in, opts)
@@ -1837,6 +1842,39 @@ type LedgerRegradeOut struct {
 	Number  uint64      `json:"number"`
 	Limit   int64       `json:"limit"`         // that holds now, minor units
 	Cut     string      `json:"cut,omitempty"` // for what lessens: under-way when the account's feed is being cut, so that it binds even who does not look; by-registrar when the registrar's node will do that; waits when an earlier cut of the feed has to be made first
+}
+
+// LedgerRehearseIn is the input of ledger.rehearse.
+type LedgerRehearseIn struct {
+	Space    api.Hash               `json:"space,omitzero"`    // Id of the space; default: the only one this node follows
+	Currency string                 `json:"currency"`          // Code of the currency
+	Policy   *LedgerProposedPolicy  `json:"policy,omitempty"`  // A credit policy, as ledger.policy.set would take it, as if it had held from the first day on; lower and warn make no difference. Without one the limits are those that were granted
+	Charges  []LedgerProposedCharge `json:"charges,omitempty"` // Dues, levies or demurrage, as ledger.schedule would take them, at most 16; one of the name of a schedule takes its place
+	From     string                 `json:"from,omitempty"`    // First day, YYYY-MM-DD; default: from the beginning
+	To       string                 `json:"to,omitempty"`      // Last day, YYYY-MM-DD; default: today
+	Zone     string                 `json:"zone,omitempty"`    // Time zone in which days begin and end, as the IANA names it; default UTC
+}
+
+// LedgerRehearseOut is what ledger.rehearse answers.
+type LedgerRehearseOut struct {
+	Space    api.Hash                 `json:"space"`
+	Currency string                   `json:"currency"`
+	Scale    int                      `json:"scale"`
+	From     int64                    `json:"from"`     // Unix milliseconds; what was before stays as it was
+	To       int64                    `json:"to"`       // Unix milliseconds: until before then
+	Summary  string                   `json:"summary"`  // in one sentence
+	Payments int                      `json:"payments"` // that were looked at
+	Paid     int64                    `json:"paid"`     // what they come to
+	Refused  int                      `json:"refused"`  // of them, that the rules would have refused
+	Withheld int64                    `json:"withheld"` // what these come to
+	Moot     int                      `json:"moot"`     // records that would have had nothing to stand on, such as what gives back a payment that was refused
+	Replaced int                      `json:"replaced"` // records by which schedules of the same name have charged, and that were left out
+	Moved    int64                    `json:"moved"`    // what the charges would have moved to the treasury, less what levies give back
+	Affected int                      `json:"affected"` // members for whom anything would be otherwise
+	Refusals []LedgerRehearsedRefusal `json:"refusals"` // the first 500
+	Charges  []LedgerRehearsedCharge  `json:"charges"`
+	Accounts []LedgerRehearsedAccount `json:"accounts"` // the first 1000 for whom anything would be otherwise, by DID
+	Digest   api.Hash                 `json:"digest"`   // SHA-256 of all this as JSON, without the digest: to compare with what others find
 }
 
 // LedgerRequestIn is the input of ledger.request.
@@ -3548,6 +3586,74 @@ type LedgerCreditPolicy struct {
 	Record   api.Hash            `json:"record,omitzero"` // id of the record; none: it is proposed
 }
 
+// LedgerProposedPolicy is part of an answer or an input.
+type LedgerProposedPolicy struct {
+	Space    api.Hash            `json:"space,omitzero"`    // Id of the space; default: the only one this node follows
+	Currency string              `json:"currency"`          // Code of the currency
+	Preset   string              `json:"preset,omitempty"`  // Name of a preset, as ledger.policy.presets lists them; the other fields change it
+	Start    *int64              `json:"start,omitempty"`   // Limit on the day of joining
+	Base     *int64              `json:"base,omitempty"`    // Limit once the ramp is over, before anything is earned
+	Max      *int64              `json:"max,omitempty"`     // The most that base, trust and growth come to
+	Ramp     *int64              `json:"ramp,omitempty"`    // Days from start to the full limit, 0 to 3660
+	Growth   *int64              `json:"growth,omitempty"`  // How much more for each whole per that an account was paid; 0: nothing
+	Per      *int64              `json:"per,omitempty"`     // See growth
+	Trust    *int64              `json:"trust,omitempty"`   // Share of base that a full standing adds, 0 to 10000
+	Warn     *int64              `json:"warn,omitempty"`    // Share of its limit from which on an account is warned, 0 to 10000
+	Lower    *bool               `json:"lower,omitempty"`   // Lower limits that are above what the policy gives; each has the account's feed cut. Default: they stay
+	Groups   []LedgerCreditGroup `json:"groups,omitempty"`  // Accounts that have another base and another maximum; an empty list: none
+	Own      []LedgerOwnLimit    `json:"own,omitempty"`     // Accounts that have a limit of their own; an empty list: none
+	DryRun   bool                `json:"dry_run,omitempty"` // Say what would change, and set nothing
+}
+
+// LedgerProposedCharge is part of an answer or an input.
+type LedgerProposedCharge struct {
+	Space    api.Hash `json:"space,omitzero"`   // Id of the space; default: the only one this node follows
+	Name     string   `json:"name"`             // 1 to 16 of a-z 0-9 -; a schedule of the same name is replaced from its next period on
+	Charge   string   `json:"charge"`           // dues (an amount, of each member), levy-in or levy-out (a share of what an account was paid or has paid), or demurrage (a share of what an account has at the end, above what is exempt)
+	Currency string   `json:"currency"`         // Code of the currency
+	Amount   int64    `json:"amount,omitempty"` // Dues: minor units per period
+	Rate     int64    `json:"rate,omitempty"`   // All else: hundredths of a percent, 1 to 10000; 200 is 2 %
+	Exempt   int64    `json:"exempt,omitempty"` // Demurrage: how much of a balance is not charged for, minor units
+	Every    string   `json:"every"`            // day, week or month
+	First    string   `json:"first,omitempty"`  // Day on which the first period begins, such as 2026-11-01; default: today
+	Last     string   `json:"last,omitempty"`   // Last day; a period that ends later is not charged
+	Zone     string   `json:"zone,omitempty"`   // Time zone of the days, by IANA; default UTC
+}
+
+// LedgerRehearsedRefusal is part of an answer or an input.
+type LedgerRehearsedRefusal struct {
+	ID      api.Hash `json:"id"`
+	Time    int64    `json:"time"` // Unix milliseconds, by the payer's clock
+	From    api.DID  `json:"from"`
+	To      api.DID  `json:"to"` // of several, the first
+	Amount  int64    `json:"amount"`
+	Balance int64    `json:"balance"` // of the payer, then
+	Limit   int64    `json:"limit"`
+	Short   int64    `json:"short_by"` // what was missing
+}
+
+// LedgerRehearsedCharge is part of an answer or an input.
+type LedgerRehearsedCharge struct {
+	Name     string `json:"name"`
+	Charge   string `json:"charge"`
+	Periods  int    `json:"periods"`
+	Accounts int    `json:"accounts"`
+	Charges  int    `json:"charges"` // of an account for a period
+	Sum      int64  `json:"sum"`
+	Back     int64  `json:"back,omitempty"` // of a levy, on what was given back later
+}
+
+// LedgerRehearsedAccount is part of an answer or an input.
+type LedgerRehearsedAccount struct {
+	Account  api.DID `json:"account"`
+	Refused  int     `json:"refused,omitempty"`
+	Withheld int64   `json:"withheld,omitempty"` // what it would not have paid
+	Charged  int64   `json:"charged,omitempty"`
+	Balance  int64   `json:"balance"` // in the end, as it was
+	Would    int64   `json:"would"`   // in the end, as it would be
+	Limit    int64   `json:"limit"`   // in the end, by the rules
+}
+
 // LedgerSchedule is part of an answer or an input.
 type LedgerSchedule struct {
 	Name     string    `json:"name"`
@@ -4242,6 +4348,8 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "GET", path: "/ledger/receipt"}, true
 	case "ledger.regrade":
 		return route{method: "POST", path: "/ledger/regrade", write: true, signs: api.SignsSeveral}, true
+	case "ledger.rehearse":
+		return route{method: "POST", path: "/ledger/rehearse"}, true
 	case "ledger.request":
 		return route{method: "POST", path: "/ledger/request", write: true, signs: api.SignsOne}, true
 	case "ledger.requests":

@@ -85,6 +85,7 @@ ledger.policy.set space one
 ledger.policy.show space none
 ledger.receipt here none
 ledger.regrade space several
+ledger.rehearse space none
 ledger.request space one
 ledger.requests space none
 ledger.retry space one

@@ -102,6 +102,9 @@ func (b books) End(c *kerneltest.Cluster) error {
 	if err := b.Step(c); err != nil {
 		return err
 	}
+	if err := b.w.rehearse(c.Honest()); err != nil {
+		return err
+	}
 	for i, n := range c.Honest() {
 		if err := verify(n); err != nil {
 			return err

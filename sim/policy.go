@@ -59,3 +59,29 @@ func (w *World) explained(n *kerneltest.Node) error {
 	}
 	return nil
 }
+
+// rehearse checks that the same rules over the same records come to the same report on each of the nodes.
+func (w *World) rehearse(nodes []*kerneltest.Node) error {
+	in := ledger.RehearseIn{
+		Space: w.Space, Currency: Currency, Policy: &ledger.ProposedPolicy{Currency: Currency, Base: new(limit / 3), Max: new(limit), Start: new(limit / 3), Growth: new(int64(100)), Per: new(int64(700))},
+		Charges: []ledger.ProposedCharge{{Name: "levy", Charge: "levy-out", Currency: Currency, Rate: 500, Every: "day"}},
+	}
+	var first *ledger.RehearseOut
+	for _, n := range nodes {
+		if !n.Up() || n.Outsider {
+			continue
+		}
+		out, err := n.Ask("ledger.rehearse", in)
+		if err != nil {
+			return fmt.Errorf("%s: a rehearsal: %w", n.Name, err)
+		}
+		o := out.(*ledger.RehearseOut)
+		if first == nil {
+			first = o
+		}
+		if o.Digest != first.Digest {
+			return fmt.Errorf("%s: %s, and elsewhere %s", n.Name, o.Summary, first.Summary)
+		}
+	}
+	return nil
+}

@@ -16,6 +16,7 @@ import (
 // creditOperations are those of credit policies and of limits.
 func (a *App) creditOperations() []api.Operation {
 	return []api.Operation{
+		a.rehearseOperation(),
 		api.Handle(api.Operation{
 			Name: "ledger.policy.show", Method: http.MethodGet, Path: "/ledger/policy", CLI: "ledger policy show", Scope: "ledger:read",
 			Summary: "Show by what rules members get their credit limits",

@@ -130,6 +130,9 @@ func (f *fold) settleEscrow(s *settlement) api.Outcome {
 		if !f.move(l.To, s.Currency, l.Amount) {
 			return *f.refused
 		}
+		if l.To == s.Payer {
+			f.untraded(l.To, s.Currency, l.Amount)
+		}
 		f.shift(account, s.Currency, -l.Amount, i)
 	}
 	f.said(s.Escrow, s.Paid)

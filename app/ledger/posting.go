@@ -357,6 +357,9 @@ func (f *fold) debit(l *levied, code string) bool {
 			return false
 		}
 	}
+	if l.Amount < 0 {
+		f.untraded(l.Account, code, -l.Amount)
+	}
 	return f.move(l.Account, code, -l.Amount)
 }
 
@@ -381,9 +384,6 @@ func (f *fold) move(account api.DID, code string, delta int64) bool {
 		return false
 	}
 	space := f.rec.Topic.Space
-	if delta > 0 && account != fact.TreasuryAccount {
-		f.untraded(account, code, delta)
-	}
 	f.Put(row, encodeSums(with(sums, code, total)))
 	k := make([]byte, 0, keySize)
 	f.Add(counter(k, space, account, f.rec.Feed, code), n)

@@ -81,6 +81,8 @@ func (f *fold) redress(r *redress) api.Outcome {
 	if !f.move(r.From, r.Currency, -r.Amount) || !f.move(r.To, r.Currency, r.Amount) {
 		return *f.refused
 	}
+	f.untraded(r.From, r.Currency, r.Amount)
+	f.untraded(r.To, r.Currency, r.Amount)
 	f.said(r.Dispute, r.Amount)
 	return api.Accepted
 }

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -136,49 +134,6 @@ func (c *ctl) found(cmd *cobra.Command, in client.SpaceCreateIn, credit string) 
 	return policy
 }
 
-// policyFile is what --groups reads: amounts in decimals, as people write them.
-type policyFile struct {
-	Groups []struct {
-		Name    string    `json:"name"`
-		Base    string    `json:"base"`
-		Max     string    `json:"max"`
-		Members []api.DID `json:"members"`
-	} `json:"groups"`
-	Own []struct {
-		Account api.DID `json:"account"`
-		Limit   string  `json:"limit"`
-		Reason  string  `json:"reason"`
-	} `json:"own"`
-}
-
-// read fills in the groups and the limits of their own.
-func (f *policyFile) read(path string, cur client.MembershipCurrency, in *client.LedgerPolicySetIn) error {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return api.Errorf("--groups", api.Invalid, "%w", err)
-	}
-	if err := json.Unmarshal(b, f); err != nil {
-		return api.Errorf("--groups", api.Invalid, "%s: %w", path, err)
-	}
-	in.Groups, in.Own = []client.LedgerCreditGroup{}, []client.LedgerOwnLimit{}
-	for _, g := range f.Groups {
-		base, err := parseAmount(g.Base, cur.Scale, cur.Code)
-		most, err2 := parseAmount(g.Max, cur.Scale, cur.Code)
-		if err := errors.Join(err, err2); err != nil {
-			return err
-		}
-		in.Groups = append(in.Groups, client.LedgerCreditGroup{Name: g.Name, Base: base, Max: most, Members: g.Members})
-	}
-	for _, o := range f.Own {
-		limit, err := parseAmount(o.Limit, cur.Scale, cur.Code)
-		if err != nil {
-			return err
-		}
-		in.Own = append(in.Own, client.LedgerOwnLimit{Account: o.Account, Limit: limit, Reason: o.Reason})
-	}
-	return nil
-}
-
 func (c *ctl) ledgerPolicySet() *cobra.Command {
 	var in client.LedgerPolicySetIn
 	var ramp int64
@@ -189,11 +144,11 @@ func (c *ctl) ledgerPolicySet() *cobra.Command {
 		Long: "Say by what rules members get their credit limits. What is left out is as the preset says, or as the policy before. The clerk's node grants what the policy gives, within minutes. " +
 			"Limits are not lowered unless you say --lower; limits that the clerk has set by hand stay.",
 		Example: "icnctl ledger policy set conservative --dry-run\nicnctl ledger policy set conservative\nicnctl ledger policy set --base 150 --max 600\n" +
-			"icnctl ledger policy set --growth 10 --per 50 --trust 0% --groups groups.json",
+			"icnctl ledger policy set --growth 10 --per 50 --trust 0%\nicnctl ledger policy set --file rules.json",
 	}
 	space := spaceFlag(cmd)
 	currencyFlag(cmd, &in.Currency)
-	amounts := map[string]**int64{"start": &in.Start, "base": &in.Base, "max": &in.Max, "growth": &in.Growth, "per": &in.Per}
+	amounts := map[string]**int64{"start": &in.Start, "base": &in.Base, "max": &in.Max, "growth": &in.Growth, "per": &in.Per} // of in, whatever is read into it
 	shares := map[string]**int64{"trust": &in.Trust, "warn": &in.Warn}
 	texts := map[string]*string{}
 	for name, usage := range map[string]string{
@@ -205,7 +160,7 @@ func (c *ctl) ledgerPolicySet() *cobra.Command {
 	}
 	cmd.Flags().Int64Var(&ramp, "ramp", 0, "days from start to the full limit")
 	cmd.Flags().BoolVar(&lower, "lower", false, "lower limits that are above what the policy gives")
-	cmd.Flags().StringVar(&file, "groups", "", "file with groups and limits of their own, as JSON: see the treasurer's guide")
+	cmd.Flags().StringVar(&file, "file", "", "file with the policy as JSON, as ledger rehearse takes it; flags change what it says")
 	cmd.Flags().BoolVar(&in.DryRun, "dry-run", false, "say whose limits would change, and set nothing")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
@@ -215,6 +170,21 @@ func (c *ctl) ledgerPolicySet() *cobra.Command {
 		cur, err := c.currency(cmd, in.Space, in.Currency)
 		if err != nil {
 			return err
+		}
+		if file != "" {
+			rules, err := readRules(file)
+			if err != nil {
+				return err
+			}
+			filed, err := rules.policy(cur)
+			if err != nil {
+				return err
+			}
+			if filed == nil {
+				return api.Errorf("--file", api.Invalid, "%s has no policy", file)
+			}
+			filed.Space, filed.DryRun = in.Space, in.DryRun
+			in = client.LedgerPolicySetIn(*filed)
 		}
 		in.Currency = cur.Code
 		if len(args) == 1 {
@@ -240,11 +210,6 @@ func (c *ctl) ledgerPolicySet() *cobra.Command {
 		}
 		if cmd.Flags().Changed("lower") {
 			in.Lower = &lower
-		}
-		if file != "" {
-			if err := new(policyFile).read(file, cur, &in); err != nil {
-				return err
-			}
 		}
 		return write(c, cmd, "ledger.policy.set", in, func(o *client.LedgerPolicySetOut) {
 			c.policy(&o.Policy)

@@ -2202,6 +2202,64 @@ export interface LedgerProposeOut {
   receipt: Receipt
 }
 
+export interface LedgerProposedCharge {
+  /** Dues: minor units per period. */
+  amount?: number
+  /** Dues (an amount, of each member), levy-in or levy-out (a share of what an account was paid or has paid), or demurrage (a share of what an account has at the end, above what is exempt). */
+  charge: string
+  /** Code of the currency. */
+  currency: string
+  /** Day, week or month. */
+  every: string
+  /** Demurrage: how much of a balance is not charged for, minor units. */
+  exempt?: number
+  /** Day on which the first period begins, such as 2026-11-01; default: today. */
+  first?: string
+  /** Last day; a period that ends later is not charged. */
+  last?: string
+  /** 1 to 16 of a-z 0-9 -; a schedule of the same name is replaced from its next period on. */
+  name: string
+  /** All else: hundredths of a percent, 1 to 10000; 200 is 2 %. */
+  rate?: number
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** Time zone of the days, by IANA; default UTC. */
+  zone?: string
+}
+
+export interface LedgerProposedPolicy {
+  /** Limit once the ramp is over, before anything is earned. */
+  base?: number
+  /** Code of the currency. */
+  currency: string
+  /** Say what would change, and set nothing. */
+  dry_run?: boolean
+  /** Accounts that have another base and another maximum; an empty list: none. */
+  groups?: LedgerCreditGroup[]
+  /** How much more for each whole per that an account was paid; 0: nothing. */
+  growth?: number
+  /** Lower limits that are above what the policy gives; each has the account's feed cut. Default: they stay. */
+  lower?: boolean
+  /** The most that base, trust and growth come to. */
+  max?: number
+  /** Accounts that have a limit of their own; an empty list: none. */
+  own?: LedgerOwnLimit[]
+  /** See growth. */
+  per?: number
+  /** Name of a preset, as ledger.policy.presets lists them; the other fields change it. */
+  preset?: string
+  /** Days from start to the full limit, 0 to 3660. */
+  ramp?: number
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** Limit on the day of joining. */
+  start?: number
+  /** Share of base that a full standing adds, 0 to 10000. */
+  trust?: number
+  /** Share of its limit from which on an account is warned, 0 to 10000. */
+  warn?: number
+}
+
 export interface LedgerReadURIOut {
   /** Minor units; none: the payer says how much. */
   amount?: number
@@ -2233,6 +2291,99 @@ export interface LedgerRegradeIn {
   /** Id of the space; default: the only one this node follows. */
   space?: Hash
   /** DID of the account. */
+  to: DID
+}
+
+export interface LedgerRehearseIn {
+  /** Dues, levies or demurrage, as ledger.schedule would take them, at most 16; one of the name of a schedule takes its place. */
+  charges?: LedgerProposedCharge[]
+  /** Code of the currency. */
+  currency: string
+  /** First day, YYYY-MM-DD; default: from the beginning. */
+  from?: string
+  /** A credit policy, as ledger.policy.set would take it, as if it had held from the first day on; lower and warn make no difference. Without one the limits are those that were granted. */
+  policy?: LedgerProposedPolicy
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** Last day, YYYY-MM-DD; default: today. */
+  to?: string
+  /** Time zone in which days begin and end, as the IANA names it; default UTC. */
+  zone?: string
+}
+
+export interface LedgerRehearseOut {
+  /** The first 1000 for whom anything would be otherwise, by DID. */
+  accounts: LedgerRehearsedAccount[] | null
+  /** Members for whom anything would be otherwise. */
+  affected: number
+  charges: LedgerRehearsedCharge[] | null
+  currency: string
+  /** SHA-256 of all this as JSON, without the digest: to compare with what others find. */
+  digest: Hash
+  /** Unix milliseconds; what was before stays as it was. */
+  from: number
+  /** Records that would have had nothing to stand on, such as what gives back a payment that was refused. */
+  moot: number
+  /** What the charges would have moved to the treasury, less what levies give back. */
+  moved: number
+  /** What they come to. */
+  paid: number
+  /** That were looked at. */
+  payments: number
+  /** The first 500. */
+  refusals: LedgerRehearsedRefusal[] | null
+  /** Of them, that the rules would have refused. */
+  refused: number
+  /** Records by which schedules of the same name have charged, and that were left out. */
+  replaced: number
+  scale: number
+  space: Hash
+  /** In one sentence. */
+  summary: string
+  /** Unix milliseconds: until before then. */
+  to: number
+  /** What these come to. */
+  withheld: number
+}
+
+export interface LedgerRehearsedAccount {
+  account: DID
+  /** In the end, as it was. */
+  balance: number
+  charged?: number
+  /** In the end, by the rules. */
+  limit: number
+  refused?: number
+  /** What it would not have paid. */
+  withheld?: number
+  /** In the end, as it would be. */
+  would: number
+}
+
+export interface LedgerRehearsedCharge {
+  accounts: number
+  /** Of a levy, on what was given back later. */
+  back?: number
+  charge: string
+  /** Of an account for a period. */
+  charges: number
+  name: string
+  periods: number
+  sum: number
+}
+
+export interface LedgerRehearsedRefusal {
+  amount: number
+  /** Of the payer, then. */
+  balance: number
+  from: DID
+  id: Hash
+  limit: number
+  /** What was missing. */
+  short_by: number
+  /** Unix milliseconds, by the payer's clock. */
+  time: number
+  /** Of several, the first. */
   to: DID
 }
 
@@ -4839,6 +4990,8 @@ export interface Operations {
     receipt(input?: LedgerReceiptInput, options?: CallOptions): AsyncIterable<LedgerFilePart>
     /** Give an account the limit that the credit policy gives, now and from now on. Scope ledger:grant. */
     regrade(input: LedgerRegradeIn, options?: WriteOptions): Promise<LedgerGrantOut>
+    /** Replay the past as if other rules had held: whose payments they would have refused, and what they would have charged. Scope ledger:read. */
+    rehearse(input: LedgerRehearseIn, options?: CallOptions): Promise<LedgerRehearseOut>
     /** Ask a member to pay you. Scope ledger:write. */
     request(input: LedgerRequestIn, options?: WriteOptions): Promise<LedgerRequestOut>
     /** List requests for payments, newest first, and what has become of them. Scope ledger:read. */
@@ -5122,6 +5275,7 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.policy.show': ['GET', '/ledger/policy', ''],
   'ledger.receipt': ['GET', '/ledger/receipt', 's'],
   'ledger.regrade': ['POST', '/ledger/regrade', 'w+'],
+  'ledger.rehearse': ['POST', '/ledger/rehearse', ''],
   'ledger.request': ['POST', '/ledger/request', 'w1'],
   'ledger.requests': ['GET', '/ledger/requests', 'l', 'requests'],
   'ledger.retry': ['POST', '/ledger/retry', 'w1'],
