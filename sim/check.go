@@ -75,7 +75,8 @@ func (b books) debt(n, m *kerneltest.Node) error {
 		if err != nil {
 			return err
 		}
-		if most += charged; x.Balance < -most {
+		owed, _ := b.w.cameIn(n, m) // and so does what was taken back
+		if most += charged + owed; x.Balance < -most {
 			return fmt.Errorf("%s: %s owes %d, and was allowed %d at most", n.Name, m.Name, -x.Balance, most)
 		}
 	}
@@ -110,6 +111,9 @@ func (b books) End(c *kerneltest.Cluster) error {
 				return err
 			}
 			if err := b.w.charges(n); err != nil {
+				return err
+			}
+			if err := b.w.importedOnce(n); err != nil {
 				return err
 			}
 		}

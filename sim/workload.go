@@ -44,6 +44,7 @@ func (w *World) workload() []kerneltest.Action {
 		{Name: "treasury", Weight: 6, Do: by(w.treasury)},
 		{Name: "escrow", Weight: 8, Do: by(w.escrow)},
 		{Name: "dispute", Weight: 12, Do: by(w.dispute)},
+		{Name: "import", Weight: 3, Do: func(*kerneltest.Cluster) error { return w.comeIn() }},
 		{Name: "dues", Weight: 1, Do: func(*kerneltest.Cluster) error { return w.dues() }},
 		{Name: "retry", Weight: 4, Do: by(w.retry)},
 		{Name: "cut", Weight: 2, Do: func(*kerneltest.Cluster) error { return w.cut() }},

@@ -75,6 +75,7 @@ type World struct {
 	policed   int64                      // the most that any policy gave anybody
 	retries   []retried
 	schedules []string                    // by which the clerk charges
+	files     []string                    // what the other system has exported, part by part
 	guest     *guest                      // who is about to join, nil for nobody
 	moves     map[*kerneltest.Node]moving // who changes devices
 	moved     map[*kerneltest.Node]bool   // who has changed devices

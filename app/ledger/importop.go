@@ -317,8 +317,8 @@ func (p *bringing) changes(r api.Reader, s *fact.Space, names map[string]string)
 		return cmp.Or(strings.Compare(a.code, b.code), strings.Compare(a.currency, b.currency))
 	})
 	for _, k := range keys[:min(len(keys), maxChanges)] {
-		st, c := stateOf(r, &p.desk, k.code), fact.Currency{}
-		c, _ = s.Currency(k.currency)
+		st := stateOf(r, &p.desk, k.code)
+		c, _ := s.Currency(k.currency)
 		p.out.Accounts = append(p.out.Accounts, ImportChange{
 			Account: importAccount(k.code), Name: names[k.code], Owner: st.Account, Currency: k.currency, Scale: int(c.Scale), Before: of(st.Sums, k.currency), Change: sums[k],
 		})

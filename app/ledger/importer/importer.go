@@ -121,7 +121,7 @@ func Read(r io.Reader, m *Mapping, scale func(code string) (decimals int, ok boo
 	rows.Comma = m.comma()
 	head, err := rows.Read()
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return nil, errors.New("the file is empty: want a header in row 1")
 	case err != nil:
 		return nil, fmt.Errorf("row 1: %w", err)
@@ -134,7 +134,7 @@ func Read(r io.Reader, m *Mapping, scale func(code string) (decimals int, ok boo
 	}
 	for {
 		t.cells, err = rows.Read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

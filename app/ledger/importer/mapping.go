@@ -131,8 +131,15 @@ var defaults = &Mapping{Source: "csv", Date: "YYYY-MM-DD", Point: ".", Unit: Dec
 func (m *Mapping) with(o *Mapping) *Mapping {
 	n := *m
 	for _, f := range []struct{ to, from *string }{
-		{&n.Source, &o.Source}, {&n.Kind, &o.Kind}, {&n.Date, &o.Date}, {&n.On, &o.On}, {&n.Point, &o.Point}, {&n.Unit, &o.Unit}, {&n.Sign, &o.Sign},
-		{&n.Separator, &o.Separator}, {&n.Currency, &o.Currency},
+		{&n.Source, &o.Source},
+		{&n.Kind, &o.Kind},
+		{&n.Date, &o.Date},
+		{&n.On, &o.On},
+		{&n.Point, &o.Point},
+		{&n.Unit, &o.Unit},
+		{&n.Sign, &o.Sign},
+		{&n.Separator, &o.Separator},
+		{&n.Currency, &o.Currency},
 	} {
 		if *f.from != "" {
 			*f.to = *f.from
