@@ -35,6 +35,7 @@ func (w *World) tab() error {
 	m := w.members[w.Rand.IntN(len(w.members))]
 	at := w.home(m)
 	if !w.canSpend(m, at) {
+		w.mandate(m)
 		_ = w.Allot(m, 1+w.Rand.Int64N(1500))
 		return nil
 	}
@@ -47,6 +48,20 @@ func (w *World) tab() error {
 		_ = w.PayFrom(m, at, w.other(m), 1+w.Rand.Int64N(800))
 	}
 	return nil
+}
+
+// mandate lets a member say now and then that the next one holds its tab, and how much that may pay in a month.
+func (w *World) mandate(m *kerneltest.Node) {
+	if w.Rand.IntN(4) > 0 {
+		return
+	}
+	helper := w.members[(slices.Index(w.members, m)+1)%len(w.members)]
+	_, err := call(m, "ledger.mandate", ledger.MandateIn{
+		Space: w.Space, Device: m.Tab().Device(), Helper: helper.Member().DID(), Currency: Currency, Amount: w.Rand.Int64N(4000), Every: "month",
+	})
+	if err == nil {
+		w.Count("mandate", "of %s by %s", helper.Name, m.Name)
+	}
 }
 
 // canSpend reports whether something is left for a member's tab, as a node knows it.

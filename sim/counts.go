@@ -18,7 +18,7 @@ func Kinds() []string {
 		"lie-equivocate", "lie-evidence", "lie-fork-claim", "lie-device", "lie-witness", "lie-replay", "lie-withheld",
 		"lie-flood", "lie-heads", "lie-keys",
 		"lie-poison", "lie-postdate", "lie-repeat", "lie-digest", "lie-muted",
-		"cut", "close", "device", "allot", "allotment-spent", "allotment-returned", "swap", "handover", "checkpoint", "charge", "import",
+		"cut", "close", "device", "allot", "allotment-spent", "allotment-returned", "swap", "handover", "checkpoint", "charge", "import", "mandate",
 		"elsewhere-paid", "elsewhere-lied-to", "elsewhere-stale", "elsewhere-altered", "elsewhere-again", "audit",
 	}
 }

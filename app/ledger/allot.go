@@ -324,6 +324,7 @@ func (f *fold) purse() (p purse, ok bool) {
 		if !ok {
 			continue
 		}
+		f.learnMandates(at)
 		for _, s := range get[[]aside](f.At(at, rowAsides)) {
 			if s.Device == f.rec.Device {
 				p.take(&s)
@@ -355,6 +356,9 @@ func (f *fold) spend(legs []leg, what []purpose) api.Outcome {
 			return overflow
 		}
 		p.set(k)
+	}
+	if out := f.byHand(legs); out != nil {
+		return *out
 	}
 	f.putPurse(&p)
 	return f.post(legs)

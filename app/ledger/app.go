@@ -54,7 +54,7 @@ func New(spaces Spaces) *App { return &App{spaces: spaces} }
 func (*App) Info() api.AppInfo {
 	return api.AppInfo{Name: "ledger", Topics: []api.TopicSpec{
 		{Name: fact.LedgerTopic, Retention: api.Log, Kinds: []string{
-			kindTransfer, kindBatch, kindRequest, kindCancel, kindDecline, kindOrder, kindEndOrder, kindAck, kindGrant, kindAllot, kindReturn, kindPropose, kindProposeRules, kindApprove, fact.KindClose,
+			kindTransfer, kindBatch, kindRequest, kindCancel, kindDecline, kindOrder, kindEndOrder, kindAck, kindGrant, kindAllot, kindReturn, kindMandate, kindPropose, kindProposeRules, kindApprove, fact.KindClose,
 			kindEscrow, kindRelease, kindEscrowBack, kindAward, kindDispute, kindSay, kindBind, kindOffer, kindAccept, kindJudge,
 		}},
 		{Name: fact.PostingsTopic, Retention: api.Log, Kinds: []string{kindSchedule, kindCharge, kindDue, kindSettle, kindRedress, kindImport, kindImportUndo, kindImportBind, kindPolicy}},

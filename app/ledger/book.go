@@ -203,7 +203,7 @@ func (k *keeper) read(did api.DID, at []byte, e entry) ([]*books.Row, error) {
 	}
 	row := &books.Row{
 		Time: full.Time, ID: full.ID.String(), Currency: full.Currency, Amount: full.BalanceDelta, Memo: full.Memo, Category: full.Category,
-		ValueDate: full.ValueDate, Kind: full.Kind, Leg: full.Leg, Final: full.Final,
+		ValueDate: full.ValueDate, KeyedBy: string(full.KeyedBy), Kind: full.Kind, Leg: full.Leg, Final: full.Final,
 		Lead: full.BalanceDelta < 0,
 	}
 	if full.Kind != kindCharge {

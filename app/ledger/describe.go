@@ -59,6 +59,8 @@ func (*App) Describe() []api.KindSpec {
 				kept("by_hand", "whether a person has set the limit"), kept("policy", "where the limit comes from"), kept("terms", "what the limit is made of"),
 			),
 		api.Says[allotment](fact.LedgerTopic, kindAllot, "Set {amount} aside for the device {device} to spend.").By("ledger.allot"),
+		api.Says[mandate](fact.LedgerTopic, kindMandate, "Let {helper}, who holds the device {device}, pay {amount} every {every} from this account[ until {last}][; the consent is {consent}]; an amount of 0 ends that.").
+			By("ledger.mandate"),
 		api.Says[giveBack](fact.LedgerTopic, kindReturn, "Give back what is left of this device's allotments in {currency}.").By("ledger.return"),
 		api.Says[schedule](fact.PostingsTopic, kindSchedule, "Schedule number {number}, {name}: charge {charge} in {currency} every {every} from {first}[ to {last}] ({zone})[, {amount}][, {rate} hundredths of a percent][, but not for {exempt}].").
 			By("ledger.schedule", number),

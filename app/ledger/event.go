@@ -17,6 +17,7 @@ type Transferred struct {
 	Amount   int64   `json:"amount" doc:"minor units"`
 	Memo     string  `json:"memo,omitempty"`
 	Category string  `json:"category,omitempty"`
+	KeyedBy  api.DID `json:"keyed_by,omitempty" doc:"the helper who has entered it"`
 	For      []For   `json:"for,omitempty" doc:"what it is for: by it a payment of a request, of a standing order or back is told from others"`
 }
 
@@ -192,14 +193,24 @@ func (*App) Events() []api.EventType {
 		return api.EventType{Name: "ledger." + name, Scope: "treasury:read", Summary: summary, Topic: topic, Kinds: []string{kind}}
 	}
 	return slices.Concat(escrowEvents(), importEvents(), disputeEvents(), []api.EventType{
-		api.Tell(of("transferred", "Somebody has paid somebody", kindTransfer), func(_ api.Past, rec *api.Record) *Transferred {
+		api.Tell(of("transferred", "Somebody has paid somebody", kindTransfer), func(past api.Past, rec *api.Record) *Transferred {
 			t, err := decodeTransfer(rec.Body)
 			if err != nil {
 				return nil
 			}
 			d := &Transferred{From: rec.Author, To: t.To, Currency: t.Currency, Amount: t.Amount, Memo: t.Memo, Category: t.Category}
+			if h := get[helped](past.At(rec.Position(), rowHelped(rec.Feed))); h.Since > 0 {
+				d.KeyedBy = h.Mandates[0].Helper
+			}
 			d.For, _ = reasons(t.For)
 			return d
+		}),
+		api.Tell(of("mandated", "A member has let a helper pay, changed that, or ended it", kindMandate), func(_ api.Past, rec *api.Record) *Mandated {
+			var m mandate
+			if decode(rec.Body, &m) != nil {
+				return nil
+			}
+			return &Mandated{Device: m.Device, Helper: m.Helper, Currency: m.Currency, Amount: m.Amount, Every: m.Every, Last: m.Last}
 		}),
 		api.Tell(of("batched", "Somebody has paid several at once", kindBatch), func(_ api.Past, rec *api.Record) *Batched {
 			legs, what := legsOf(rec)

@@ -94,6 +94,7 @@ type Entry struct {
 	ValueDate    string    `json:"value_date,omitempty" doc:"of what came in from another system: the day by that, YYYY-MM-DD"`
 	For          []For     `json:"for,omitempty" doc:"what it is for"`
 	Refunded     int64     `json:"refunded,omitempty" doc:"of what the record has paid this recipient in this currency, how much was given back, minor units"`
+	KeyedBy      api.DID   `json:"keyed_by,omitempty" doc:"who has entered it, if not the account's owner: a helper with a mandate, or the clerk"`
 	Final        bool      `json:"final"`
 	Level        api.Wait  `json:"level"`         // the highest level reached as far as this node knows: local, replicated(k) or final
 	BalanceDelta int64     `json:"balance_delta"` // Amount, negative for the payer
@@ -186,7 +187,7 @@ func complete(host api.Host, r api.Reader, s *fact.Space, k []byte, e entry) (En
 	c, _ := s.Currency(l.Currency)
 	full := Entry{
 		Time: rec.Time.Time(), ID: rec.ID, Leg: n, From: from, To: l.To, Currency: l.Currency, Scale: int(c.Scale), Amount: l.Amount, Memo: l.Memo,
-		Category: l.Category, Final: v.Final, Level: api.LevelOf(v.Final, 0), BalanceDelta: e.Delta,
+		Category: l.Category, KeyedBy: keyedBy(r, rec), Final: v.Final, Level: api.LevelOf(v.Final, 0), BalanceDelta: e.Delta,
 		Refunded: givenBack(r, s, rec, l.To, l.Currency),
 	}
 	if full.For, full.Kind = reasons(what); slices.Contains(ownKinds, rec.Kind) {

@@ -95,6 +95,14 @@ func prepareDevice(r api.Reader, s *fact.Space, did api.DID, device api.Key) (*a
 	from, _, _ := standing(r, s, s.Feed(fact.LedgerTopic, m.Device), m)
 	b, at, given := r.Own(from, rowAsides)
 	set := slices.DeleteFunc(get[[]aside](b, given), func(a aside) bool { return a.Device != device })
+	terms, said, mandated := r.Own(from, rowMandates)
+	mine := mandatesFor(get[[]mandate](terms, mandated), device)
+	if sh, ok := certain(r, s, said.Feed); len(mine) > 0 && ok && sh.at.Seq >= said.Seq && !slices.Equal(mine, get[helped](first(r.Own(p.feed, rowHelped(p.feed)))).Mandates) {
+		p.news = known // what was never given anything has nothing to take in
+		if known {
+			p.deps = append(append(p.deps, sh.cite...), s.Views()...)
+		}
+	}
 	if sh, ok := certain(r, s, at.Feed); given && ok && sh.at.Seq >= at.Seq {
 		for i := range set {
 			had := p.of(set[i].Code).Given

@@ -75,6 +75,12 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 			return malformed(err)
 		}
 		return f.ack()
+	case kindMandate:
+		var m mandate
+		if err := decode(rec.Body, &m); err != nil {
+			return malformed(err)
+		}
+		return f.mandate(&m)
 	case kindAllot:
 		var a allotment
 		if err := decode(rec.Body, &a); err != nil {
@@ -142,6 +148,7 @@ type fold struct {
 	limits   []limits            // newly cited
 	waiting  []sum               // cited credits that are not final
 	set      []aside             // what is set aside
+	hands    *helped             // newly learnt
 	binding  []fact.Cause        // of cuts that this record takes into account
 	founders []fact.Founder      // of the space, for its treasury
 	counting map[api.Hash][]byte // the rows fees/<feed> that this record has written

@@ -83,7 +83,7 @@ func (c *ctl) showStatement(o *client.LedgerStatementOut) {
 		}
 		with := orNone(r.WithName) + " …" + string(r.With[max(0, len(r.With)-8):])
 		rows = append(rows, []string{
-			r.Time.In(zone).Format("2006-01-02 15:04"), formatAmount(r.Amount, r.Scale), formatAmount(r.Balance, r.Scale), r.Currency, with, r.Kind, orNone(r.Category), state, r.Memo,
+			r.Time.In(zone).Format("2006-01-02 15:04"), formatAmount(r.Amount, r.Scale), formatAmount(r.Balance, r.Scale), r.Currency, with, r.Kind + keyedBy(r.KeyedBy), orNone(r.Category), state, r.Memo,
 		})
 	}
 	c.table("Nothing has moved.", "TIME AMOUNT BALANCE CURRENCY WITH KIND CATEGORY STATE MEMO", rows)

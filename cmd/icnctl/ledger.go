@@ -16,7 +16,7 @@ func (c *ctl) ledgerCmd() *cobra.Command {
 		c.ledgerEscrow(), c.ledgerDispute(),
 		c.ledgerReverse(), c.ledgerBatch(), c.ledgerOrder(), c.ledgerURI(), c.ledgerAllot(), c.ledgerReturn(), c.ledgerAllotments(), c.ledgerGrant(), c.ledgerFreeze(),
 		c.ledgerStatement(), c.ledgerExport(), c.ledgerReceipt(), c.ledgerVerify(), c.ledgerVoid(), c.ledgerRetry(), c.ledgerSchedule(), c.ledgerSchedules(), c.ledgerCharge(),
-		c.ledgerImport(), c.ledgerPolicy(), c.ledgerLimit(), c.ledgerLimits(), c.ledgerGrants(), c.ledgerRegrade())
+		c.ledgerImport(), c.ledgerMandate(), c.ledgerMandates(), c.ledgerPolicy(), c.ledgerLimit(), c.ledgerLimits(), c.ledgerGrants(), c.ledgerRegrade())
 }
 
 // currency finds the currency that a command means, for its decimals.
@@ -189,10 +189,19 @@ func kindOf(e client.LedgerEntry) string {
 	for _, f := range e.For {
 		kind += " " + f.ID.Short()
 	}
+	kind += keyedBy(e.KeyedBy)
 	if e.Refunded > 0 {
 		kind += ", given back " + formatAmount(e.Refunded, e.Scale)
 	}
 	return kind
+}
+
+// keyedBy says who has entered a payment for its owner, by the end of the DID.
+func keyedBy(who api.DID) string {
+	if who == "" {
+		return ""
+	}
+	return ", keyed by …" + string(who[max(0, len(who)-8):])
 }
 
 // between reads bounds of amounts, which are of one currency.
