@@ -72,7 +72,7 @@ func (m *mandate) over(t time.Time) bool {
 
 // Feed rows: of the account
 //
-//	mandates         []mandate: the newest for each device and currency
+//	mandates         mandated: the newest for each device and currency
 //
 // and of the device
 //
@@ -85,10 +85,18 @@ func rowHand(feed api.Hash, code string) []byte {
 	return append(append([]byte("hand/"), feed[:16]...), code...)
 }
 
+// mandated is what an account has given.
+type mandated struct {
+	_      struct{} `cbor:",toarray"`
+	Number uint64   // of mandates, ever
+	All    []mandate
+}
+
 // helped is what a device knows of the mandates for it.
 type helped struct {
 	_        struct{} `cbor:",toarray"`
 	Since    uint64   // its first record that a helper has written
+	Number   uint64   // of the newest mandate of the account that it knows: a feed that has gone on in another is cited with the one before
 	Mandates []mandate
 }
 
@@ -110,8 +118,8 @@ func (f *fold) mandate(b *mandate) api.Outcome {
 	if _, err := record.ParseDID(string(b.Helper)); err != nil {
 		return api.Voided(Domain, "bad-account", "helper: "+err.Error())
 	}
-	all := get[[]mandate](f.Own(rowMandates))
-	at := -1
+	given := get[mandated](f.Own(rowMandates))
+	all, at := given.All, -1
 	for i := range all {
 		if all[i].Device != b.Device {
 			continue
@@ -136,7 +144,7 @@ func (f *fold) mandate(b *mandate) api.Outcome {
 	if f.cite(); f.refused != nil {
 		return *f.refused
 	}
-	f.Put(rowMandates, codec.MustMarshal(all))
+	f.Put(rowMandates, codec.MustMarshal(&mandated{Number: given.Number + 1, All: all}))
 	f.close()
 	return api.Accepted
 }
@@ -148,31 +156,32 @@ func mandatesFor(all []mandate, device api.Key) []mandate {
 
 // learnMandates takes note of the mandates for this device that the account's feed shows at a position which is certain.
 func (f *fold) learnMandates(at api.Position) {
-	mine := mandatesFor(get[[]mandate](f.At(at, rowMandates)), f.rec.Device)
-	if len(mine) == 0 {
+	given := get[mandated](f.At(at, rowMandates))
+	mine := mandatesFor(given.All, f.rec.Device)
+	row := rowHelped(f.rec.Feed)
+	if f.hands == nil {
+		known := get[helped](f.Own(row))
+		f.hands = &known
+	}
+	if len(mine) == 0 || given.Number <= f.hands.Number {
 		return
 	}
-	row := rowHelped(f.rec.Feed)
-	h := get[helped](f.Own(row))
-	if h.Since == 0 {
-		h.Since = f.rec.Seq
+	if f.hands.Since == 0 {
+		f.hands.Since = f.rec.Seq
 	}
-	if h.Mandates = mine; f.hands == nil {
-		f.hands = &h
-	}
-	f.Put(row, codec.MustMarshal(&h))
+	f.hands.Number, f.hands.Mandates = given.Number, mine
+	f.Put(row, codec.MustMarshal(f.hands))
 }
 
 // byHand counts what a helper pays against the mandate, if the device is in somebody's hands.
 func (f *fold) byHand(legs []leg) *api.Outcome {
 	h := f.hands
 	if h == nil {
-		b, ok := f.Own(rowHelped(f.rec.Feed))
-		if !ok {
-			return nil
-		}
-		read := get[helped](b, ok)
-		h = &read
+		known := get[helped](f.Own(rowHelped(f.rec.Feed)))
+		h = &known
+	}
+	if len(h.Mandates) == 0 {
+		return nil
 	}
 	now := f.rec.Time.Time()
 	had := map[string]spent{}

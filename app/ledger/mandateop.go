@@ -75,7 +75,7 @@ func (a *App) mandate(ctx context.Context, call *api.Call, in *MandateIn) (*Mand
 	}
 	p, _ := prepareMost(r, s, signer.DID(), in.Currency)
 	if b, at, ok := r.Own(p.feed, rowMandates); ok {
-		for _, had := range get[[]mandate](b, ok) {
+		for _, had := range get[mandated](b, ok).All {
 			if had == *in.body() { // a request that is repeated
 				return &MandateOut{Receipt: fact.Repeated(r, at)}, nil
 			}
@@ -141,7 +141,7 @@ func (a *App) mandates(_ context.Context, call *api.Call, in *MandatesIn) (*Mand
 	}
 	from, _, _ := standing(r, s, s.Feed(fact.LedgerTopic, m.Device), m)
 	now := host.Now()
-	for _, x := range get[[]mandate](first(r.Own(from, rowMandates))) {
+	for _, x := range get[mandated](first(r.Own(from, rowMandates))).All {
 		c, _ := s.Currency(x.Currency)
 		one := Mandate{
 			Device: x.Device, Helper: x.Helper, Currency: x.Currency, Scale: int(c.Scale), Amount: x.Amount, Every: x.Every, Last: x.Last, Consent: x.Consent, Over: x.over(now),

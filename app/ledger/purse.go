@@ -95,8 +95,8 @@ func prepareDevice(r api.Reader, s *fact.Space, did api.DID, device api.Key) (*a
 	from, _, _ := standing(r, s, s.Feed(fact.LedgerTopic, m.Device), m)
 	b, at, given := r.Own(from, rowAsides)
 	set := slices.DeleteFunc(get[[]aside](b, given), func(a aside) bool { return a.Device != device })
-	terms, said, mandated := r.Own(from, rowMandates)
-	mine := mandatesFor(get[[]mandate](terms, mandated), device)
+	terms, said, ok := r.Own(from, rowMandates)
+	mine := mandatesFor(get[mandated](terms, ok).All, device)
 	if sh, ok := certain(r, s, said.Feed); len(mine) > 0 && ok && sh.at.Seq >= said.Seq && !slices.Equal(mine, get[helped](first(r.Own(p.feed, rowHelped(p.feed)))).Mandates) {
 		p.news = known // what was never given anything has nothing to take in
 		if known {
