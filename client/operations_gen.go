@@ -310,6 +310,16 @@ func (c *Client) LedgerLimits(ctx context.Context, in LedgerLimitsIn) (*LedgerLi
 	return call[LedgerLimitsOut](ctx, c, "ledger.limits", in, nil)
 }
 
+// LedgerMandate is the operation ledger.mandate: Let a helper pay for you, with another device of yours, so much in a period; or end that.
+func (c *Client) LedgerMandate(ctx context.Context, in LedgerMandateIn, opts ...CallOption) (*LedgerMandateOut, error) {
+	return call[LedgerMandateOut](ctx, c, "ledger.mandate", in, opts)
+}
+
+// LedgerMandates is the operation ledger.mandates: List who may pay for a member, and how much of it is left.
+func (c *Client) LedgerMandates(ctx context.Context, in LedgerMandatesIn) (*LedgerMandatesOut, error) {
+	return call[LedgerMandatesOut](ctx, c, "ledger.mandates", in, nil)
+}
+
 // LedgerOrderEnd is the operation ledger.order.end: End a standing order of yours.
 func (c *Client) LedgerOrderEnd(ctx context.Context, in LedgerOrderEndIn, opts ...CallOption) (*LedgerOrderEndOut, error) {
 	return call[LedgerOrderEndOut](ctx, c, "ledger.order.end", in, opts)
@@ -353,6 +363,11 @@ func (c *Client) LedgerReceipt(ctx context.Context, in LedgerReceiptIn, each fun
 // LedgerRegrade is the operation ledger.regrade: Give an account the limit that the credit policy gives, now and from now on.
 func (c *Client) LedgerRegrade(ctx context.Context, in LedgerRegradeIn, opts ...CallOption) (*LedgerRegradeOut, error) {
 	return call[LedgerRegradeOut](ctx, c, "ledger.regrade", in, opts)
+}
+
+// LedgerReport is the operation ledger.report: Report what members have paid each other, by period and category, for a funder.
+func (c *Client) LedgerReport(ctx context.Context, in LedgerReportIn) (*LedgerReportOut, error) {
+	return call[LedgerReportOut](ctx, c, "ledger.report", in, nil)
 }
 
 // LedgerRequest is the operation ledger.request: Ask a member to pay you.
@@ -1646,6 +1661,35 @@ type LedgerLimitsOut struct {
 	Cursor string           `json:"cursor,omitempty"`
 }
 
+// LedgerMandateIn is the input of ledger.mandate.
+type LedgerMandateIn struct {
+	Space    api.Hash `json:"space,omitzero"`    // Id of the space; default: the only one this node follows
+	Device   api.Key  `json:"device"`            // Public key of the device of yours that the helper holds, 64 hexadecimal digits
+	Helper   api.DID  `json:"helper"`            // DID of the helper, who stays the same for a device
+	Currency string   `json:"currency"`          // Code of the currency
+	Amount   int64    `json:"amount"`            // That may be paid in a period, minor units; 0 ends the mandate
+	Every    string   `json:"every"`             // day, week or month, by UTC
+	Last     string   `json:"last,omitempty"`    // The last day, such as 2027-05-31; default: until you end it
+	Consent  string   `json:"consent,omitempty"` // How the member has agreed, if not by this record alone: such as on paper, when, and where that is; one line
+}
+
+// LedgerMandateOut is what ledger.mandate answers.
+type LedgerMandateOut struct {
+	Receipt api.Receipt `json:"receipt"`
+}
+
+// LedgerMandatesIn is the input of ledger.mandates.
+type LedgerMandatesIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	DID   api.DID  `json:"did,omitempty"`  // DID of the member; default: your own
+}
+
+// LedgerMandatesOut is what ledger.mandates answers.
+type LedgerMandatesOut struct {
+	DID      api.DID         `json:"did"`
+	Mandates []LedgerMandate `json:"mandates"`
+}
+
 // LedgerOrderEndIn is the input of ledger.order.end.
 type LedgerOrderEndIn struct {
 	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
@@ -1781,6 +1825,27 @@ type LedgerRegradeOut struct {
 	Number  uint64      `json:"number"`
 	Limit   int64       `json:"limit"`         // that holds now, minor units
 	Cut     string      `json:"cut,omitempty"` // for what lessens: under-way when the account's feed is being cut, so that it binds even who does not look; by-registrar when the registrar's node will do that; waits when an earlier cut of the feed has to be made first
+}
+
+// LedgerReportIn is the input of ledger.report.
+type LedgerReportIn struct {
+	Space    api.Hash `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
+	From     string   `json:"from,omitempty"`     // First day, YYYY-MM-DD; default: from the beginning
+	To       string   `json:"to,omitempty"`       // Last day, YYYY-MM-DD; default: today
+	Zone     string   `json:"zone,omitempty"`     // Time zone in which days begin and end, as the IANA names it; default UTC
+	Every    string   `json:"every,omitempty"`    // day, week, month or year; default: month
+	Currency string   `json:"currency,omitempty"` // Only this currency
+	Category string   `json:"category,omitempty"` // Only this category
+}
+
+// LedgerReportOut is what ledger.report answers.
+type LedgerReportOut struct {
+	Space api.Hash           `json:"space"`
+	Name  string             `json:"name"`          // of the space
+	From  time.Time          `json:"from,omitzero"` // beginning of the first day; none: from the beginning
+	To    time.Time          `json:"to"`            // end of the last day, which is not in it
+	Zone  string             `json:"zone"`
+	Lines []LedgerReportLine `json:"lines"` // in order of period, currency and category, at most 2000
 }
 
 // LedgerRequestIn is the input of ledger.request.
@@ -3296,6 +3361,7 @@ type LedgerEntry struct {
 	ValueDate    string      `json:"value_date,omitempty"` // of what came in from another system: the day by that, YYYY-MM-DD
 	For          []LedgerFor `json:"for,omitempty"`        // what it is for
 	Refunded     int64       `json:"refunded,omitempty"`   // of what the record has paid this recipient in this currency, how much was given back, minor units
+	KeyedBy      api.DID     `json:"keyed_by,omitempty"`   // who has entered it, if not the account's owner: a helper with a mandate, or the clerk
 	Final        bool        `json:"final"`
 	Level        api.Wait    `json:"level"`
 	BalanceDelta int64       `json:"balance_delta"`
@@ -3394,6 +3460,21 @@ type LedgerLimitRow struct {
 	Why      string  `json:"why"`
 }
 
+// LedgerMandate is part of an answer or an input.
+type LedgerMandate struct {
+	Device   api.Key `json:"device"`
+	Helper   api.DID `json:"helper"`
+	Currency string  `json:"currency"`
+	Scale    int     `json:"scale"`
+	Amount   int64   `json:"amount"` // in a period; 0: it has ended
+	Every    string  `json:"every"`
+	Last     string  `json:"last,omitempty"`
+	Consent  string  `json:"consent,omitempty"`
+	Spent    int64   `json:"spent"`          // in this period
+	Over     bool    `json:"over,omitempty"` // it has ended
+	Known    bool    `json:"known"`          // the helper's device goes by it; until then it goes by the one before, or pays nothing
+}
+
 // LedgerStandingOrder is part of an answer or an input.
 type LedgerStandingOrder struct {
 	ID       api.Hash    `json:"id"`
@@ -3465,6 +3546,20 @@ type LedgerCreditPolicy struct {
 	Groups   []LedgerCreditGroup `json:"groups"`
 	Own      []LedgerOwnLimit    `json:"own"`             // accounts that have a limit of their own
 	Record   api.Hash            `json:"record,omitzero"` // id of the record; none: it is proposed
+}
+
+// LedgerReportLine is part of an answer or an input.
+type LedgerReportLine struct {
+	Period    string `json:"period"` // its first day, YYYY-MM-DD
+	Currency  string `json:"currency"`
+	Scale     int    `json:"scale"`
+	Category  string `json:"category"`  // empty: none was given
+	Amount    int64  `json:"amount"`    // paid, less what was given back
+	Requested int64  `json:"requested"` // of this, what was paid for a request
+	Count     int    `json:"count"`     // payments, without those that give back
+	Payees    int    `json:"payees"`    // accounts that were paid
+	Payers    int    `json:"payers"`    // accounts that have paid
+	Open      int    `json:"open"`      // payments that are not final
 }
 
 // LedgerSchedule is part of an answer or an input.
@@ -4137,6 +4232,10 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "GET", path: "/ledger/limit"}, true
 	case "ledger.limits":
 		return route{method: "GET", path: "/ledger/limits"}, true
+	case "ledger.mandate":
+		return route{method: "POST", path: "/ledger/mandates", write: true, signs: api.SignsOne}, true
+	case "ledger.mandates":
+		return route{method: "GET", path: "/ledger/mandates"}, true
 	case "ledger.order.end":
 		return route{method: "POST", path: "/ledger/order/end", write: true, signs: api.SignsOne}, true
 	case "ledger.order.new":
@@ -4155,6 +4254,8 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "GET", path: "/ledger/receipt"}, true
 	case "ledger.regrade":
 		return route{method: "POST", path: "/ledger/regrade", write: true, signs: api.SignsSeveral}, true
+	case "ledger.report":
+		return route{method: "GET", path: "/ledger/report"}, true
 	case "ledger.request":
 		return route{method: "POST", path: "/ledger/request", write: true, signs: api.SignsOne}, true
 	case "ledger.requests":

@@ -84,6 +84,7 @@ ledger.policy.set space one
 ledger.policy.show space none
 ledger.receipt here none
 ledger.regrade space several
+ledger.report space none
 ledger.request space one
 ledger.requests space none
 ledger.retry space one
@@ -234,7 +235,7 @@ func (g *greeter) inputs() map[string]string {
 		"ledger.charge": `{"name":"dues","dry_run":true}`, "ledger.policy.set": `{"currency":"hours","preset":"conservative"}`, "ledger.regrade": "{" + money + "}",
 		"ledger.schedule":    `{"name":"dues","charge":"dues","currency":"hours","amount":1,"every":"month"}`,
 		"ledger.import.file": `{"mapping":"komunitin-accounts","csv":"code,balance\nA,1\nB,-1\n"}`, "ledger.import.bind": fmt.Sprintf(`{"account":"A","to":%q}`, did),
-		"ledger.mandate": fmt.Sprintf(`{"device":%q,"helper":%q,"currency":"hours","amount":1,"every":"day"}`, g.eve.Device(), did),
+		"ledger.mandate":     fmt.Sprintf(`{"device":%q,"helper":%q,"currency":"hours","amount":1,"every":"day"}`, g.eve.Device(), did),
 		"ledger.import.undo": fmt.Sprintf(`{"file":%q}`, g.space),
 		"ledger.transfer":    "{" + money + `,"amount":1}`, "member.add": fmt.Sprintf(`{"did":%q,"device":%q}`, g.eve.DID(), g.eve.Device()), "member.device": "{" + who + "}",
 		"member.profile": `{"name":"Ann"}`, "member.remove": fmt.Sprintf(`{"did":%q,"reason":"x"}`, did), "office.hand": `{"office":"clerk",` + who + "}", "office.replace": fmt.Sprintf(`{"silent":%q,%s}`, g.self.DID(), who),
