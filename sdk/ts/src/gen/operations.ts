@@ -1436,6 +1436,8 @@ export interface LedgerEntry {
   /** A DID, office:treasury, or escrow: and an id. */
   from: DID
   id: Hash
+  /** Who has entered it, if not the account's owner: a helper with a mandate, or the clerk. */
+  keyed_by?: DID
   /** Transfer, request (one that was approved), order (a standing one), refund, batch, charge: dues, a levy or demurrage; treasury: it has paid; escrow: put in escrow; settle: paid out of it; redress: what a dispute has come to; import, import-undo: from another system, or taken back; or import-claim: an account there became a member's. */
   kind: string
   /** Which payment of the record, from 0. */
@@ -1939,6 +1941,63 @@ export interface LedgerLimitsOut {
   limits: LedgerLimitRow[] | null
 }
 
+export interface LedgerMandate {
+  /** In a period; 0: it has ended. */
+  amount: number
+  consent?: string
+  currency: string
+  device: Key
+  every: string
+  helper: DID
+  /** The helper's device goes by it; until then it goes by the one before, or pays nothing. */
+  known: boolean
+  last?: string
+  /** It has ended. */
+  over?: boolean
+  scale: number
+  /** In this period. */
+  spent: number
+}
+
+export interface LedgerMandateIn {
+  /** That may be paid in a period, minor units; 0 ends the mandate. */
+  amount: number
+  /** How the member has agreed, if not by this record alone: such as on paper, when, and where that is; one line. */
+  consent?: string
+  /** Code of the currency. */
+  currency: string
+  /** Public key of the device of yours that the helper holds, 64 hexadecimal digits. */
+  device: Key
+  /** Day, week or month, by UTC. */
+  every: string
+  /** DID of the helper, who stays the same for a device. */
+  helper: DID
+  /** The last day, such as 2027-05-31; default: until you end it. */
+  last?: string
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerMandateOut {
+  receipt: Receipt
+}
+
+export interface LedgerMandated {
+  /** That may be paid in a period, minor units; 0: it has ended. */
+  amount: number
+  currency: string
+  /** Of the member's, which the helper holds. */
+  device: Key
+  every: string
+  helper: DID
+  last?: string
+}
+
+export interface LedgerMandatesOut {
+  did: DID
+  mandates: LedgerMandate[] | null
+}
+
 export interface LedgerOrderEndIn {
   /** Id of a standing order of yours, 64 hexadecimal digits. */
   id: Hash
@@ -2146,6 +2205,40 @@ export interface LedgerRegradeIn {
   space?: Hash
   /** DID of the account. */
   to: DID
+}
+
+export interface LedgerReportLine {
+  /** Paid, less what was given back. */
+  amount: number
+  /** empty: none was given. */
+  category: string
+  /** Payments, without those that give back. */
+  count: number
+  currency: string
+  /** Payments that are not final. */
+  open: number
+  /** Accounts that were paid. */
+  payees: number
+  /** Accounts that have paid. */
+  payers: number
+  /** Its first day, YYYY-MM-DD. */
+  period: string
+  /** Of this, what was paid for a request. */
+  requested: number
+  scale: number
+}
+
+export interface LedgerReportOut {
+  /** Beginning of the first day; none: from the beginning. */
+  from?: string
+  /** In order of period, currency and category, at most 2000. */
+  lines: LedgerReportLine[] | null
+  /** Of the space. */
+  name: string
+  space: Hash
+  /** End of the last day, which is not in it. */
+  to: string
+  zone: string
 }
 
 export interface LedgerRequest {
@@ -2599,6 +2692,8 @@ export interface LedgerTransferred {
   /** What it is for: by it a payment of a request, of a standing order or back is told from others. */
   for?: LedgerFor[]
   from: DID
+  /** The helper who has entered it. */
+  keyed_by?: DID
   memo?: string
   to: DID
 }
@@ -3852,6 +3947,14 @@ export interface LedgerLimitsInput {
   cursor?: string
 }
 
+/** The input of ledger.mandates. */
+export interface LedgerMandatesInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** DID of the member; default: your own. */
+  did?: DID
+}
+
 /** The input of ledger.orders. */
 export interface LedgerOrdersInput {
   /** Id of the space; default: the only one this node follows. */
@@ -3880,6 +3983,24 @@ export interface LedgerReceiptInput {
   currency?: string
   /** Account: one of the payment's sides, or whose balance it is; default: your own. */
   did?: DID
+}
+
+/** The input of ledger.report. */
+export interface LedgerReportInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** First day, YYYY-MM-DD; default: from the beginning. */
+  from?: string
+  /** Last day, YYYY-MM-DD; default: today. */
+  to?: string
+  /** Time zone in which days begin and end, as the IANA names it; default UTC. */
+  zone?: string
+  /** Day, week, month or year; default: month. */
+  every?: string
+  /** Only this currency. */
+  currency?: string
+  /** Only this category. */
+  category?: string
 }
 
 /** The input of ledger.requests. */
@@ -4329,6 +4450,7 @@ export const eventTypes = [
   'ledger.import-undone',
   'ledger.imported',
   'ledger.lifted',
+  'ledger.mandated',
   'ledger.order-ended',
   'ledger.order-failed',
   'ledger.ordered',
@@ -4466,6 +4588,8 @@ export interface EventData {
   'ledger.imported': LedgerImported
   /** The clerk has lifted the freeze of an account. Scope ledger:read. */
   'ledger.lifted': LedgerGranted
+  /** A member has let a helper pay, changed that, or ended it. Scope ledger:read. */
+  'ledger.mandated': LedgerMandated
   /** A standing order has been ended. Scope ledger:read. */
   'ledger.order-ended': LedgerOrderEnded
   /** A payment of a standing order was refused. Scope ledger:read. */
@@ -4701,6 +4825,10 @@ export interface Operations {
     limit(input?: LedgerLimitInput, options?: CallOptions): Promise<LedgerLimitOut>
     /** List the members' credit limits, and what the policy makes of each. Scope ledger:read. */
     limits(input?: LedgerLimitsInput, options?: CallOptions): Pages<LedgerLimitsOut, NonNullable<LedgerLimitsOut['limits']>[number]>
+    /** Let a helper pay for you, with another device of yours, so much in a period; or end that. Scope ledger:write. */
+    mandate(input: LedgerMandateIn, options?: WriteOptions): Promise<LedgerMandateOut>
+    /** List who may pay for a member, and how much of it is left. Scope ledger:read. */
+    mandates(input?: LedgerMandatesInput, options?: CallOptions): Promise<LedgerMandatesOut>
     order: {
       /** End a standing order of yours. Scope ledger:write. */
       end(input: LedgerOrderEndIn, options?: WriteOptions): Promise<LedgerOrderEndOut>
@@ -4723,6 +4851,8 @@ export interface Operations {
     receipt(input?: LedgerReceiptInput, options?: CallOptions): AsyncIterable<LedgerFilePart>
     /** Give an account the limit that the credit policy gives, now and from now on. Scope ledger:grant. */
     regrade(input: LedgerRegradeIn, options?: WriteOptions): Promise<LedgerGrantOut>
+    /** Report what members have paid each other, by period and category, for a funder. Scope ledger:read. */
+    report(input?: LedgerReportInput, options?: CallOptions): Promise<LedgerReportOut>
     /** Ask a member to pay you. Scope ledger:write. */
     request(input: LedgerRequestIn, options?: WriteOptions): Promise<LedgerRequestOut>
     /** List requests for payments, newest first, and what has become of them. Scope ledger:read. */
@@ -4994,6 +5124,8 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.import.undo': ['POST', '/ledger/import/undo', 'w+'],
   'ledger.limit': ['GET', '/ledger/limit', ''],
   'ledger.limits': ['GET', '/ledger/limits', 'l', 'limits'],
+  'ledger.mandate': ['POST', '/ledger/mandates', 'w1'],
+  'ledger.mandates': ['GET', '/ledger/mandates', ''],
   'ledger.order.end': ['POST', '/ledger/order/end', 'w1'],
   'ledger.order.new': ['POST', '/ledger/order', 'w1'],
   'ledger.order.pay': ['POST', '/ledger/order/pay', 'w1'],
@@ -5003,6 +5135,7 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.policy.show': ['GET', '/ledger/policy', ''],
   'ledger.receipt': ['GET', '/ledger/receipt', 's'],
   'ledger.regrade': ['POST', '/ledger/regrade', 'w+'],
+  'ledger.report': ['GET', '/ledger/report', ''],
   'ledger.request': ['POST', '/ledger/request', 'w1'],
   'ledger.requests': ['GET', '/ledger/requests', 'l', 'requests'],
   'ledger.retry': ['POST', '/ledger/retry', 'w1'],
