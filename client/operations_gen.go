@@ -375,6 +375,11 @@ func (c *Client) LedgerRehearse(ctx context.Context, in LedgerRehearseIn) (*Ledg
 	return call[LedgerRehearseOut](ctx, c, "ledger.rehearse", in, nil)
 }
 
+// LedgerReport is the operation ledger.report: Report what members have paid each other, by period and category, for a funder.
+func (c *Client) LedgerReport(ctx context.Context, in LedgerReportIn) (*LedgerReportOut, error) {
+	return call[LedgerReportOut](ctx, c, "ledger.report", in, nil)
+}
+
 // LedgerRequest is the operation ledger.request: Ask a member to pay you.
 func (c *Client) LedgerRequest(ctx context.Context, in LedgerRequestIn, opts ...CallOption) (*LedgerRequestOut, error) {
 	return call[LedgerRequestOut](ctx, c, "ledger.request", in, opts)
@@ -1875,6 +1880,27 @@ type LedgerRehearseOut struct {
 	Charges  []LedgerRehearsedCharge  `json:"charges"`
 	Accounts []LedgerRehearsedAccount `json:"accounts"` // the first 1000 for whom anything would be otherwise, by DID
 	Digest   api.Hash                 `json:"digest"`   // SHA-256 of all this as JSON, without the digest: to compare with what others find
+}
+
+// LedgerReportIn is the input of ledger.report.
+type LedgerReportIn struct {
+	Space    api.Hash `json:"space,omitzero"`     // Id of the space; default: the only one this node follows
+	From     string   `json:"from,omitempty"`     // First day, YYYY-MM-DD; default: from the beginning
+	To       string   `json:"to,omitempty"`       // Last day, YYYY-MM-DD; default: today
+	Zone     string   `json:"zone,omitempty"`     // Time zone in which days begin and end, as the IANA names it; default UTC
+	Every    string   `json:"every,omitempty"`    // day, week, month or year; default: month
+	Currency string   `json:"currency,omitempty"` // Only this currency
+	Category string   `json:"category,omitempty"` // Only this category
+}
+
+// LedgerReportOut is what ledger.report answers.
+type LedgerReportOut struct {
+	Space api.Hash           `json:"space"`
+	Name  string             `json:"name"`          // of the space
+	From  time.Time          `json:"from,omitzero"` // beginning of the first day; none: from the beginning
+	To    time.Time          `json:"to"`            // end of the last day, which is not in it
+	Zone  string             `json:"zone"`
+	Lines []LedgerReportLine `json:"lines"` // in order of period, currency and category, at most 2000
 }
 
 // LedgerRequestIn is the input of ledger.request.
@@ -3654,6 +3680,20 @@ type LedgerRehearsedAccount struct {
 	Limit    int64   `json:"limit"`   // in the end, by the rules
 }
 
+// LedgerReportLine is part of an answer or an input.
+type LedgerReportLine struct {
+	Period    string `json:"period"` // its first day, YYYY-MM-DD
+	Currency  string `json:"currency"`
+	Scale     int    `json:"scale"`
+	Category  string `json:"category"`  // empty: none was given
+	Amount    int64  `json:"amount"`    // paid, less what was given back
+	Requested int64  `json:"requested"` // of this, what was paid for a request
+	Count     int    `json:"count"`     // payments, without those that give back
+	Payees    int    `json:"payees"`    // accounts that were paid
+	Payers    int    `json:"payers"`    // accounts that have paid
+	Open      int    `json:"open"`      // payments that are not final
+}
+
 // LedgerSchedule is part of an answer or an input.
 type LedgerSchedule struct {
 	Name     string    `json:"name"`
@@ -4350,6 +4390,8 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "POST", path: "/ledger/regrade", write: true, signs: api.SignsSeveral}, true
 	case "ledger.rehearse":
 		return route{method: "POST", path: "/ledger/rehearse"}, true
+	case "ledger.report":
+		return route{method: "GET", path: "/ledger/report"}, true
 	case "ledger.request":
 		return route{method: "POST", path: "/ledger/request", write: true, signs: api.SignsOne}, true
 	case "ledger.requests":

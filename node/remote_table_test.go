@@ -86,6 +86,7 @@ ledger.policy.show space none
 ledger.receipt here none
 ledger.regrade space several
 ledger.rehearse space none
+ledger.report space none
 ledger.request space one
 ledger.requests space none
 ledger.retry space one

@@ -19,7 +19,7 @@ import (
 
 // Operations implements api.OperationProvider.
 func (a *App) Operations() []api.Operation {
-	return slices.Concat(a.treasuryOperations(), a.escrowOperations(), a.disputeOperations(), a.importOperations(), a.mandateOperations(), a.creditOperations(), []api.Operation{
+	return slices.Concat(a.treasuryOperations(), a.escrowOperations(), a.disputeOperations(), a.importOperations(), a.mandateOperations(), a.reportOperations(), a.creditOperations(), []api.Operation{
 		api.Handle(api.Operation{
 			Name: "ledger.transfer", Method: http.MethodPost, Path: "/ledger/transfer", CLI: "ledger transfer", Scope: "ledger:write", Write: true,
 			Signs: api.SignsOne, Summary: "Pay a member",

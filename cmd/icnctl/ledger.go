@@ -16,7 +16,7 @@ func (c *ctl) ledgerCmd() *cobra.Command {
 		c.ledgerEscrow(), c.ledgerDispute(),
 		c.ledgerReverse(), c.ledgerBatch(), c.ledgerOrder(), c.ledgerURI(), c.ledgerAllot(), c.ledgerReturn(), c.ledgerAllotments(), c.ledgerGrant(), c.ledgerFreeze(), c.ledgerFreezes(),
 		c.ledgerStatement(), c.ledgerExport(), c.ledgerReceipt(), c.ledgerVerify(), c.ledgerVoid(), c.ledgerRetry(), c.ledgerSchedule(), c.ledgerSchedules(), c.ledgerCharge(),
-		c.ledgerImport(), c.ledgerMandate(), c.ledgerMandates(), c.ledgerPolicy(), c.ledgerLimit(), c.ledgerLimits(), c.ledgerGrants(), c.ledgerRegrade(),
+		c.ledgerImport(), c.ledgerMandate(), c.ledgerMandates(), c.ledgerReport(), c.ledgerPolicy(), c.ledgerLimit(), c.ledgerLimits(), c.ledgerGrants(), c.ledgerRegrade(),
 		c.ledgerRehearse())
 }
 

@@ -2387,6 +2387,40 @@ export interface LedgerRehearsedRefusal {
   to: DID
 }
 
+export interface LedgerReportLine {
+  /** Paid, less what was given back. */
+  amount: number
+  /** empty: none was given. */
+  category: string
+  /** Payments, without those that give back. */
+  count: number
+  currency: string
+  /** Payments that are not final. */
+  open: number
+  /** Accounts that were paid. */
+  payees: number
+  /** Accounts that have paid. */
+  payers: number
+  /** Its first day, YYYY-MM-DD. */
+  period: string
+  /** Of this, what was paid for a request. */
+  requested: number
+  scale: number
+}
+
+export interface LedgerReportOut {
+  /** Beginning of the first day; none: from the beginning. */
+  from?: string
+  /** In order of period, currency and category, at most 2000. */
+  lines: LedgerReportLine[] | null
+  /** Of the space. */
+  name: string
+  space: Hash
+  /** End of the last day, which is not in it. */
+  to: string
+  zone: string
+}
+
 export interface LedgerRequest {
   /** Minor units. */
   amount: number
@@ -4137,6 +4171,24 @@ export interface LedgerReceiptInput {
   did?: DID
 }
 
+/** The input of ledger.report. */
+export interface LedgerReportInput {
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+  /** First day, YYYY-MM-DD; default: from the beginning. */
+  from?: string
+  /** Last day, YYYY-MM-DD; default: today. */
+  to?: string
+  /** Time zone in which days begin and end, as the IANA names it; default UTC. */
+  zone?: string
+  /** Day, week, month or year; default: month. */
+  every?: string
+  /** Only this currency. */
+  currency?: string
+  /** Only this category. */
+  category?: string
+}
+
 /** The input of ledger.requests. */
 export interface LedgerRequestsInput {
   /** Id of the space; default: the only one this node follows. */
@@ -4992,6 +5044,8 @@ export interface Operations {
     regrade(input: LedgerRegradeIn, options?: WriteOptions): Promise<LedgerGrantOut>
     /** Replay the past as if other rules had held: whose payments they would have refused, and what they would have charged. Scope ledger:read. */
     rehearse(input: LedgerRehearseIn, options?: CallOptions): Promise<LedgerRehearseOut>
+    /** Report what members have paid each other, by period and category, for a funder. Scope ledger:read. */
+    report(input?: LedgerReportInput, options?: CallOptions): Promise<LedgerReportOut>
     /** Ask a member to pay you. Scope ledger:write. */
     request(input: LedgerRequestIn, options?: WriteOptions): Promise<LedgerRequestOut>
     /** List requests for payments, newest first, and what has become of them. Scope ledger:read. */
@@ -5276,6 +5330,7 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.receipt': ['GET', '/ledger/receipt', 's'],
   'ledger.regrade': ['POST', '/ledger/regrade', 'w+'],
   'ledger.rehearse': ['POST', '/ledger/rehearse', ''],
+  'ledger.report': ['GET', '/ledger/report', ''],
   'ledger.request': ['POST', '/ledger/request', 'w1'],
   'ledger.requests': ['GET', '/ledger/requests', 'l', 'requests'],
   'ledger.retry': ['POST', '/ledger/retry', 'w1'],
