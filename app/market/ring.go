@@ -96,10 +96,9 @@ func (a *App) rings(_ context.Context, _ *api.Call, in *RingsIn) (*RingsOut, err
 		}
 		m.With = i
 	}
-	byID, all := map[string]*openAd{}, true
-	if m.Trades, all = trades(ads, members, byID); !all {
-		whole = false
-	}
+	byID := map[string]*openAd{}
+	fits, all := trades(ads, members, byID)
+	m.Trades, whole = fits, whole && all
 	if m.Balance, err = v.balances(op, members); err != nil {
 		return nil, err
 	}
