@@ -403,7 +403,7 @@ type DisputeSayIn struct {
 	Space    api.Hash   `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
 	ID       api.Hash   `json:"id" doc:"Id of the dispute: ledger.dispute.list lists them"`
 	What     string     `json:"what" doc:"evidence (by a side), answer (by whom it is against), escalate (ask the registrar to name a mediator), mediate or refuse (by who is asked to mediate), withdraw (there is no claim), write-off (the claim is given up) or settled (by the claimant)" enum:"evidence,answer,escalate,mediate,refuse,withdraw,write-off,settled"`
-	Text     string     `json:"text,omitempty" doc:"At most 4096 bytes; every member can read it"`
+	Text     string     `json:"text,omitempty" doc:"At most 4096 bytes; every member can read it" example:"what the bill says is not what we agreed on"`
 	Evidence []api.Hash `json:"evidence,omitempty" doc:"Digests of files, at most 8: blob.add gives them"`
 }
 

@@ -118,12 +118,12 @@ func (w *world) setPolicy(t *testing.T, d *datadriven.TestData) string {
 			}
 			return n
 		}
-		switch {
-		case a.Key == "preset":
+		switch a.Key {
+		case "preset":
 			in.Preset = a.Vals[0]
-		case a.Key == "own":
+		case "own":
 			in.Own = append(in.Own, OwnLimit{Account: w.did(a.Vals[0]), Limit: num(a.Vals[1]), Reason: "agreed"})
-		case a.Key == "group":
+		case "group":
 			g := CreditGroup{Name: a.Vals[0], Base: num(a.Vals[1]), Max: num(a.Vals[2])}
 			for _, m := range a.Vals[3:] {
 				g.Members = append(g.Members, w.did(m))

@@ -25,7 +25,7 @@ func (a *App) rehearseOperation() api.Operation {
 type RehearseIn struct {
 	Space    api.Hash         `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
 	Currency string           `json:"currency" doc:"Code of the currency" example:"hours"`
-	Policy   *ProposedPolicy  `json:"policy,omitempty" doc:"A credit policy, as ledger.policy.set would take it, as if it had held from the first day on; lower and warn make no difference. Without one the limits are those that were granted"`
+	Policy   *ProposedPolicy  `json:"policy,omitempty" example:"{\"currency\":\"hours\",\"preset\":\"conservative\"}" doc:"A credit policy, as ledger.policy.set would take it, as if it had held from the first day on; lower and warn make no difference. Without one the limits are those that were granted"`
 	Charges  []ProposedCharge `json:"charges,omitempty" doc:"Dues, levies or demurrage, as ledger.schedule would take them, at most 16; one of the name of a schedule takes its place"`
 	Period
 }
