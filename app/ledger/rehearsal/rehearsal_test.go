@@ -88,23 +88,27 @@ func TestRun(t *testing.T) {
 			"0 of 2 refused, 0 of 503, moot 0, replaced 0, collected 0\n",
 		},
 		"a lower limit": {
-			story(t, "a b c", "1 a>b 40", "2 a>b 20", "3 a>b 10", "4 b>c 90"), Proposal{Rule: flat(50), To: math.MaxInt64},
+			story(t, "a b c", "1 a>b 40", "2 a>b 20", "3 a>b 10", "4 b>c 90"),
+			Proposal{Rule: flat(50), To: math.MaxInt64},
 			"1 of 4 refused, 20 of 160, moot 0, replaced 0, collected 0\n" +
 				"a pays b 20 with -40 and a limit of 50: 10 missing\n" +
 				"a: refused 1, charged 0, -50 and not -70\nb: refused 0, charged 0, -40 and not -20\n",
 		},
 		"who is not paid cannot pay": {
-			story(t, "a b c", "1 a>b 60", "2 b>c 90"), Proposal{Rule: flat(50), To: math.MaxInt64},
+			story(t, "a b c", "1 a>b 60", "2 b>c 90"),
+			Proposal{Rule: flat(50), To: math.MaxInt64},
 			"2 of 2 refused, 150 of 150, moot 0, replaced 0, collected 0\n" +
 				"a pays b 60 with 0 and a limit of 50: 10 missing\nb pays c 90 with 0 and a limit of 50: 40 missing\n" +
 				"a: refused 1, charged 0, 0 and not -60\nb: refused 1, charged 0, 0 and not -30\nc: refused 0, charged 0, 0 and not 90\n",
 		},
 		"what was not paid is not given back": {
-			story(t, "a b", "1 a>b 60", "2 b>a 60 undo=0"), Proposal{Rule: flat(50), To: math.MaxInt64},
+			story(t, "a b", "1 a>b 60", "2 b>a 60 undo=0"),
+			Proposal{Rule: flat(50), To: math.MaxInt64},
 			"1 of 1 refused, 60 of 60, moot 1, replaced 0, collected 0\na pays b 60 with 0 and a limit of 50: 10 missing\na: refused 1, charged 0, 0 and not 0\n",
 		},
 		"nor settled": {
-			story(t, "a b", "1 a>escrow:x 60", "2 escrow:x>b 60 office"), Proposal{Rule: flat(50), To: math.MaxInt64},
+			story(t, "a b", "1 a>escrow:x 60", "2 escrow:x>b 60 office"),
+			Proposal{Rule: flat(50), To: math.MaxInt64},
 			"1 of 1 refused, 60 of 60, moot 1, replaced 0, collected 0\na pays escrow:x 60 with 0 and a limit of 50: 10 missing\n" +
 				"a: refused 1, charged 0, 0 and not -60\nb: refused 0, charged 0, 0 and not 60\n",
 		},
@@ -114,32 +118,38 @@ func TestRun(t *testing.T) {
 			"0 of 4 refused, 0 of 58, moot 0, replaced 0, collected 0\n",
 		},
 		"new members have less": {
-			story(t, "a b", "1 a>b 20", "60 a>b 20"), Proposal{Rule: &policy.Rule{Start: 10, Base: 100, Max: 100, Ramp: 30}, To: math.MaxInt64},
+			story(t, "a b", "1 a>b 20", "60 a>b 20"),
+			Proposal{Rule: &policy.Rule{Start: 10, Base: 100, Max: 100, Ramp: 30}, To: math.MaxInt64},
 			"1 of 2 refused, 20 of 40, moot 0, replaced 0, collected 0\na pays b 20 with 0 and a limit of 10: 10 missing\n" +
 				"a: refused 1, charged 0, -20 and not -40\nb: refused 0, charged 0, 20 and not 40\n",
 		},
 		"dues, and what they leave no room for": {
-			story(t, "a b", "5 a>b 95", "35 a>b 5"), Proposal{Charges: []Charge{monthly("dues", Dues, func(int64) int64 { return 3 }, 2)}, To: 36 * day},
+			story(t, "a b", "5 a>b 95", "35 a>b 5"),
+			Proposal{Charges: []Charge{monthly("dues", Dues, func(int64) int64 { return 3 }, 2)}, To: 36 * day},
 			"1 of 2 refused, 5 of 100, moot 0, replaced 0, collected 12\na pays b 5 with -101 and a limit of 100: 6 missing\n" +
 				"dues dues: 2 periods, 4 charges of 2 accounts, 12 back 0\na: refused 1, charged 6, -101 and not -100\nb: refused 0, charged 6, 89 and not 100\n" +
 				"office:treasury: refused 0, charged 0, 12 and not 0\n",
 		},
 		"a levy, and what it gives back": {
-			story(t, "a b", "5 a>b 50", "35 b>a 50 undo=0", "65 a>b 1"), Proposal{Charges: []Charge{monthly("levy", LevyOut, tenth, 2)}, To: math.MaxInt64},
+			story(t, "a b", "5 a>b 50", "35 b>a 50 undo=0", "65 a>b 1"),
+			Proposal{Charges: []Charge{monthly("levy", LevyOut, tenth, 2)}, To: math.MaxInt64},
 			"0 of 3 refused, 0 of 101, moot 0, replaced 0, collected 0\nlevy levy-out: 2 periods, 2 charges of 1 accounts, 5 back 5\na: refused 0, charged 0, -1 and not -1\n",
 		},
 		"demurrage in the place of what there was": {
-			story(t, "a b", "5 a>b 50", "6 b>office:treasury 7 by=rust"), Proposal{Charges: []Charge{monthly("rust", Demurrage, func(n int64) int64 { return max(0, n) / 10 }, 1)}, To: math.MaxInt64},
+			story(t, "a b", "5 a>b 50", "6 b>office:treasury 7 by=rust"),
+			Proposal{Charges: []Charge{monthly("rust", Demurrage, func(n int64) int64 { return max(0, n) / 10 }, 1)}, To: math.MaxInt64},
 			"0 of 1 refused, 0 of 50, moot 0, replaced 1, collected 5\nrust demurrage: 1 periods, 1 charges of 1 accounts, 5 back 0\n" +
 				"b: refused 0, charged 5, 45 and not 43\noffice:treasury: refused 0, charged 0, 5 and not 7\n",
 		},
 		"what was before stays": {
-			story(t, "a b", "1 a>b 90", "5 a>b 5", "6 a>b 1"), Proposal{Rule: flat(50), From: 6 * day, To: math.MaxInt64},
+			story(t, "a b", "1 a>b 90", "5 a>b 5", "6 a>b 1"),
+			Proposal{Rule: flat(50), From: 6 * day, To: math.MaxInt64},
 			"1 of 1 refused, 1 of 1, moot 0, replaced 0, collected 0\na pays b 1 with -95 and a limit of 50: 46 missing\n" +
 				"a: refused 1, charged 0, -95 and not -96\nb: refused 0, charged 0, 95 and not 96\n",
 		},
 		"and what comes after is not looked at": {
-			story(t, "a b", "1 a>b 40", "5 a>b 90"), Proposal{Rule: flat(50), To: 5 * day},
+			story(t, "a b", "1 a>b 40", "5 a>b 90"),
+			Proposal{Rule: flat(50), To: 5 * day},
 			"0 of 1 refused, 0 of 40, moot 0, replaced 0, collected 0\n",
 		},
 	} {
