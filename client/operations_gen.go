@@ -300,6 +300,11 @@ func (c *Client) LedgerImportPresets(ctx context.Context) (*LedgerImportPresetsO
 	return call[LedgerImportPresetsOut](ctx, c, "ledger.import.presets", nil, nil)
 }
 
+// LedgerImportTake is the operation ledger.import.take: Take over an account of another system as yours, with at most what it owes.
+func (c *Client) LedgerImportTake(ctx context.Context, in LedgerImportTakeIn, opts ...CallOption) (*LedgerImportTakeOut, error) {
+	return call[LedgerImportTakeOut](ctx, c, "ledger.import.take", in, opts)
+}
+
 // LedgerImportUndo is the operation ledger.import.undo: Take back what came in with a file.
 func (c *Client) LedgerImportUndo(ctx context.Context, in LedgerImportUndoIn, opts ...CallOption) (*LedgerImportUndoOut, error) {
 	return call[LedgerImportUndoOut](ctx, c, "ledger.import.undo", in, opts)
@@ -1594,7 +1599,7 @@ type LedgerImportBindIn struct {
 // LedgerImportBindOut is what ledger.import.bind answers.
 type LedgerImportBindOut struct {
 	Receipt api.Receipt       `json:"receipt"`
-	Passed  []LedgerImportSum `json:"passed"` // what the member got by it; below 0: owes
+	Passed  []LedgerImportSum `json:"passed"` // what the member got by it, now or, when it was bound before, then; below 0: owes
 }
 
 // LedgerImportFileIn is the input of ledger.import.file.
@@ -1622,6 +1627,7 @@ type LedgerImportFileOut struct {
 	Rest     []LedgerImportRest    `json:"rest"`           // what the file does not sum to zero by
 	Accounts []LedgerImportChange  `json:"accounts"`       // what it changes, at most 2000
 	Left     int                   `json:"left,omitempty"` // accounts beyond these
+	Lacks    []LedgerImportLack    `json:"lacks"`          // accounts that would owe more than the members whose they are have taken over, at most 100; as long as there is one nothing comes in
 	Last     api.Receipt           `json:"last,omitzero"`  // of the last record that was written; none: nothing came in now
 	Parts    int                   `json:"parts"`          // records that it takes or took
 }
@@ -1639,6 +1645,20 @@ type LedgerImportListOut struct {
 // LedgerImportPresetsOut is what ledger.import.presets answers.
 type LedgerImportPresetsOut struct {
 	Presets []LedgerImportPreset `json:"presets"`
+}
+
+// LedgerImportTakeIn is the input of ledger.import.take.
+type LedgerImportTakeIn struct {
+	Space   api.Hash           `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	Account string             `json:"account"`        // Account of another system, as ledger import accounts lists them: its code, or import: and its code
+	Owes    []LedgerImportDebt `json:"owes,omitempty"` // What you take over at most, by currency; an amount of 0: nothing; default: what the account owes now
+}
+
+// LedgerImportTakeOut is what ledger.import.take answers.
+type LedgerImportTakeOut struct {
+	Receipt api.Receipt       `json:"receipt"` // repeated: it was said before
+	Taken   []LedgerImportSum `json:"taken"`   // what you have taken over at most; in any other currency nothing
+	Sums    []LedgerImportSum `json:"sums"`    // what came in for the account so far; below 0: it owes
 }
 
 // LedgerImportUndoIn is the input of ledger.import.undo.
@@ -3436,6 +3456,7 @@ type LedgerImportedAccount struct {
 	Account api.DID           `json:"account"`         // import: and the code
 	Owner   api.DID           `json:"owner,omitempty"` // the member whose it is; none: nobody's yet
 	Sums    []LedgerImportSum `json:"sums"`            // what came in for it
+	Taken   []LedgerImportSum `json:"taken"`           // what its owner has taken over at most
 }
 
 // LedgerImportSum is part of an answer or an input.
@@ -3470,6 +3491,16 @@ type LedgerImportChange struct {
 	Change   int64   `json:"change"`
 }
 
+// LedgerImportLack is part of an answer or an input.
+type LedgerImportLack struct {
+	Account  api.DID `json:"account"` // import: and the code
+	Owner    api.DID `json:"owner"`   // the member
+	Currency string  `json:"currency"`
+	Scale    int     `json:"scale"`
+	Owed     int64   `json:"owed"`  // what it would owe at most, on the way or in the end
+	Taken    int64   `json:"taken"` // what the member has taken over; the clerk's node knows it since the account was bound last
+}
+
 // LedgerImportedFile is part of an answer or an input.
 type LedgerImportedFile struct {
 	File   api.Hash  `json:"file"`
@@ -3484,6 +3515,12 @@ type LedgerImportedFile struct {
 type LedgerImportPreset struct {
 	Name    string `json:"name"`
 	Mapping string `json:"mapping"` // in JSON: the beginning of one's own
+}
+
+// LedgerImportDebt is part of an answer or an input.
+type LedgerImportDebt struct {
+	Currency string `json:"currency"`
+	Amount   int64  `json:"amount"` // minor units, 0 or more
 }
 
 // LedgerLimit is part of an answer or an input.
@@ -4360,6 +4397,8 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "GET", path: "/ledger/import"}, true
 	case "ledger.import.presets":
 		return route{method: "GET", path: "/ledger/import/presets"}, true
+	case "ledger.import.take":
+		return route{method: "POST", path: "/ledger/import/take", write: true, signs: api.SignsOne}, true
 	case "ledger.import.undo":
 		return route{method: "POST", path: "/ledger/import/undo", write: true, signs: api.SignsSeveral}, true
 	case "ledger.limit":

@@ -71,6 +71,7 @@ ledger.import.bind space one
 ledger.import.file space several
 ledger.import.list space none
 ledger.import.presets scope none
+ledger.import.take space one
 ledger.import.undo space several
 ledger.limit space none
 ledger.limits space none
@@ -238,8 +239,8 @@ func (g *greeter) inputs() map[string]string {
 		"ledger.schedule":    `{"name":"dues","charge":"dues","currency":"hours","amount":1,"every":"month"}`,
 		"ledger.import.file": `{"mapping":"komunitin-accounts","csv":"code,balance\nA,1\nB,-1\n"}`, "ledger.import.bind": fmt.Sprintf(`{"account":"A","to":%q}`, did),
 		"ledger.mandate":     fmt.Sprintf(`{"device":%q,"helper":%q,"currency":"hours","amount":1,"every":"day"}`, g.eve.Device(), did),
-		"ledger.import.undo": fmt.Sprintf(`{"file":%q}`, g.space),
-		"ledger.transfer":    "{" + money + `,"amount":1}`, "member.add": fmt.Sprintf(`{"did":%q,"device":%q}`, g.eve.DID(), g.eve.Device()), "member.device": "{" + who + "}",
+		"ledger.import.take": `{"account":"B"}`, "ledger.import.undo": fmt.Sprintf(`{"file":%q}`, g.space),
+		"ledger.transfer": "{" + money + `,"amount":1}`, "member.add": fmt.Sprintf(`{"did":%q,"device":%q}`, g.eve.DID(), g.eve.Device()), "member.device": "{" + who + "}",
 		"member.profile": `{"name":"Ann"}`, "member.remove": fmt.Sprintf(`{"did":%q,"reason":"x"}`, did), "office.hand": `{"office":"clerk",` + who + "}", "office.replace": fmt.Sprintf(`{"silent":%q,%s}`, g.self.DID(), who),
 		"blob.put": `{"data":"AA=="}`, "market.post": `{"side":"offer","title":"x","category":"x"}`, "market.report": fmt.Sprintf(`{"ad":%q,"reason":"x"}`, g.space),
 		"market.hide": fmt.Sprintf(`{"ad":%q,"reason":"x"}`, g.space), "market.unhide": fmt.Sprintf(`{"ad":%q,"reason":"x"}`, g.space),

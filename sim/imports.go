@@ -17,6 +17,12 @@ var foreign = [...]string{"A", "B", "C", "D"}
 // maxFiles bounds how many files a run brings in.
 const maxFiles = 6
 
+// taken is a member's word on an account of another system.
+type taken struct {
+	by   api.DID
+	code string
+}
+
 // comeIn lets the clerk do some of what it takes to move from another system.
 func (w *World) comeIn() error {
 	for range 1 + w.Rand.IntN(4) {
@@ -51,6 +57,11 @@ func (w *World) move() error {
 			_, _ = call(w.clerk, "ledger.import.undo", ledger.ImportUndoIn{Space: w.Space, File: all[w.Rand.IntN(len(all))].File})
 		}
 	default:
+		if w.Rand.IntN(4) > 0 { // else the clerk tries without the member
+			most := int64(w.Rand.IntN(4000))
+			w.took[taken{m.Member().DID(), code}] = max(w.took[taken{m.Member().DID(), code}], most)
+			_, _ = call(m, "ledger.import.take", ledger.ImportTakeIn{Space: w.Space, Account: code, Owes: []ledger.ImportDebt{{Currency: Currency, Amount: most}}})
+		}
 		_, _ = call(w.clerk, "ledger.import.bind", ledger.ImportBindIn{Space: w.Space, Account: code, To: m.Member().DID(), Release: n == 4 && w.Rand.IntN(2) == 0})
 	}
 	return nil
@@ -102,7 +113,7 @@ func (w *World) rows(n *kerneltest.Node, account api.DID, visit func(*ledger.Ent
 	}
 }
 
-// importedOnce checks that what came from the other system is in once at most, and that a member's history, with what it has from there, sums to the balance.
+// importedOnce checks that what came from the other system is in once at most, that nobody was given a debt beyond what they have taken over, and that a member's history, with what it has from there, sums to the balance.
 func (w *World) importedOnce(n *kerneltest.Node) error {
 	if len(w.files) == 0 || !n.Up() {
 		return nil
@@ -124,6 +135,19 @@ func (w *World) importedOnce(n *kerneltest.Node) error {
 			return fmt.Errorf("%s: the movement %s is in %d times", n.Name, memo, times)
 		}
 		w.Count("import", "%s %d", memo, times)
+	}
+	if out, err := n.Ask("ledger.import.accounts", ledger.ImportAccountsIn{Space: w.Space}); err == nil {
+		for _, a := range out.(*ledger.ImportAccountsOut).Accounts {
+			most := w.took[taken{a.Owner, strings.TrimPrefix(string(a.Account), "import:")}]
+			for _, x := range a.Sums {
+				switch {
+				case a.Owner != "" && x.Amount < -most:
+					return fmt.Errorf("%s: %s was given %s, which stands at %d, and has taken over %d at most", n.Name, a.Owner, a.Account, x.Amount, most)
+				case a.Owner != "" && x.Amount < 0:
+					w.Count("import-taken", "%s", a.Account)
+				}
+			}
+		}
 	}
 	for _, m := range w.members {
 		var sum int64

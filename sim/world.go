@@ -76,6 +76,7 @@ type World struct {
 	retries   []retried
 	schedules []string                    // by which the clerk charges
 	files     []string                    // what the other system has exported, part by part
+	took      map[taken]int64             // how much members have taken over at most, ever
 	guest     *guest                      // who is about to join, nil for nobody
 	moves     map[*kerneltest.Node]moving // who changes devices
 	moved     map[*kerneltest.Node]bool   // who has changed devices
@@ -99,7 +100,7 @@ func New(o Options) (*World, error) {
 	if lying := o.Liars + o.Witnesses - o.Nodes; o.Witnesses < 0 || o.Witnesses > o.Nodes || lying > max(0, o.Witnesses-1)/3 {
 		return nil, fmt.Errorf("sim: %d witnesses among %d members, %d of them liars: at most one of three further witnesses may lie", o.Witnesses, o.Nodes, o.Liars)
 	}
-	w := &World{opt: o, clerks: map[*kerneltest.Node]bool{}, granted: map[*kerneltest.Node]int64{}, moves: map[*kerneltest.Node]moving{}, moved: map[*kerneltest.Node]bool{}}
+	w := &World{opt: o, clerks: map[*kerneltest.Node]bool{}, granted: map[*kerneltest.Node]int64{}, moves: map[*kerneltest.Node]moving{}, moved: map[*kerneltest.Node]bool{}, took: map[taken]int64{}}
 	w.Cluster = kerneltest.NewCluster(kerneltest.ClusterOptions{
 		Seed: o.Seed, AccessDomain: membership.Domain, RateDomain: trust.Domain, SlowDisks: o.SlowDisks, Plant: o.Plant, Trace: o.Trace, Logger: o.Logger,
 		Apps: func(node string, random io.Reader) []api.App {

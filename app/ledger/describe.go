@@ -79,7 +79,9 @@ func (*App) Describe() []api.KindSpec {
 				"ledger.import.undo", filled("source", "the system"), filled("part", "which of the parts that are in"), filled("moves", "what came in with it"),
 				filled("owners", "whose the accounts are"),
 			),
-		api.Says[importBind](fact.PostingsTopic, kindImportBind, "Pass what the account {code} of another system has, debts too, on to {account}[{?release}, or rather back: it is not theirs].").
+		api.Says[importTake](fact.LedgerTopic, kindImportTake, "Take over the account {code} of another system as yours[, owing at most {owes}], with no other debts.").
+			By("ledger.import.take", api.Source{Field: "code", From: api.FromInput, Input: "account"}, filled("owes", "what the account owes now, where nothing else was said")),
+		api.Says[importBind](fact.PostingsTopic, kindImportBind, "Pass what the account {code} of another system has, debts too as far as they were taken over, on to {account}[{?release}, or rather back: it is not theirs].").
 			By("ledger.import.bind", api.Source{Field: "code", From: api.FromInput, Input: "account"}, account),
 		api.Says[creditPolicy](fact.PostingsTopic, kindPolicy, "Credit policy number {number} for {currency}[, {preset}]: a new member may owe {start}, after {ramp} days {base}, and {growth} more for each {per} earned, {max} at most[{?lower}; limits above that are lowered].").
 			By(

@@ -28,10 +28,7 @@ func movesOf(rec *api.Record) (moves []moved, owners []owner, ok bool) {
 	case kindImportUndo:
 		var u importUndo
 		if decode(rec.Body, &u) == nil {
-			for i := range u.Moves {
-				u.Moves[i] = u.Moves[i].back()
-			}
-			return u.Moves, u.Owners, true
+			return turned(u.Moves), u.Owners, true
 		}
 	}
 	return nil, nil, false

@@ -21,6 +21,12 @@ type ImportBound struct {
 	Released bool    `json:"released,omitempty" doc:"it is not theirs any more"`
 }
 
+// ImportTaken is the data of ledger.import-taken. The member is the author.
+type ImportTaken struct {
+	Account api.DID      `json:"account" doc:"of another system: import: and its code"`
+	Owes    []ImportDebt `json:"owes" doc:"what the member takes over at most"`
+}
+
 // importEvents are those about what comes in from other systems.
 func importEvents() []api.EventType {
 	of := func(name, summary, kind string) api.EventType {
@@ -47,6 +53,19 @@ func importEvents() []api.EventType {
 				return nil
 			}
 			return &ImportBound{Account: importAccount(b.Code), Owner: b.Account, Released: b.Release}
+		}),
+		api.Tell(api.EventType{
+			Name: "ledger.import-taken", Scope: "ledger:read", Summary: "A member has taken over an account of another system, with what it owes", Topic: fact.LedgerTopic, Kinds: []string{kindImportTake},
+		}, func(_ api.Past, rec *api.Record) *ImportTaken {
+			var t importTake
+			if decode(rec.Body, &t) != nil {
+				return nil
+			}
+			out := &ImportTaken{Account: importAccount(t.Code), Owes: []ImportDebt{}}
+			for _, o := range t.Owes {
+				out.Owes = append(out.Owes, ImportDebt{Currency: o.Currency, Amount: o.Amount})
+			}
+			return out
 		}),
 	}
 }

@@ -16,8 +16,8 @@ import (
 )
 
 // What another system says of its accounts comes in as records of the clerk's office, in the topic postings. An account that nobody has a key for yet is called
-// import:<code>: it has a balance and a history, and nobody can spend from it. When the clerk binds it to a member, what it has is the member's, debts too, and
-// what comes in for it later as well. Each movement has two sides, so the balances sum to zero whatever a file says.
+// import:<code>: it has a balance and a history, and nobody can spend from it. When the clerk binds it to a member, what it has is the member's, debts as far as
+// the member has taken them over, and what comes in for it later as well. Each movement has two sides, so the balances sum to zero whatever a file says.
 
 const (
 	kindImport     = "import"
@@ -77,10 +77,13 @@ func (m *moved) slot(source string) api.Hash {
 	return sha256.Sum256(append([]byte("icn-import\x00"), b...))
 }
 
-// back is the movement that takes it back.
-func (m moved) back() moved {
-	m.From, m.To = m.To, m.From
-	return m
+// turned are the movements that take others back.
+func turned(moves []moved) []moved {
+	back := slices.Clone(moves)
+	for i := range back {
+		back[i].From, back[i].To = back[i].To, back[i].From
+	}
+	return back
 }
 
 // imported is a part of what a file says: all of it counts, or nothing.
@@ -221,6 +224,7 @@ type importState struct {
 	_       struct{} `cbor:",toarray"`
 	Sums    []sum    // all that came in for it, less what was taken back
 	Account api.DID  // whose it is; empty: nobody's yet
+	Owes    []sum    // what that member has taken over at most
 }
 
 func movesDigest(moves []moved) api.Hash { return sha256.Sum256(codec.MustMarshal(moves)) }
@@ -273,15 +277,13 @@ func (f *fold) undoImport(u *importUndo) api.Outcome {
 	if file.Source != u.Source {
 		return notImported
 	}
-	back := make([]moved, len(u.Moves))
 	for i := range u.Moves {
 		f.Put(rowMoved(u.Moves[i].slot(u.Source)), []byte{0})
-		back[i] = u.Moves[i].back()
 	}
 	file.Undone, file.Moves = file.Undone+1, file.Moves-uint64(len(u.Moves))
 	f.Put(rowFile(u.File), codec.MustMarshal(&file))
 	f.Put(rowPart(u.File, u.Part), codec.MustMarshal(&importPart{Moves: movesDigest(u.Moves), Undone: true}))
-	return f.enterMoves(back, u.Owners)
+	return f.enterMoves(turned(u.Moves), u.Owners)
 }
 
 // net is what a record comes to for one account of another system in one currency.
@@ -356,6 +358,9 @@ func (f *fold) enterMoves(moves []moved, owners []owner) api.Outcome {
 			out.Void.Inputs = map[string]string{"code": n.code, "account": string(st.Account)}
 			return out
 		}
+		if taken := of(st.Owes, n.currency); st.Account != "" && n.amount < 0 && exceeds(sum, taken) {
+			return notTaken(n.code, st.Account, n.currency, sum, taken)
+		}
 		if st.Account != "" && n.amount != 0 {
 			passed = append(passed, claim{net: n, account: st.Account, leg: claimLeg + i})
 		}
@@ -381,10 +386,11 @@ func (f *fold) bindImport(b *importBind) api.Outcome {
 	}
 	row, known := f.Own(rowCode(b.Code))
 	st := get[importState](row, known)
+	again := !b.Release && st.Account == b.Account
 	switch {
 	case !known:
 		return notImported
-	case b.Release && st.Account != b.Account, !b.Release && st.Account != "":
+	case b.Release && st.Account != b.Account, !b.Release && st.Account != "" && !again:
 		out := api.Voided(Domain, "other-owner", "the account is bound to somebody else, or is to be released and is not bound")
 		out.Void.Inputs = map[string]string{"code": b.Code, "account": string(st.Account)}
 		return out
@@ -394,10 +400,22 @@ func (f *fold) bindImport(b *importBind) api.Outcome {
 	}
 	sign, now := int64(1), byte(1)
 	if st.Account = b.Account; b.Release {
-		st.Account, sign, now = "", -1, 0
+		st.Account, st.Owes, sign, now = "", nil, -1, 0
+	} else {
+		before := slices.Clone(st.Owes)
+		if st.Owes = raise(st.Owes, f.taken(b.Account, b.Code)); again && slices.Equal(st.Owes, before) {
+			return alreadyTheirs
+		}
+	}
+	if again { // the member has it, and has taken over more than before
+		f.Put(rowCode(b.Code), codec.MustMarshal(&st))
+		return api.Accepted
 	}
 	var passed []claim
 	for i, s := range st.Sums {
+		if taken := of(st.Owes, s.Code); !b.Release && exceeds(s.Amount, taken) {
+			return notTaken(b.Code, b.Account, s.Code, s.Amount, taken)
+		}
 		if s.Amount != 0 {
 			passed = append(passed, claim{net: net{b.Code, s.Code, sign * s.Amount}, account: b.Account, leg: claimLeg + i})
 		}

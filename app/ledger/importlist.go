@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,19 +59,21 @@ func (a *App) undoFile(ctx context.Context, call *api.Call, in *ImportUndoIn) (*
 		return nil, api.Errorf(op, api.NotFound, "file %s: nothing came in with it; ledger import list shows what did", in.File)
 	}
 	file, out := get[importFile](b, ok), &ImportUndoOut{}
-	for part := file.Parts; part > 0; part-- {
-		b, at, ok := r.Own(d.from, rowPart(in.File, part-1))
-		if !ok || get[importPart](b, ok).Undone {
-			continue
-		}
-		rec, _, here := r.Record(at)
-		var c imported
-		if !here || decode(rec.Body, &c) != nil {
-			return nil, api.Errorf(op, api.Internal, "the record of part %d of file %s is not on this node", part-1, in.File)
-		}
+	parts, err := partsIn(op, r, &d, in.File, file.Parts)
+	if err != nil {
+		return nil, err
+	}
+	w := floors{r: r, desk: &d}
+	for i := range parts {
+		w.enter(turned(parts[i].Moves))
+	}
+	if err := refuseLacks(op, "nothing was taken back", true, w.lacks(s)); err != nil {
+		return nil, err
+	}
+	for i, c := range parts {
 		body := &importUndo{File: in.File, Source: c.Source, Part: c.Part, Reason: in.Reason, Moves: c.Moves, Owners: owners(r, &d, c.Moves)}
 		wait := api.WaitLocal
-		if uint64(out.Parts)+1 == file.Parts-file.Undone {
+		if i == len(parts)-1 {
 			wait = call.Wait
 		}
 		if out.Last, err = host.Append(ctx, signer, d.draft(s, kindImportUndo, body, ""), wait); err != nil {
@@ -81,6 +84,23 @@ func (a *App) undoFile(ctx context.Context, call *api.Call, in *ImportUndoIn) (*
 		d.deps = nil
 	}
 	return out, nil
+}
+
+// partsIn lists the parts of a file that are in, the newest first.
+func partsIn(op string, r api.Reader, d *desk, file api.Hash, n uint64) (parts []imported, err error) {
+	for part := n; part > 0; part-- {
+		b, at, ok := r.Own(d.from, rowPart(file, part-1))
+		if !ok || get[importPart](b, ok).Undone {
+			continue
+		}
+		rec, _, here := r.Record(at)
+		var c imported
+		if !here || decode(rec.Body, &c) != nil {
+			return nil, api.Errorf(op, api.Internal, "the record of part %d of file %s is not on this node", part-1, file)
+		}
+		parts = append(parts, c)
+	}
+	return parts, nil
 }
 
 // ImportBindIn is the input of ledger.import.bind.
@@ -105,7 +125,7 @@ func (in *ImportBindIn) code() string { return strings.TrimPrefix(in.Account, im
 // ImportBindOut is the output of ledger.import.bind.
 type ImportBindOut struct {
 	Receipt api.Receipt `json:"receipt"`
-	Passed  []ImportSum `json:"passed" doc:"what the member got by it; below 0: owes"`
+	Passed  []ImportSum `json:"passed" doc:"what the member got by it, now or, when it was bound before, then; below 0: owes"`
 }
 
 // ImportSum is an amount of a currency, in minor units.
@@ -155,9 +175,21 @@ func (a *App) bindImport(ctx context.Context, call *api.Call, in *ImportBindIn) 
 	if in.Release {
 		sign = -1
 	}
-	if st.Account == in.To && !in.Release { // a request that is repeated
-		_, at, _ := r.Own(d.from, rowOf(in.To, code))
-		return &ImportBindOut{Receipt: fact.Repeated(r, at), Passed: importSums(s, st.Sums, 1)}, nil
+	if !in.Release {
+		owes, at, ok := takenBy(r, s, in.To, code)
+		more := raise(slices.Clone(st.Owes), owes)
+		if st.Account == in.To && slices.Equal(more, st.Owes) { // a request that is repeated
+			_, at, _ := r.Own(d.from, rowOf(in.To, code))
+			return &ImportBindOut{Receipt: fact.Repeated(r, at), Passed: importSums(s, st.Sums, 1)}, nil
+		}
+		if st.Account == "" {
+			if err := refuseLacks(op, "nothing was passed on", false, lacksOf(s, code, in.To, st.Sums, more)); err != nil {
+				return nil, err
+			}
+		}
+		if ok {
+			d.deps = fact.Deps(append(d.deps, at))
+		}
 	}
 	body := &importBind{Code: code, Account: in.To, Release: in.Release}
 	rc, err := host.Append(ctx, signer, d.draft(s, kindImportBind, body, call.Idempotency), call.Wait)
@@ -241,6 +273,7 @@ type ImportedAccount struct {
 	Account api.DID     `json:"account" doc:"import: and the code"`
 	Owner   api.DID     `json:"owner,omitempty" doc:"the member whose it is; none: nobody's yet"`
 	Sums    []ImportSum `json:"sums" doc:"what came in for it"`
+	Taken   []ImportSum `json:"taken" doc:"what its owner has taken over at most"`
 }
 
 func (a *App) importedAccounts(_ context.Context, _ *api.Call, in *ImportAccountsIn) (*ImportAccountsOut, error) {
@@ -265,7 +298,7 @@ func (a *App) importedAccounts(_ context.Context, _ *api.Call, in *ImportAccount
 			break
 		}
 		last = code
-		out.Accounts = append(out.Accounts, ImportedAccount{Account: importAccount(code), Owner: st.Account, Sums: importSums(s, st.Sums, 1)})
+		out.Accounts = append(out.Accounts, ImportedAccount{Account: importAccount(code), Owner: st.Account, Sums: importSums(s, st.Sums, 1), Taken: importSums(s, st.Owes, 1)})
 	}
 	return out, nil
 }

@@ -75,6 +75,7 @@ type ImportOut struct {
 	Rest     []ImportRest    `json:"rest" doc:"what the file does not sum to zero by"`
 	Accounts []ImportChange  `json:"accounts" doc:"what it changes, at most 2000"`
 	Left     int             `json:"left,omitempty" doc:"accounts beyond these"`
+	Lacks    []ImportLack    `json:"lacks" doc:"accounts that would owe more than the members whose they are have taken over, at most 100; as long as there is one nothing comes in"`
 	Last     api.Receipt     `json:"last,omitzero" doc:"of the last record that was written; none: nothing came in now"`
 	Parts    int             `json:"parts" doc:"records that it takes or took"`
 }
@@ -214,6 +215,11 @@ func (in *ImportIn) plan(r api.Reader, s *fact.Space, d desk, file []byte) (*bri
 	p.level(r, s, in.Rest, seen)
 	out.New, out.Parts = len(p.moves), (len(p.moves)+maxMoves-1)/maxMoves
 	p.changes(r, s, f.Names)
+	w := floors{r: r, desk: &d}
+	for part := range slices.Chunk(p.moves, maxMoves) {
+		w.enter(part)
+	}
+	out.Lacks = w.lacks(s)
 	return p, nil
 }
 
@@ -345,7 +351,7 @@ func (out *ImportOut) refuse(op string) error {
 		return api.Errorf(op, api.Invalid, "nothing came in: the file does not sum to zero: in %s accounts have %s more than others owe; correct it, or name the account that takes the difference with rest",
 			rest.Currency, decimals(fmt.Sprint(rest.Amount), uint8(rest.Scale)))
 	}
-	return nil
+	return refuseLacks(op, "nothing came in", true, out.Lacks)
 }
 
 // owners lists whose the accounts in movements are.

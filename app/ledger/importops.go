@@ -21,6 +21,7 @@ func (a *App) importOperations() []api.Operation {
 			Name: "ledger.import.bind", Method: http.MethodPost, Path: "/ledger/import/bind", CLI: "ledger import bind", Scope: "ledger:grant", Write: true,
 			Signs: api.SignsOne, Summary: "Say which member an account of another system belongs to: what it has is theirs then",
 		}, a.bindImport),
+		a.takeOperation(),
 		api.Handle(api.Operation{
 			Name: "ledger.import.list", Method: http.MethodGet, Path: "/ledger/import", CLI: "ledger import list", Scope: "ledger:read",
 			Summary: "List the files of which something came in",

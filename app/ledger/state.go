@@ -108,6 +108,8 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 		return f.holding()
 	case kindDispute, kindSay, kindBind, kindOffer, kindAccept, kindJudge:
 		return f.disputing()
+	case kindImportTake:
+		return f.takeOver()
 	case kindReturn:
 		var g giveBack
 		if err := decode(rec.Body, &g); err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -51,7 +52,7 @@ func (c *ctl) ledgerImport() *cobra.Command {
 		}
 		return write(c, cmd, "ledger.import.file", in, func(o *client.LedgerImportFileOut) { c.showImport(o, in.DryRun) })
 	}
-	cmd.AddCommand(c.importUndo(), c.importBind(), c.importList(), c.importAccounts(), c.importPresets())
+	cmd.AddCommand(c.importUndo(), c.importTake(), c.importBind(), c.importList(), c.importAccounts(), c.importPresets())
 	return cmd
 }
 
@@ -116,6 +117,10 @@ func (c *ctl) showImport(o *client.LedgerImportFileOut, dry bool) {
 	for _, x := range o.Accounts {
 		rows = append(rows, []string{string(x.Account), x.Name, formatAmount(x.Before, x.Scale), formatAmount(x.Change, x.Scale), formatAmount(x.Before+x.Change, x.Scale), x.Currency, string(x.Owner)})
 	}
+	for _, x := range o.Lacks {
+		c.note("%s would owe %s %s, and %s has taken over %s: they can take over more, icnctl ledger import take, and you bind it again.",
+			x.Account, formatAmount(x.Owed, x.Scale), x.Currency, x.Owner, formatAmount(x.Taken, x.Scale))
+	}
 	c.table("Nothing changes.", "ACCOUNT CALLED BEFORE CHANGE AFTER CURRENCY OWNER", rows)
 	if o.Left > 0 {
 		c.note("And %d accounts more.", o.Left)
@@ -169,7 +174,8 @@ func (c *ctl) importBind() *cobra.Command {
 	var in client.LedgerImportBindIn
 	cmd := &cobra.Command{
 		Use: "bind ACCOUNT DID", Short: "Give an account of another system to the member whose it is", Args: cobra.ExactArgs(2),
-		Long:    "What the account has is the member's then, what it owes too; what comes in for it later goes to the member at once. With --release it is not theirs any more.",
+		Long: "What the account has is the member's then, and what comes in for it later. What it owes is theirs as far as they have taken it over, icnctl ledger import take, which they do first. When they have " +
+			"taken over more, bind it again. With --release it is not theirs any more.",
 		Example: "icnctl ledger import bind NET0012 did:icn:...",
 	}
 	space := spaceFlag(cmd)
@@ -186,6 +192,51 @@ func (c *ctl) importBind() *cobra.Command {
 		return write(c, cmd, "ledger.import.bind", in, func(o *client.LedgerImportBindOut) {
 			for _, x := range o.Passed {
 				c.facts("passed on", formatAmount(x.Amount, x.Scale)+" "+x.Currency, "to", string(in.To))
+			}
+			c.receipt(o.Receipt)
+		})
+	}
+	return cmd
+}
+
+func (c *ctl) importTake() *cobra.Command {
+	var in client.LedgerImportTakeIn
+	var owes, code string
+	cmd := &cobra.Command{
+		Use: "take ACCOUNT", Short: "Take over an account of another system that is yours, with what it owes", Args: cobra.ExactArgs(1),
+		Long: "Says that an account of another system is yours, with at most what it owes now; nobody else can say that for you. Then the clerk gives it to you, icnctl ledger import bind, and you owe what it does. " +
+			"With --owes at most that much, also of what may come in later. What you say last counts, and cannot be relied on to undo what was said before.",
+		Example: "icnctl ledger import take NET0012\nicnctl ledger import take NET0012 --owes 12.50 --currency hours",
+	}
+	space := spaceFlag(cmd)
+	cmd.Flags().StringVar(&owes, "owes", "", "what you take over at most, such as 12.50 (default: what the account owes now)")
+	currencyFlag(cmd, &code)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var err error
+		if in.Space, err = spaceID(*space); err != nil {
+			return err
+		}
+		in.Account = args[0]
+		switch {
+		case owes != "":
+			cur, err := c.currency(cmd, in.Space, code)
+			if err != nil {
+				return err
+			}
+			most, err := parseAmount(owes, cur.Scale, cur.Code)
+			if err != nil {
+				return err
+			}
+			in.Owes = []client.LedgerImportDebt{{Currency: cur.Code, Amount: most}}
+		case code != "":
+			return api.Errorf("--currency", api.Invalid, "it goes with --owes; without that all is taken over that the account owes now")
+		}
+		return write(c, cmd, "ledger.import.take", in, func(o *client.LedgerImportTakeOut) {
+			for _, x := range o.Taken {
+				c.facts("taken over at most", formatAmount(x.Amount, x.Scale)+" "+x.Currency, "account", in.Account)
+			}
+			for _, x := range o.Sums {
+				c.facts("stands at", formatAmount(x.Amount, x.Scale)+" "+x.Currency)
 			}
 			c.receipt(o.Receipt)
 		})
@@ -227,10 +278,14 @@ func (c *ctl) importAccounts() *cobra.Command {
 			var rows [][]string
 			for _, a := range o.Accounts {
 				for _, x := range a.Sums {
-					rows = append(rows, []string{string(a.Account), formatAmount(x.Amount, x.Scale), x.Currency, string(a.Owner)})
+					taken := ""
+					if i := slices.IndexFunc(a.Taken, func(t client.LedgerImportSum) bool { return t.Currency == x.Currency }); i >= 0 {
+						taken = formatAmount(a.Taken[i].Amount, x.Scale)
+					}
+					rows = append(rows, []string{string(a.Account), formatAmount(x.Amount, x.Scale), x.Currency, taken, string(a.Owner)})
 				}
 			}
-			c.table("None.", "ACCOUNT CAME-IN CURRENCY OWNER", rows)
+			c.table("None.", "ACCOUNT CAME-IN CURRENCY TAKEN-OVER OWNER", rows)
 			c.more(o.Cursor)
 		})
 	}

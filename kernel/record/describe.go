@@ -210,10 +210,12 @@ func IsEmpty(f *api.Field) bool {
 	return f.Value == "" || f.Value == "0" || f.Value == "false"
 }
 
-// show writes a value into a sentence. A list of tuples is only counted there, as is a tuple's inside.
+// show writes a value into a sentence. A list of tuples is only counted there, as is a tuple's inside, unless they are amounts with their currencies.
 func show(f *api.Field) string {
 	switch {
-	case f.List && f.Type == api.FieldTuple:
+	case !f.List && priced(f) != nil:
+		return show(priced(f))
+	case f.List && f.Type == api.FieldTuple && (len(f.Fields) == 0 || priced(&f.Fields[0]) == nil):
 		return strconv.Itoa(len(f.Fields))
 	case f.List:
 		all := make([]string, len(f.Fields))
@@ -248,6 +250,14 @@ func show(f *api.Field) string {
 		return strconv.Itoa(len(f.Fields)) + " values"
 	}
 	return f.Value
+}
+
+// priced returns the amount of a tuple that is nothing but that and its currency; nil: it is more, or something else.
+func priced(f *api.Field) *api.Field {
+	if f.Type != api.FieldTuple || len(f.Fields) != 2 || f.Fields[0].Type != api.FieldText || f.Fields[1].Type != api.FieldAmount || f.Fields[1].Currency != f.Fields[0].Value {
+		return nil
+	}
+	return &f.Fields[1]
 }
 
 // moment writes a time as RFC 3339 has it, in UTC and whole seconds; what lies outside of the years 1970 to 9999 stays a number.

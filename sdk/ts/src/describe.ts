@@ -201,7 +201,9 @@ export function isEmpty(f: Field): boolean {
 
 function show(f: Field): string {
   const fields = f.fields ?? []
-  if (f.list) return f.type === 'tuple' ? String(fields.length) : fields.map(show).join(', ')
+  if (f.list) return f.type === 'tuple' && !(fields[0] && priced(fields[0])) ? String(fields.length) : fields.map(show).join(', ')
+  const amount = priced(f)
+  if (amount) return show(amount)
   switch (f.type) {
     case 'text':
       return `"${printable(f.value)}"`
@@ -226,6 +228,13 @@ function show(f: Field): string {
       return `${fields.length} values`
   }
   return f.value
+}
+
+/** The amount of a tuple that is nothing but that and its currency. */
+function priced(f: Field): Field | undefined {
+  const [currency, amount, more] = f.fields ?? []
+  const plain = f.type === 'tuple' && !f.list && !more && currency?.type === 'text' && amount?.type === 'amount' && amount.currency === currency.value
+  return plain ? amount : undefined
 }
 
 /** A time as RFC 3339 has it, in UTC and whole seconds; what lies outside of the years 1970 to 9999 stays a number. */

@@ -99,13 +99,13 @@ test('each field is what was asked for, or a person has to look', async () => {
   await refuses(/is not what the node shows/, 'ledger.retry', { id: first.id }, pay, Uint8Array.of(1))
   await refuses(/is not what the node shows/, 'ledger.retry', {}, pay, first.unsigned)
 
-  const grant = (limit: number, p: number, frozen: boolean): SignedRecord => record('ledger', 'grant', [to, 'hours', 7, limit, p, frozen])
-  assert.deepEqual(await check('ledger.grant', { to, currency: 'hours', limit: 5 }, grant(5, 0, false)), [])
-  assert.deepEqual(await check('ledger.grant', { to, currency: 'hours', limit: 5 }, grant(5, 9, true)), ['p', 'frozen'])
+  const grant = (limit: number, p: number, frozen: boolean, byHand = true): SignedRecord => record('ledger', 'grant', [to, 'hours', 7, limit, p, frozen, byHand, 0, []])
+  assert.deepEqual(await check('ledger.grant', { to, currency: 'hours', limit: 5 }, grant(5, 0, false)), ['by_hand'])
+  assert.deepEqual(await check('ledger.grant', { to, currency: 'hours', limit: 5 }, grant(5, 9, true)), ['p', 'frozen', 'by_hand'])
   await refuses(/limit is/, 'ledger.grant', { to, currency: 'hours', limit: 5 }, grant(6, 0, false))
   await refuses(/account is/, 'ledger.grant', { to: me.did, currency: 'hours', limit: 5 }, grant(5, 0, false))
-  assert.deepEqual(await check('ledger.freeze', { to, currency: 'hours' }, grant(0, 0, true)), [])
-  assert.deepEqual(await check('ledger.freeze', { to, currency: 'hours', lift: true }, grant(5, 0, false)), ['limit'])
+  assert.deepEqual(await check('ledger.freeze', { to, currency: 'hours' }, grant(0, 0, true, false)), [])
+  assert.deepEqual(await check('ledger.freeze', { to, currency: 'hours', lift: true }, grant(5, 0, false, false)), ['limit'])
   await refuses(/frozen is/, 'ledger.freeze', { to, currency: 'hours', lift: true }, grant(0, 0, true))
 
   assert.deepEqual(await check('member.add', { did: to, device: hex }, record('space', 'admit', [to, key, 12])), [], 'a number without gaps')

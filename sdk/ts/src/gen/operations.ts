@@ -1699,7 +1699,7 @@ export interface LedgerImportBindIn {
 }
 
 export interface LedgerImportBindOut {
-  /** What the member got by it; below 0: owes. */
+  /** What the member got by it, now or, when it was bound before, then; below 0: owes. */
   passed: LedgerImportSum[] | null
   receipt: Receipt
 }
@@ -1727,6 +1727,12 @@ export interface LedgerImportChange {
   scale: number
 }
 
+export interface LedgerImportDebt {
+  /** Minor units, 0 or more. */
+  amount: number
+  currency: string
+}
+
 export interface LedgerImportIn {
   /** The file as text in UTF-8; this or gzip. At most 10 MiB and 100,000 rows. */
   csv?: string
@@ -1744,6 +1750,19 @@ export interface LedgerImportIn {
   space?: Hash
 }
 
+export interface LedgerImportLack {
+  /** import: and the code. */
+  account: DID
+  currency: string
+  /** What it would owe at most, on the way or in the end. */
+  owed: number
+  /** The member. */
+  owner: DID
+  scale: number
+  /** What the member has taken over; the clerk's node knows it since the account was bound last. */
+  taken: number
+}
+
 export interface LedgerImportOut {
   /** What it changes, at most 2000. */
   accounts: LedgerImportChange[] | null
@@ -1753,6 +1772,8 @@ export interface LedgerImportOut {
   file: Hash
   /** Transfers, entries or balances. */
   kind: string
+  /** Accounts that would owe more than the members whose they are have taken over, at most 100; as long as there is one nothing comes in. */
+  lacks: LedgerImportLack[] | null
   /** Of the last record that was written; none: nothing came in now. */
   last?: Receipt
   /** Accounts beyond these. */
@@ -1806,6 +1827,31 @@ export interface LedgerImportSum {
   scale: number
 }
 
+export interface LedgerImportTakeIn {
+  /** Account of another system, as ledger import accounts lists them: its code, or import: and its code. */
+  account: string
+  /** What you take over at most, by currency; an amount of 0: nothing; default: what the account owes now. */
+  owes?: LedgerImportDebt[]
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
+}
+
+export interface LedgerImportTakeOut {
+  /** repeated: it was said before. */
+  receipt: Receipt
+  /** What came in for the account so far; below 0: it owes. */
+  sums: LedgerImportSum[] | null
+  /** What you have taken over at most; in any other currency nothing. */
+  taken: LedgerImportSum[] | null
+}
+
+export interface LedgerImportTaken {
+  /** Of another system: import: and its code. */
+  account: DID
+  /** What the member takes over at most. */
+  owes: LedgerImportDebt[] | null
+}
+
 export interface LedgerImportUndoIn {
   /** Digest of the file, as the import and ledger import list show it. */
   file: Hash
@@ -1844,6 +1890,8 @@ export interface LedgerImportedAccount {
   owner?: DID
   /** What came in for it. */
   sums: LedgerImportSum[] | null
+  /** What its owner has taken over at most. */
+  taken: LedgerImportSum[] | null
 }
 
 export interface LedgerImportedFile {
@@ -4634,6 +4682,7 @@ export const eventTypes = [
   'ledger.frozen',
   'ledger.granted',
   'ledger.import-bound',
+  'ledger.import-taken',
   'ledger.import-undone',
   'ledger.imported',
   'ledger.lifted',
@@ -4771,6 +4820,8 @@ export interface EventData {
   'ledger.granted': LedgerGranted
   /** An account of another system was given to a member, or released. Scope ledger:read. */
   'ledger.import-bound': LedgerImportBound
+  /** A member has taken over an account of another system, with what it owes. Scope ledger:read. */
+  'ledger.import-taken': LedgerImportTaken
   /** A part of what another system has exported was taken back. Scope ledger:read. */
   'ledger.import-undone': LedgerImported
   /** A part of what another system has exported came in. Scope ledger:read. */
@@ -5009,6 +5060,8 @@ export interface Operations {
       list(input?: LedgerImportListInput, options?: CallOptions): Promise<LedgerImportsOut>
       /** List the mappings that are there, for the exports of other systems. Scope ledger:read. */
       presets(input?: Record<string, never>, options?: CallOptions): Promise<LedgerImportPresetsOut>
+      /** Take over an account of another system as yours, with at most what it owes. Scope ledger:write. */
+      take(input: LedgerImportTakeIn, options?: WriteOptions): Promise<LedgerImportTakeOut>
       /** Take back what came in with a file. Scope ledger:grant. */
       undo(input: LedgerImportUndoIn, options?: WriteOptions): Promise<LedgerImportUndoOut>
     }
@@ -5315,6 +5368,7 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.import.file': ['POST', '/ledger/import', 'w+'],
   'ledger.import.list': ['GET', '/ledger/import', ''],
   'ledger.import.presets': ['GET', '/ledger/import/presets', ''],
+  'ledger.import.take': ['POST', '/ledger/import/take', 'w1'],
   'ledger.import.undo': ['POST', '/ledger/import/undo', 'w+'],
   'ledger.limit': ['GET', '/ledger/limit', ''],
   'ledger.limits': ['GET', '/ledger/limits', 'l', 'limits'],

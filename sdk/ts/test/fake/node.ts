@@ -200,7 +200,7 @@ export class FakeNode {
       version: 1, space, topic: 'ledger', device, seq: 1n, time: BigInt(Date.now()) << 16n, deps: [], kind: verb, auth: new Uint8Array(0),
       body: verb === 'transfer'
         ? [input.to!, input.currency!, input.amount!, input.memo ?? '', input.category ?? '', []]
-        : [input.to!, 'hours', BigInt(this.several), input.limit!, 0n, false],
+        : [input.to!, 'hours', BigInt(this.several), input.limit!, 0n, false, true, 0n, []],
     } as { version: number; space: string; topic: string; device: string; seq: bigint; prev?: string; time: bigint; deps: []; kind: string; auth: Uint8Array; body: Value[] }
     const feed = this.feeds.get(feedId(space, 'ledger', device))
     if (feed) Object.assign(draft, { seq: feed.tip + 1n, prev: feed.id })
