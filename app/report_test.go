@@ -14,6 +14,9 @@ func TestReport(t *testing.T) {
 	n, bob, carol := bank(t)
 	n.m.Clock = time.Date(2026, 3, 30, 9, 0, 0, 0, time.UTC)
 	n.imports(ledger.ImportIn{Mapping: "komunitin-transfers", CSV: transfersCSV})
+	if _, err := as[ledger.ImportTakeOut](n, carol, "ledger.import.take", ledger.ImportTakeIn{Account: "NET1"}); err != nil {
+		t.Fatal(err)
+	}
 	do[ledger.ImportBindOut](n, "ledger.import.bind", ledger.ImportBindIn{Account: "NET1", To: carol.DID()})
 	n.charges(ledger.ScheduleIn{Name: "dues", Charge: "dues", Amount: 100, Every: "month"})
 	n.passes(time.Minute)
