@@ -71,7 +71,13 @@ func (e *Engine) append(d Draft) (api.Receipt, error) {
 		switch has, err := e.State.Has(d.Signed.Position()); {
 		case err != nil:
 			return api.Receipt{}, storeError{err}
-		case has:
+		case has && d.Idempotency == "":
+			return e.receipt(d.Signed.Position(), true)
+		case has: // it was named on another node, and whoever asks again by that name may do so here
+			if after := e.rate(now, d.Signer.DID()); after > 0 {
+				return api.Receipt{}, errRate{after}
+			}
+			e.remember(d.Signer.Device(), name, content, d.Signed.Position())
 			return e.receipt(d.Signed.Position(), true)
 		}
 	}
@@ -107,8 +113,7 @@ func (e *Engine) append(d Draft) (api.Receipt, error) {
 		}
 	}
 	if d.Idempotency != "" {
-		e.State.SetIdempotent(r.Device, name, content, p)
-		e.uncommitted[idemKey{r.Device, name}] = idemValue{content, p}
+		e.remember(r.Device, name, content, p)
 	}
 	for _, w := range e.room.Arrived(p) {
 		if err := e.accept(now, w.Tag); err != nil {
@@ -219,6 +224,12 @@ func (e *Engine) idempotent(device api.Key, name api.Hash) (content api.Hash, p 
 		return v.content, v.at, true, nil
 	}
 	return fold.Idempotent(e.Store, device, name)
+}
+
+// remember notes, with the next Flush, that a device has asked for the record at p by a name.
+func (e *Engine) remember(device api.Key, name, content api.Hash, p api.Position) {
+	e.State.SetIdempotent(device, name, content, p)
+	e.uncommitted[idemKey{device, name}] = idemValue{content, p}
 }
 
 func (e *Engine) receipt(p api.Position, repeated bool) (api.Receipt, error) {

@@ -710,3 +710,28 @@ func TestTakenTogether(t *testing.T) {
 		t.Errorf("%d bad signatures counted, want %d", got, 2*writers*each)
 	}
 }
+
+// A signed record that came by another way is remembered by the name under which its author asks for it here, so that the request itself, when it is
+// repeated here, has that record for its answer and makes no second one.
+func TestTakenUnderANameElsewhere(t *testing.T) {
+	g := genesis(t)
+	s, n, stop := serve(t, func(api.Hash) bool { return true })
+	defer stop()
+	c := &chain{t: t, s: newSigner("ann"), space: g.Topic.Space}
+	e := c.next(1)
+	s.Submit(t.Context(), [][]byte{g.Raw, e.Raw}, ingest.Origin{Solicited: true})
+	if rc, err := s.Take(t.Context(), c.s, e, "pay"); err != nil || !rc.Repeated {
+		t.Fatalf("%+v %v", rc, err)
+	}
+	d := api.Draft{Topic: e.Topic, Kind: e.Kind, Body: e.Body, Idempotency: "pay"}
+	if rc, err := s.Append(t.Context(), c.s, d); err != nil || !rc.Repeated || rc.Position != e.Position() {
+		t.Errorf("the same request: %+v %v", rc, err)
+	}
+	d.Body = append(bytes.Clone(d.Body), 0)
+	if _, err := s.Append(t.Context(), c.s, d); api.KindOf(err) != api.Conflict {
+		t.Errorf("another request by that name: %v", err)
+	}
+	if got := n.total("total"); got != 1 {
+		t.Errorf("total %d, want 1", got)
+	}
+}
