@@ -31,16 +31,17 @@ test('a clerk grants what a person has looked at', { skip }, async () => {
   node.ctl('office', 'hand', '--space', space, 'clerk', clerk.did, await device(clerk))
   await clerk.client.auth.login({ scopes: ['ledger:*', 'record:*', 'member:read'] })
   const grant = { space, to: other.did, currency: 'hours', limit: 12_345 }
-  const first = await clerk.client.ledger.grant(grant) // this space has nothing for the node to fill in
-  const freeze = { space, to: other.did, currency: 'hours' }
-  await assert.rejects(clerk.client.ledger.freeze(freeze), needsLook(/filled in limit \(how much may be owed, as the grant before says\): give/))
   const seen: (readonly string[])[] = []
   const confirm = (_: unknown, unasked: readonly string[]): boolean => {
     seen.push(unasked)
     return true
   }
+  await assert.rejects(clerk.client.ledger.grant(grant), needsLook(/filled in by_hand /))
+  const first = await clerk.client.ledger.grant(grant, { confirm })
+  const freeze = { space, to: other.did, currency: 'hours' }
+  await assert.rejects(clerk.client.ledger.freeze(freeze), needsLook(/filled in limit \(how much may be owed, as the grant before says\)/))
   assert.equal(Number((await clerk.client.ledger.freeze(freeze, { confirm })).number), Number(first.number) + 1)
-  assert.deepEqual(seen, [['limit']])
+  assert.deepEqual(seen, [['by_hand'], ['limit', 'by_hand']])
   await assert.rejects(clerk.client.ledger.grant({ ...grant, limit: 5 }), needsLook(/filled in frozen /))
 })
 
