@@ -143,6 +143,18 @@ func TestDisputeIsMediated(t *testing.T) {
 	}
 }
 
+// What a mediator awards is not carried out for who has not bound themselves either: they may hold out for more.
+func TestDisputeBindsBothSides(t *testing.T) {
+	n, bob, carol, dan, paid := quarrel(t)
+	id := n.disputes(bob, carol, paid, 600)
+	must(t, n.binds(carol, id, dan, true))
+	must(t, n.judges(dan, id, 400))
+	n.passes(time.Minute)
+	if d := n.disputed(id); d.State != "awarded" || n.balanceOf(bob) != -1000 {
+		t.Errorf("bob is not bound: %+v, and he has %d", d, n.balanceOf(bob))
+	}
+}
+
 // A dispute about an escrow decides how that is paid out.
 func TestDisputeAboutAnEscrow(t *testing.T) {
 	n, bob, carol, dan, _ := quarrel(t)

@@ -212,6 +212,16 @@ func TestLimitsAreSound(t *testing.T) {
 	})
 }
 
+// However much somebody was paid, growth ends at the maximum.
+func TestGrowthEndsAtTheMaximum(t *testing.T) {
+	r := Rule{Max: MostAmount, Growth: 1 << 30, Per: 1}
+	for _, cleared := range []int64{1 << 30, 1 << 35, 1 << 41, math.MaxInt64} {
+		if n, _ := r.Limit("a", Facts{Cleared: cleared}); n != MostAmount {
+			t.Errorf("for %d: %d, want %d", cleared, n, int64(MostAmount))
+		}
+	}
+}
+
 // In what order groups' members and accounts of their own were written down makes no difference to a limit.
 func TestOrderDoesNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
