@@ -30,6 +30,7 @@ type elsewhere struct {
 	wanted map[string]ledger.TransferIn
 	done   map[string]bool // what was wanted and answered, by memo
 	open   string          // the payment whose answer was lost, which is asked for again
+	last   error           // what came of the newest payment
 	stale  *api.Record     // what was prepared once and not signed
 	bytes  []byte          // of it
 	newest []byte          // the envelope that was sent last
@@ -138,7 +139,7 @@ func (e *elsewhere) pay(n *kerneltest.Node, by way) {
 	}
 	writer := &client.Writer{Signer: e.key, Journal: e, Now: w.Now, Node: e.by(n, by)}
 	_, err = writer.Write(context.Background(), client.Request{Operation: "ledger.transfer", Input: in, Idempotency: memo, Wait: api.WaitLocal})
-	e.open = memo
+	e.open, e.last = memo, err
 	switch {
 	case err == nil:
 		e.open, e.done[memo] = "", true
@@ -332,6 +333,10 @@ func (e *elsewhere) settle() error {
 		return err
 	}
 	for feed, s := range b.Feeds {
+		if why := api.ReasonOf(e.last); len(s.Envelope) > 0 && why != nil && why.Rule == "cut" {
+			e.w.Count("elsewhere-cut-off", "place %d of %s", s.Seq, feed.Short()) // known: what was signed before a cut and not taken until after it stays with the member
+			continue
+		}
 		if len(s.Envelope) > 0 {
 			return fmt.Errorf("the member elsewhere has a record for place %d of feed %s that no node takes", s.Seq, feed.Short())
 		}

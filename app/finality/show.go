@@ -116,7 +116,7 @@ func cites(op string, r api.Reader, s *fact.Space, c *checkpoint, at api.Positio
 func (c *certificate) collect(ctx context.Context, r api.RecordReader, space api.Hash, want wanted, from, to api.Position) error {
 	done := errors.New("all are found")
 	line := map[api.Hash]*record.Envelope{}
-	left := len(want) + int(to.Seq-from.Seq)
+	left := len(want)
 	err := r.Envelopes(space, func(raw []byte) error {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -134,9 +134,8 @@ func (c *certificate) collect(ctx context.Context, r api.RecordReader, space api
 				return err
 			}
 			line[e.ID] = e
-			left--
 		}
-		if left == 0 {
+		if left == 0 && to.Seq == from.Seq { // of a line that has forked there is more than will be asked for
 			return done
 		}
 		return nil
