@@ -8,6 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
 
@@ -117,13 +118,23 @@ func (n *Node) open(ctx context.Context, node api.DID, addresses []string) error
 	if sw, ok := n.host.Network().(*swarm.Swarm); ok {
 		sw.Backoff().Clear(info.ID) // the keeper has its own
 	}
-	n.host.Peerstore().ClearAddrs(info.ID) // only those we were given
+	book := n.host.Peerstore()
+	book.ClearAddrs(info.ID) // only those we were given
+	// Not temporary, as Connect would have it: those go when a connection to the node ends, which one may just now.
+	book.AddAddrs(info.ID, info.Addrs, peerstore.PermanentAddrTTL)
+	defer book.ClearAddrs(info.ID)
 	left := n.host.Network().ConnsToPeer(info.ID)
 	err = n.openOnce(ctx, node, info)
 	if len(left) > 0 && errors.Is(err, errLost) && ctx.Err() == nil {
-		// A connection that was left of an earlier session, and is just being closed by the peer, was used again.
+		// A connection that was left of an earlier session, and is just being closed by the peer, was used again. One that the peer has
+		// closed goes even if a session of ours has not noticed yet: as long as it is listed, libp2p opens no other.
+		dead := errors.As(err, new(*network.ConnError))
 		for _, c := range left {
-			n.release(c)
+			if dead {
+				c.Close()
+			} else {
+				n.release(c)
+			}
 		}
 		err = n.openOnce(ctx, node, info)
 	}
