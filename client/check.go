@@ -68,7 +68,9 @@ func checkPlace(req *Request, s api.Signer, b *Book, unsigned []byte, now time.T
 	case last == nil:
 	case r.Seq <= last.Seq:
 		// A second signature at one place would be a fork, and hold the feed: everybody could prove that this device signed both.
-		return nil, nil, api.Errorf(op, api.Conflict, "this node does not know the newest record of this device yet: try again in a moment, or ask the node that has it")
+		return r, nil, api.Errorf(op, api.Conflict, "this node does not know the newest record of this device yet: try again in a moment, or ask the node that has it")
+	case last.ID.IsZero() && r.Seq == last.Seq+1 && r.Prev == last.Not: // signed, it would be done twice
+		return nil, nil, mismatch(op, "a record that follows the one of which the node said that another one has its place")
 	case !last.ID.IsZero() && (r.Seq != last.Seq+1 || r.Prev != last.ID):
 		return nil, nil, mismatch(op, "a record that does not follow the one that this device has signed last")
 	}

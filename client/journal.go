@@ -41,7 +41,8 @@ type Book struct {
 type Signed struct {
 	Space api.Hash `json:"space"`
 	Seq   uint64   `json:"seq"`
-	ID    api.Hash `json:"id,omitzero"` // none: another record of the device stands at the place
+	ID    api.Hash `json:"id,omitzero"`  // none: another record of the device stands at the place
+	Not   api.Hash `json:"not,omitzero"` // then: what was signed for the place, and is not there, as a node said
 
 	// Of a record whose fate is not known yet:
 	Envelope    []byte    `json:"envelope,omitempty"`    // what was signed, to be sent again as it is

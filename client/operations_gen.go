@@ -1181,6 +1181,7 @@ type LedgerApproveOut struct {
 	Request   LedgerRequest `json:"request"`
 	Balance   int64         `json:"balance"`
 	Available int64         `json:"available"`
+	Gift      bool          `json:"gift,omitempty"` // a gift currency: balance and available are 0
 }
 
 // LedgerAuditIn is the input of ledger.audit.
@@ -1782,6 +1783,7 @@ type LedgerOrderPayOut struct {
 	Amount    int64       `json:"amount"`
 	Balance   int64       `json:"balance"`
 	Available int64       `json:"available"`
+	Gift      bool        `json:"gift,omitempty"` // a gift currency: balance and available are 0
 }
 
 // LedgerOrdersIn is the input of ledger.orders.
@@ -1973,6 +1975,7 @@ type LedgerRetryOut struct {
 	Memo      string      `json:"memo,omitempty"`
 	Balance   int64       `json:"balance"`
 	Available int64       `json:"available"`
+	Gift      bool        `json:"gift,omitempty"` // a gift currency: balance and available are 0
 }
 
 // LedgerReturnIn is the input of ledger.return.
@@ -2006,6 +2009,7 @@ type LedgerReverseOut struct {
 	Left      int64       `json:"left"`   // of the payment, not given back
 	Balance   int64       `json:"balance"`
 	Available int64       `json:"available"`
+	Gift      bool        `json:"gift,omitempty"` // a gift currency: balance and available are 0
 }
 
 // LedgerScheduleIn is the input of ledger.schedule.
@@ -2082,6 +2086,7 @@ type LedgerTransferOut struct {
 	Receipt   api.Receipt `json:"receipt"`
 	Balance   int64       `json:"balance"`
 	Available int64       `json:"available"`
+	Gift      bool        `json:"gift,omitempty"`    // a gift currency: balance and available are 0
 	Warning   string      `json:"warning,omitempty"` // the account has come close to its limit: see soft in ledger.balance
 }
 
@@ -2788,6 +2793,7 @@ type SpaceCreateIn struct {
 	Currency     string    `json:"currency,omitempty"`      // Code of its currency, a-z 0-9 -, at most 16; default hours
 	Scale        *int      `json:"scale,omitempty"`         // Decimals of the currency, 0 to 6; default 2
 	DefaultLimit *int64    `json:"default_limit,omitempty"` // Credit limit of a member without a grant, minor units; default 10000
+	Gift         bool      `json:"gift,omitempty"`          // Gift mode: the currency counts what members do for each other; it has no limits, and shows no balances
 	Test         bool      `json:"test,omitempty"`          // A test space: nothing in it is meant
 	Witnesses    []api.Key `json:"witnesses,omitempty"`     // Device keys of further witnesses beside this node's own, at most 15; they must join
 	Faulty       *int      `json:"faulty,omitempty"`        // How many of the witnesses may lie without harm; default a third of the others, rounded down
@@ -2946,7 +2952,7 @@ type TreasuryDoIn struct {
 // TreasuryDoOut is what treasury.do answers.
 type TreasuryDoOut struct {
 	Receipt api.Receipt `json:"receipt"`
-	Balance int64       `json:"balance"` // of the treasury, in the currency of the payment
+	Balance int64       `json:"balance"` // of the treasury, in the currency of the payment; of a gift currency 0
 }
 
 // TreasuryPayIn is the input of treasury.pay.
@@ -2962,7 +2968,7 @@ type TreasuryPayIn struct {
 // TreasuryPayOut is what treasury.pay answers.
 type TreasuryPayOut struct {
 	Receipt api.Receipt `json:"receipt"`
-	Balance int64       `json:"balance"` // of the treasury, in the currency of the payment
+	Balance int64       `json:"balance"` // of the treasury, in the currency of the payment; of a gift currency 0
 }
 
 // TreasuryProposalsIn is the input of treasury.proposals.
@@ -3301,6 +3307,9 @@ type LedgerBalance struct {
 	Frozen         bool   `json:"frozen,omitempty"`
 	Soft           int64  `json:"soft,omitempty"`    // who owes more than this is warned, by the credit policy; 0: nobody is
 	Warning        string `json:"warning,omitempty"` // the account owes more than soft
+	Gift           bool   `json:"gift,omitempty"`    // a gift currency: it has no balance and no limit, these are 0, and in and out are what counts
+	In             int64  `json:"in,omitempty"`      // of a gift currency: all that others have thanked the account for
+	Out            int64  `json:"out,omitempty"`     // of a gift currency: all that it has thanked others for
 }
 
 // LedgerLeg is part of an answer or an input.
@@ -3537,6 +3546,7 @@ type LedgerLimit struct {
 	Policy   uint64            `json:"policy,omitempty"`  // the policy by which it was granted
 	Terms    []LedgerLimitTerm `json:"terms"`             // what it is made of, then
 	Why      string            `json:"why"`               // all that on one line
+	Gift     bool              `json:"gift,omitempty"`    // a gift currency has no limits
 	Becomes  string            `json:"becomes,omitempty"` // what the policy that holds makes of it now: even, rises, lowers, above, waits, by-hand or frozen
 	Would    int64             `json:"would,omitempty"`   // the limit that the policy gives now
 	Gives    []LedgerLimitTerm `json:"gives,omitempty"`   // what that is made of
@@ -3757,6 +3767,7 @@ type LedgerAccount struct {
 	Name     string  `json:"name,omitempty"`
 	Currency string  `json:"currency"`
 	Scale    int     `json:"scale"`
+	Gift     bool    `json:"gift,omitempty"` // a gift currency: opening, closing and the balances of rows are 0
 	Opening  int64   `json:"opening"`
 	In       int64   `json:"in"`
 	Out      int64   `json:"out"`
@@ -3776,8 +3787,9 @@ type LedgerStatementRow struct {
 	Memo      string    `json:"memo"`
 	Currency  string    `json:"currency"`
 	Scale     int       `json:"scale"`
-	Amount    int64     `json:"amount"`  // negative when it went out
-	Balance   int64     `json:"balance"` // after it
+	Amount    int64     `json:"amount"`         // negative when it went out
+	Balance   int64     `json:"balance"`        // after it
+	Gift      bool      `json:"gift,omitempty"` // of a gift currency, which shows no balances: it is 0
 	KeyedBy   api.DID   `json:"keyed_by,omitempty"`
 	ValueDate string    `json:"value_date,omitempty"` // of what came in from another system: the day by that, YYYY-MM-DD
 	Final     bool      `json:"final"`
@@ -3938,11 +3950,11 @@ type KernelRefusalOut struct {
 // KernelSubmitResult is part of an answer or an input.
 type KernelSubmitResult struct {
 	ID       api.Hash          `json:"id"`
-	Outcome  string            `json:"outcome"`         // committed, duplicate, held, deferred or refused
+	Outcome  string            `json:"outcome"`         // committed, duplicate, held, deferred, void or refused; void, to a caller elsewhere: stored, without effect, and its place used
 	Level    api.Wait          `json:"level,omitempty"` // reached, of a stored record, when the call named one
 	Error    string            `json:"error,omitempty"`
 	Code     string            `json:"code,omitempty"`     // kind of the error, e.g. conflict
-	Reason   *api.Reason       `json:"reason,omitempty"`   // why it is not stored, or has to wait
+	Reason   *api.Reason       `json:"reason,omitempty"`   // why it is not stored, has to wait, or has no effect
 	Refusal  string            `json:"refusal,omitempty"`  // under which name this node remembers that: refusal.explain
 	Receipt  *api.Receipt      `json:"receipt,omitempty"`  // of a stored record, to a caller elsewhere
 	Prepared *KernelPrepareOut `json:"prepared,omitempty"` // what to sign instead of a record whose place is taken
@@ -4041,6 +4053,7 @@ type MembershipCurrency struct {
 	Code         string `json:"code"`
 	Scale        int    `json:"scale"`
 	DefaultLimit int64  `json:"default_limit"`
+	Gift         bool   `json:"gift,omitempty"` // it counts what members do for each other, has no limits, and shows no balances
 }
 
 // MembershipWord is part of an answer or an input.

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
@@ -83,7 +84,7 @@ func (w *Writer) Write(ctx context.Context, req Request) (json.RawMessage, error
 		return nil, api.Errorf(req.Operation, api.Invalid, "input: %w", err)
 	}
 	req.Input = compact.Bytes()
-	x := &writing{Writer: w, req: &req, book: b}
+	x := &writing{Writer: w, req: &req, book: b, waiting: map[api.Hash]error{}}
 	if err := x.settle(ctx); err != nil {
 		return nil, err
 	}
@@ -96,12 +97,14 @@ type writing struct {
 	req  *Request
 	book *Book
 
-	receipt json.RawMessage // of the last record that stands
-	stands  *Signed         // what the receipt is of
-	feed    api.Hash        // where that is
+	receipt json.RawMessage    // of the last record that stands
+	stands  *Signed            // what the receipt is of
+	feed    api.Hash           // where that is
+	waiting map[api.Hash]error // by feed: why what was signed there before still has no answer
 }
 
 // settle sends what was signed before and not answered. The same call again is that call: its record goes out once more and nothing else is signed.
+// What has no answer even now keeps its own feed from being written in, and no other.
 func (x *writing) settle(ctx context.Context) error {
 	for _, feed := range x.book.pending() {
 		s := *x.book.Feeds[feed]
@@ -116,8 +119,15 @@ func (x *writing) settle(ctx context.Context) error {
 			wait = x.req.Wait
 		}
 		r, err := x.submit(ctx, feed, &s, wait, false)
-		if err != nil {
+		switch {
+		case err == nil:
+		case repeats || ctx.Err() != nil:
 			return err
+		case len(x.book.Feeds[feed].Envelope) > 0:
+			x.waiting[feed] = err
+			continue
+		default: // it has its place, and no effect: whoever made it was told, or reads it among the void records
+			continue
 		}
 		if repeats && r.Receipt != nil {
 			x.req.Idempotency, x.receipt, x.stands, x.feed = s.Idempotency, r.Receipt, &s, feed
@@ -214,6 +224,9 @@ func (x *writing) unanswered(err error) error {
 func (x *writing) sign(p *prepared) (api.Hash, *Signed, error) {
 	op := x.req.Operation
 	r, unasked, err := checkPlace(x.req, x.Signer, x.book, p.Bytes, x.Now())
+	if r != nil && x.waiting[r.Feed] != nil {
+		return api.Hash{}, nil, x.waiting[r.Feed]
+	}
 	if err != nil {
 		return api.Hash{}, nil, err
 	}
@@ -283,29 +296,43 @@ func (x *writing) submit(ctx context.Context, feed api.Hash, s *Signed, wait api
 		if r.Error == "" {
 			return r, nil
 		}
-		e := r.err(s.Operation) // it stands, and the level that was waited for is not reached
+		e := r.err(s.Operation, nil) // it stands, and the level that was waited for is not reached
 		e.Receipt = &api.Receipt{}
 		if json.Unmarshal(r.Receipt, e.Receipt) != nil {
 			e.Receipt = nil
 		}
 		return nil, e
+	case r.Outcome == "void":
+		if err := x.done(feed, s, true); err != nil {
+			return nil, err
+		}
+		return nil, r.err(s.Operation, ErrVoid)
 	case r.Prepared != nil || r.Code == api.Conflict.Code():
 		r.Receipt = nil
 		return r, x.done(feed, s, false)
 	}
-	return nil, kept(s.Operation, r.err(s.Operation))
+	return nil, r.err(s.Operation, errKept)
 }
 
-func (r *result) err(op string) *api.Error {
+// err is the error of a result; more, unless nil, is what becomes of the record.
+func (r *result) err(op string, more error) *api.Error {
 	kind := api.KindOfCode(r.Code)
 	e := &api.Error{Op: op, Kind: kind, Reason: r.Reason, Refusal: r.Refusal}
-	e.Err = api.Errorf("record.submit", kind, "%s", strings.TrimPrefix(r.Error, "record.submit: "))
+	text := strings.TrimPrefix(r.Error, "record.submit: ")
+	if e.Err = api.Errorf("record.submit", kind, "%s", text); more != nil {
+		e.Err = api.Errorf("record.submit", kind, "%s (%w)", text, more)
+	}
 	return e
 }
 
+// ErrVoid is in the chain of a call's error whose record was signed, and lost its effect before it was taken.
+var ErrVoid = errors.New("the record has its place, and no effect: to try again, make a new call, under another name if this one had a name")
+
+var errKept = errors.New("it is signed, and kept: the same call again sends it again, as it is")
+
 // kept is err of a record whose fate is not known.
 func kept(op string, err error) error {
-	return api.Errorf(op, api.KindOf(err), "%w (it is signed, and kept: the same call again sends it again, as it is)", err)
+	return api.Errorf(op, api.KindOf(err), "%w (%w)", err, errKept)
 }
 
 // done notes that a record stands, or that another one stands in its place.
@@ -313,6 +340,8 @@ func (x *writing) done(feed api.Hash, s *Signed, stands bool) error {
 	n := &Signed{Space: s.Space, Seq: s.Seq}
 	if stands {
 		n.ID = s.ID
+	} else {
+		n.Not = s.ID
 	}
 	x.book.Feeds[feed] = n
 	return api.Wrap(s.Operation, x.Journal.Save(x.book))

@@ -59,6 +59,7 @@ type liar struct {
 	output string                          // the operation's answer, when its record stands
 	submit func(n int) error               // the nth submission is not answered; n counts from 1
 	lose   func(n int) bool                // and does not arrive
+	void   bool                            // what is taken has no effect
 	sent   [][]byte
 }
 
@@ -100,6 +101,9 @@ func (l *liar) call(_ context.Context, op string, in json.RawMessage, _ api.Wait
 			if err := l.submit(len(l.sent)); err != nil {
 				return nil, err
 			}
+		}
+		if l.void {
+			return json.RawMessage(`{"results":[{"outcome":"void","error":"the feed was cut","code":"refused","reason":{"domain":"kernel","rule":"cut","text":"the feed was cut"},"receipt":{"level":"local"}}]}`), nil
 		}
 		return json.RawMessage(`{"results":[{"outcome":"committed","receipt":{"level":"local"}}]}`), nil
 	}
@@ -290,6 +294,78 @@ func TestLostAnswersPayOnce(t *testing.T) {
 		if _, err := w.Write(t.Context(), l.pay("once")); err != nil || len(l.records) != 2 {
 			t.Errorf("%v, %d records", err, len(l.records))
 		}
+	}
+}
+
+// What has lost its effect before it was taken has its place all the same: the call says so once, and the next record follows it.
+func TestVoidRecordUsesItsPlace(t *testing.T) {
+	for _, later := range []bool{false, true} {
+		l, w := newLiar(t)
+		if later { // the answer comes when another payment is made
+			l.submit = func(int) error { return api.Errorf("record.submit", api.Unavailable, "no answer") }
+			if _, err := w.Write(t.Context(), l.pay("1")); api.KindOf(err) != api.Unavailable {
+				t.Fatal(err)
+			}
+			l.submit = func(n int) error { l.void = n == 2; return nil }
+		} else {
+			l.void = true
+			if _, err := w.Write(t.Context(), l.pay("1")); api.KindOf(err) != api.Refused || !errors.Is(err, ErrVoid) || api.ReasonOf(err) == nil || api.ReasonOf(err).Rule != "cut" {
+				t.Fatalf("%v, want the rule that makes it void", err)
+			}
+			l.void = false
+		}
+		if _, err := w.Write(t.Context(), l.pay("2")); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(l.records); n != 2 || l.records[1].Prev != l.records[0].ID || l.key.signed != 2 {
+			t.Errorf("%d records, %d signatures", n, l.key.signed)
+		}
+		if b, err := w.Journal.Load(); err != nil || len(b.pending()) != 0 {
+			t.Errorf("%v %v is left", b, err)
+		}
+	}
+}
+
+// A record that no node takes keeps its own feed from being written in, and no other.
+func TestWhatIsNotTakenBlocksItsFeedOnly(t *testing.T) {
+	l, w := newLiar(t)
+	no := api.Refusal("record.submit", &api.Reason{Domain: "kernel", Rule: "not-a-member", Text: "not a member any more"})
+	l.submit, l.lose = func(int) error { return no }, func(int) bool { return true }
+	if _, err := w.Write(t.Context(), l.pay("1")); api.KindOf(err) != api.Refused {
+		t.Fatal(err)
+	}
+	l.submit = func(n int) error {
+		if n%2 == 0 { // the first one again; what comes after it goes well
+			return no
+		}
+		return nil
+	}
+	l.lose = func(n int) bool { return n%2 == 0 }
+	l.space = api.Hash{2}
+	if _, err := w.Write(t.Context(), l.pay("2")); err != nil {
+		t.Errorf("in another space: %v", err)
+	}
+	l.space, l.records, l.submit = api.Hash{1}, nil, func(int) error { return no }
+	if _, err := w.Write(t.Context(), l.pay("3")); api.ReasonOf(err) == nil || api.ReasonOf(err).Rule != "not-a-member" {
+		t.Errorf("in the same one: %v, want why the record before it is not taken", err)
+	}
+	if l.key.signed != 2 {
+		t.Errorf("%d signatures", l.key.signed)
+	}
+	if b, err := w.Journal.Load(); err != nil || len(b.pending()) != 1 {
+		t.Errorf("%v %v is left", b, err)
+	}
+}
+
+// A node that says that another record has the place, keeps what was signed for it, and wants the same signed again behind it, gets nothing.
+func TestTakenPlaceIsNotTheRecordItself(t *testing.T) {
+	l, w := newLiar(t)
+	l.submit = func(int) error { return api.Errorf("record.submit", api.Conflict, "the place is taken") }
+	if _, err := w.Write(t.Context(), l.pay("1")); err == nil || !strings.Contains(err.Error(), "another one has its place") {
+		t.Errorf("%v", err)
+	}
+	if l.key.signed != 1 || len(l.records) != 1 {
+		t.Errorf("%d signatures, %d records", l.key.signed, len(l.records))
 	}
 }
 

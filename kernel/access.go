@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"math"
 	"reflect"
 	"strings"
 	"sync"
@@ -165,18 +166,25 @@ func spaceClosed(actor api.DID, space api.Hash) *api.Reason {
 	}
 }
 
-// founded reports whether the founding of a space that is followed is here and has effect. That is asked with every call, and may change with every record.
+// founded reports whether the founding of a space that is followed is here and has effect. That is asked with every call, and may change with every record
+// until the founding is final.
 func (k *Kernel) founded(space api.Hash) bool {
 	end := k.recent.end() // of before: what comes meanwhile is looked at the next time
 	if k.foundings.has(space, end) {
 		return true
 	}
-	ok := (logView{k}).Founded(space)
+	ok, final := (logView{k}).founded(space)
+	if final {
+		end = forGood
+	}
 	if ok {
 		k.foundings.note(space, end)
 	}
 	return ok
 }
+
+// forGood stands for an end of the log that what is final does not depend on.
+const forGood = math.MaxUint64
 
 // foundings remembers of spaces that are followed where the log ended when they were found to be founded.
 type foundings struct {
@@ -188,7 +196,7 @@ func (f *foundings) has(space api.Hash, end uint64) bool {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	at, ok := f.at[space]
-	return ok && at == end
+	return ok && (at == end || at == forGood)
 }
 
 func (f *foundings) note(space api.Hash, end uint64) {

@@ -154,7 +154,7 @@ type road interface {
 	Offer(raws [][]byte, origin ingest.Origin, done func(int, ingest.Result)) bool
 	Submit(ctx context.Context, raws [][]byte, origin ingest.Origin) []ingest.Result
 	Append(ctx context.Context, signer api.Signer, draft api.Draft) (api.Receipt, error)
-	Take(ctx context.Context, signer api.Signer, env *record.Envelope, idempotency string) (api.Receipt, error)
+	Take(ctx context.Context, signer api.Signer, env *record.Envelope, idempotency string, keep bool) (api.Receipt, error)
 	Do(ctx context.Context, fn func(*ingest.Engine) error) error
 }
 

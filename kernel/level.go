@@ -122,5 +122,12 @@ func (k *Kernel) level(p api.Position) (api.Wait, []api.DID) {
 
 var _ api.LevelHost = (*host)(nil)
 
+// AwaitFinal implements api.LevelHost.
+func (h *host) AwaitFinal(ctx context.Context, p api.Position) {
+	if h.k.inline == nil {
+		_ = h.k.awaitFinal(ctx, p) // whoever asked looks again
+	}
+}
+
 // Level implements api.LevelHost.
 func (h *host) Level(p api.Position) (api.Wait, []api.DID) { return h.k.level(p) }

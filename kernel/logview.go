@@ -54,8 +54,15 @@ func (v logView) Proof(feed api.Hash) []api.Position {
 
 // Founded implements gossip.Log.
 func (v logView) Founded(space api.Hash) bool {
+	ok, _ := v.founded(space)
+	return ok
+}
+
+// founded is Founded, and whether that can change.
+func (v logView) founded(space api.Hash) (ok, final bool) {
 	r := v.reader()
 	defer r.Close()
 	rec, verdict, ok := r.Lookup(space)
-	return ok && verdict.Accepted && record.Founds(rec)
+	ok = ok && verdict.Accepted && record.Founds(rec)
+	return ok, ok && verdict.Final
 }

@@ -195,6 +195,9 @@ func (c *capture) append(ctx context.Context, k *Kernel, draft api.Draft) (api.R
 	receipt, err := k.road.Append(ctx, capturing{c}, draft)
 	switch {
 	case err == nil: // the name was used before
+		if _, v, _ := k.stored(receipt.Position); v.Void() { // a receipt would say that it is done
+			return receipt, api.Refusal("record.prepare", v.Reason)
+		}
 		if receipt.Topic.Space.IsZero() { // by a record that is being committed this very moment
 			receipt.Topic = draft.Topic
 		}

@@ -68,12 +68,12 @@ type SubmitOut struct {
 // SubmitResult is what became of one record.
 type SubmitResult struct {
 	ID      api.Hash `json:"id"`
-	Outcome string   `json:"outcome" doc:"committed, duplicate, held, deferred or refused"`
+	Outcome string   `json:"outcome" doc:"committed, duplicate, held, deferred, void or refused; void, to a caller elsewhere: stored, without effect, and its place used"`
 	Level   api.Wait `json:"level,omitempty" doc:"reached, of a stored record, when the call named one"`
 	Error   string   `json:"error,omitempty"`
 	Code    string   `json:"code,omitempty" doc:"kind of the error, e.g. conflict"`
 
-	Reason   *api.Reason  `json:"reason,omitempty" doc:"why it is not stored, or has to wait"`
+	Reason   *api.Reason  `json:"reason,omitempty" doc:"why it is not stored, has to wait, or has no effect"`
 	Refusal  string       `json:"refusal,omitempty" doc:"under which name this node remembers that: refusal.explain"`
 	Receipt  *api.Receipt `json:"receipt,omitempty" doc:"of a stored record, to a caller elsewhere"`
 	Prepared *PrepareOut  `json:"prepared,omitempty" doc:"what to sign instead of a record whose place is taken"`

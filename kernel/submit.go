@@ -10,7 +10,7 @@ import (
 
 // take is record.submit for who holds the key elsewhere: the actor's own records, each the next of its feed, as if they were appended here. One that is
 // not taken fails the call when it is the only one, so that an edge answers with its kind; but where the answer says what to sign instead, that is in
-// the result.
+// the result. One that is void, as after a cut that came between, is kept: a signature uses its place up, and whoever signed may sign nothing else for it.
 func (k *Kernel) take(ctx context.Context, call *api.Call, in *SubmitIn, raws [][]byte) (*SubmitOut, error) {
 	name := in.Idempotency
 	if name == "" && len(raws) == 1 {
@@ -30,6 +30,13 @@ func (k *Kernel) take(ctx context.Context, call *api.Call, in *SubmitIn, raws []
 				res.Error, res.Code, res.Reason = err.Error(), api.KindOf(err).Code(), api.ReasonOf(err)
 			}
 			res.Level, res.Receipt = receipt.Level, &receipt
+			continue
+		}
+		if ingest.IsVoid(err) {
+			res.Outcome = ingest.Void.String()
+			receipt.Level, receipt.Holders = k.level(receipt.Position)
+			res.Level, res.Receipt = receipt.Level, &receipt
+			_ = k.notTaken(call, res, err) // the result says it
 			continue
 		}
 		res.Outcome = ingest.Refused.String()
@@ -70,11 +77,12 @@ func (k *Kernel) takeOne(ctx context.Context, call *api.Call, raw []byte, name s
 	case !call.CanIn("record:write", space):
 		return api.Receipt{}, env.ID, lacks(op, "record:write@"+space.String(), call)
 	}
-	// Who is not let in yet may be by what the record says: it asks to be.
-	if why := k.closed(call.Actor, space, nil); why != nil && k.closed(call.Actor, space, env.Body) != nil {
+	// Who is not let in yet may be by what the record says: it asks to be. But nothing without effect is kept of them.
+	why := k.closed(call.Actor, space, nil)
+	if why != nil && k.closed(call.Actor, space, env.Body) != nil {
 		return api.Receipt{}, env.ID, api.Refusal(op, why)
 	}
-	receipt, err := k.road.Take(ctx, taken{call}, env, name)
+	receipt, err := k.road.Take(ctx, taken{call}, env, name, why == nil)
 	switch {
 	case ingest.IsBadSignature(err):
 		return receipt, env.ID, api.Errorf(op, api.Invalid, "records: the device's signature does not fit the record: sign the very bytes that were prepared")
@@ -85,16 +93,24 @@ func (k *Kernel) takeOne(ctx context.Context, call *api.Call, raw []byte, name s
 	if !receipt.Repeated {
 		return receipt, env.ID, nil
 	}
-	r := k.reader("", k.log).Advised(k.apps)
-	rec, v, ok := r.Record(receipt.Position)
-	r.Close()
+	rec, v, ok := k.stored(receipt.Position)
+	if v.Unfolded() {
+		return receipt, env.ID, api.Refusal(op, v.Reason)
+	}
 	if ok {
 		receipt.Time, receipt.Final = rec.Time, v.Final
-		if !v.Accepted && v.Reason != nil { // it came by another way, or has lost its effect since
-			return receipt, env.ID, api.Refusal(op, v.Reason)
-		}
 	}
-	return receipt, receipt.Position.ID, nil
+	if v.Void() { // it came by another way, or has lost its effect since
+		err = ingest.Voided(v.Reason)
+	}
+	return receipt, receipt.Position.ID, err
+}
+
+// stored reads a record and its verdict, whose reason says what to do.
+func (k *Kernel) stored(p api.Position) (*api.Record, api.Verdict, bool) {
+	r := k.reader("", k.log).Advised(k.apps)
+	defer r.Close()
+	return r.Record(p)
 }
 
 // taken is who must have signed a record that comes signed. It signs nothing.

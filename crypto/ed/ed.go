@@ -30,8 +30,20 @@ var (
 )
 
 // CheckKey refuses keys that could have two spellings or sign for two: what is not KeySize bytes, points off the curve, non-canonical
-// encodings, and points of small or mixed order.
+// encodings, and points of small or mixed order. The same keys are asked about again and again (a payee's with each payment), so what was found good is
+// remembered, of some thousand keys.
 func CheckKey(key []byte) error {
+	if good.has(key) {
+		return nil
+	}
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	good.add(key)
+	return nil
+}
+
+func checkKey(key []byte) error {
 	p, err := new(edwards25519.Point).SetBytes(key)
 	if err != nil {
 		return ErrNotAPoint

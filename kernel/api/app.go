@@ -171,6 +171,17 @@ type Verdict struct {
 	Reason   *Reason `json:"reason,omitempty"`
 }
 
+// RuleUnknownKind is the rule of the reason why a stored record has no verdict.
+const RuleUnknownKind = "unknown-kind"
+
+// Unfolded reports whether this build does not know what a record says, or what it stands on: it is stored, and has no verdict.
+func (v *Verdict) Unfolded() bool {
+	return !v.Accepted && v.Reason != nil && v.Reason.Domain == "kernel" && v.Reason.Rule == RuleUnknownKind
+}
+
+// Void reports whether a record keeps its place and has no effect.
+func (v *Verdict) Void() bool { return !v.Accepted && v.Reason != nil && !v.Unfolded() }
+
 // MaxBranches bounds how many branches of a feed a Reader lists.
 const MaxBranches = 64
 

@@ -174,8 +174,7 @@ func ReasonOf(err error) *Reason {
 	if errors.As(err, &r) {
 		return r
 	}
-	var x *Error
-	if errors.As(err, &x) {
+	if x := find(err, func(x *Error) bool { return x.Reason != nil }); x != nil {
 		return x.Reason
 	}
 	return nil

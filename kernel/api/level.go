@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"strconv"
 	"strings"
 )
@@ -78,4 +79,6 @@ type LevelHost interface {
 	// Level returns the highest level that a stored record has reached as far as this node knows, which asks nobody for this, and the members other than
 	// the author whose nodes have said since this node started that they hold it on disk, in order.
 	Level(pos Position) (Wait, []DID)
+	// AwaitFinal waits until a stored record is final, or ctx ends. A node that is driven inline does not wait.
+	AwaitFinal(ctx context.Context, pos Position)
 }

@@ -80,7 +80,7 @@ func (n *Node) checkKept() error {
 		if !ok {
 			return fmt.Errorf("%s has lost record %s at %v, which it had acknowledged", n.Name, p.ID.Short(), p)
 		}
-		if was, known := n.c.book.verdicts[p.ID]; known && was.accepted != v.Accepted && !cutOff(v) && !unfolded(v) {
+		if was, known := n.c.book.verdicts[p.ID]; known && was.accepted != v.Accepted && !cutOff(v) && !v.Unfolded() {
 			return fmt.Errorf("%s: after a start record %s (%s) is accepted %t, and was %t", n.Name, p.ID.Short(), rec.Kind, v.Accepted, was.accepted)
 		}
 	}
@@ -92,11 +92,7 @@ func (n *Node) unfolded(p api.Position) bool {
 	r := n.Read("")
 	defer r.Close()
 	_, v, _ := r.Record(p)
-	return unfolded(v)
-}
-
-func unfolded(v api.Verdict) bool {
-	return v.Reason != nil && v.Reason.Domain == "kernel" && v.Reason.Rule == "unknown-kind"
+	return v.Unfolded()
 }
 
 // generic checks what holds for every kernel, whatever its apps.

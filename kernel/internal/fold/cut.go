@@ -498,6 +498,19 @@ func (s *State) Uncited(feed api.Hash) ([]api.Position, error) {
 	return ps, nil
 }
 
+// CutOff says why a stored record has no effect because of a final cut of its feed, nil when it has or something else is the cause.
+func (s *State) CutOff(p api.Position) (*api.Reason, error) {
+	f, err := s.Feed(p.Feed)
+	if err != nil || f == nil || len(f.cuts)+len(f.rebases) == 0 {
+		return nil, err
+	}
+	st, err := s.stands(f)
+	if err != nil {
+		return nil, err
+	}
+	return s.cutOff(f, st, p)
+}
+
 // cutOff says why a record has no effect though nothing is forked before it: nil when no cut is the cause.
 func (v *view) cutOff(f *Feed, st standing, p api.Position) (*api.Reason, error) {
 	var by *api.Position

@@ -332,7 +332,7 @@ func (r *Reader) judged(st *Stored, f *Feed, stands standing) (*api.Record, api.
 	v := api.Verdict{Accepted: st.outcome == accepted, Held: !on, Final: fin, Reason: st.reason}
 	switch {
 	case st.outcome == unfolded:
-		v.Reason = &api.Reason{Domain: "kernel", Rule: "unknown-kind", Text: "this build does not know this record's version, topic or kind, or one that it stands on", Remedy: "upgrade this node and run `icnctl state rebuild`"}
+		v.Reason = &api.Reason{Domain: "kernel", Rule: api.RuleUnknownKind, Text: "this build does not know this record's version, topic or kind, or one that it stands on", Remedy: "upgrade this node and run `icnctl state rebuild`"}
 	case !on && v.Reason == nil:
 		v.Reason = &api.Reason{
 			Domain: "kernel", Rule: "forked-feed", Text: "the author signed two records for one position; what follows has no effect until that is resolved",

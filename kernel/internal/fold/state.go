@@ -203,11 +203,12 @@ func (s *State) Siblings(feed api.Hash, seq uint64, most int) (int, error) {
 	return n, err
 }
 
-// Draft says what Apply would make of a record that is not signed yet: nil when it would be accepted. Nothing changes.
-func (s *State) Draft(r *api.Record) (*api.Reason, error) {
+// Draft says what Apply would make of a record that is not stored yet: no reason when it would be accepted; void when it would be void, and so for good.
+// Nothing changes.
+func (s *State) Draft(r *api.Record) (reason *api.Reason, isVoid bool, err error) {
 	f, err := s.Feed(r.Feed)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if f != nil {
 		r.Author = f.Author
@@ -216,7 +217,7 @@ func (s *State) Draft(r *api.Record) (*api.Reason, error) {
 				Domain: "kernel", Rule: "forked-feed", Text: "this device's feed is forked and held",
 				Inputs: map[string]string{"feed": f.ID.String(), "fork": fmt.Sprint(f.Fork)},
 				Remedy: "the office of the space can resolve it with a cut; another device can go on",
-			}, nil
+			}, false, nil
 		}
 	}
 	t, out, reason, err := s.fold(r)
@@ -226,9 +227,9 @@ func (s *State) Draft(r *api.Record) (*api.Reason, error) {
 	case out == accepted:
 		s.drafted.id, s.drafted.tx = r.ID, t
 	case out == unfolded:
-		reason = &api.Reason{Domain: "kernel", Rule: "unknown-kind", Text: "this build does not know the topic or kind", Remedy: "upgrade this node"}
+		reason = &api.Reason{Domain: "kernel", Rule: api.RuleUnknownKind, Text: "this build does not know the topic or kind", Remedy: "upgrade this node"}
 	}
-	return reason, err
+	return reason, out == void, err
 }
 
 // Put stores a record whose signature, chain and deps have been checked, and applies it. It changes memory and the batch; Commit makes it durable.

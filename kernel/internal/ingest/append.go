@@ -18,13 +18,16 @@ type Draft struct {
 	// Signed is a record whose signature has been checked. It is taken only as what Append would make next, so that no second record comes to stand
 	// at its place; of the draft only Idempotency counts.
 	Signed *record.Envelope
-	Done   func(api.Receipt, error)
+	// Keep is set when Signed is to be stored even if it is void: its place is used up by its signature, and the next record has to follow it.
+	Keep bool
+	Done func(api.Receipt, error)
 }
 
 // Append makes a draft the next record of its signer's feed. The rules are asked before anything is signed: what they would void is refused and
-// leaves no trace. The receipt goes to Done after the next Flush; an error at once.
+// leaves no trace, unless it is to be kept. The receipt goes to Done after the next Flush, with an error for which IsVoid holds when the record is stored
+// and void; any other error at once.
 func (e *Engine) Append(d Draft) error {
-	receipt, err := e.append(d)
+	receipt, why, err := e.append(d)
 	var fatal storeError
 	if errors.As(err, &fatal) {
 		return fatal.error
@@ -33,77 +36,90 @@ func (e *Engine) Append(d Draft) error {
 		d.Done(api.Receipt{}, err)
 		return nil
 	}
-	e.pending = append(e.pending, settled{done: func(r Result) { d.Done(receipt, r.Err) }})
+	e.pending = append(e.pending, settled{done: func(r Result) {
+		if r.Err == nil && why != nil {
+			r.Err = Voided(why)
+		}
+		d.Done(receipt, r.Err)
+	}})
 	return nil
 }
 
 type storeError struct{ error }
 
-func (e *Engine) append(d Draft) (api.Receipt, error) {
+// append returns why the record is void, when it is kept all the same.
+func (e *Engine) append(d Draft) (receipt api.Receipt, why *api.Reason, err error) {
 	now := e.Now()
 	if d.Signed != nil {
 		d.Draft = api.Draft{Topic: d.Signed.Topic, Kind: d.Signed.Kind, Body: d.Signed.Body, Deps: d.Signed.Deps, Idempotency: d.Idempotency}
 	}
 	if !d.Topic.Space.IsZero() && !e.Follows(d.Topic.Space) {
 		if d.Signed != nil {
-			return api.Receipt{}, errForeign(d.Topic.Space)
+			return api.Receipt{}, nil, errForeign(d.Topic.Space)
 		}
-		return api.Receipt{}, api.Errorf("record.append", api.NotFound, "space %s: this node does not follow it", d.Topic.Space)
+		return api.Receipt{}, nil, api.Errorf("record.append", api.NotFound, "space %s: this node does not follow it", d.Topic.Space)
 	}
 	var name, content api.Hash
 	if d.Idempotency != "" {
 		if len(d.Idempotency) > api.MaxIdempotency {
-			return api.Receipt{}, api.Errorf("record.append", api.Invalid, "idempotency key of %d bytes: at most %d", len(d.Idempotency), api.MaxIdempotency)
+			return api.Receipt{}, nil, api.Errorf("record.append", api.Invalid, "idempotency key of %d bytes: at most %d", len(d.Idempotency), api.MaxIdempotency)
 		}
 		name = fold.IdempotencyName(d.Idempotency)
 		content = contentHash(&d.Draft)
 		had, p, ok, err := e.idempotent(d.Signer.Device(), name)
 		switch {
 		case err != nil:
-			return api.Receipt{}, storeError{err}
+			return api.Receipt{}, nil, storeError{err}
 		case ok && had != content:
-			return api.Receipt{}, api.Errorf("record.append", api.Conflict, "idempotency key %q was used for another request", d.Idempotency)
+			return api.Receipt{}, nil, api.Errorf("record.append", api.Conflict, "idempotency key %q was used for another request", d.Idempotency)
 		case ok:
-			return e.receipt(p, true)
+			receipt, err = e.receipt(p, true)
+			return receipt, nil, err
 		}
 	}
 	if d.Signed != nil {
 		switch has, err := e.State.Has(d.Signed.Position()); {
 		case err != nil:
-			return api.Receipt{}, storeError{err}
+			return api.Receipt{}, nil, storeError{err}
 		case has && d.Idempotency == "":
-			return e.receipt(d.Signed.Position(), true)
+			receipt, err = e.receipt(d.Signed.Position(), true)
+			return receipt, nil, err
 		case has: // it was named on another node, and whoever asks again by that name may do so here
 			if after := e.rate(now, d.Signer.DID()); after > 0 {
-				return api.Receipt{}, errRate{after}
+				return api.Receipt{}, nil, errRate{after}
 			}
 			e.remember(d.Signer.Device(), name, content, d.Signed.Position())
-			return e.receipt(d.Signed.Position(), true)
+			receipt, err = e.receipt(d.Signed.Position(), true)
+			return receipt, nil, err
 		}
 	}
 	if after := e.rate(now, d.Signer.DID()); after > 0 {
-		return api.Receipt{}, errRate{after}
+		return api.Receipt{}, nil, errRate{after}
 	}
 	var f *fold.Feed
 	if !d.Topic.Space.IsZero() {
-		var err error
 		if f, err = e.State.Feed(record.FeedID(d.Topic, d.Signer.Device())); err != nil {
-			return api.Receipt{}, storeError{err}
+			return api.Receipt{}, nil, storeError{err}
 		}
 	}
 	if f != nil && f.Author != d.Signer.DID() {
-		return api.Receipt{}, errAuthor(f.ID, f.Author)
+		return api.Receipt{}, nil, errAuthor(f.ID, f.Author)
 	}
-	env, err := e.form(d, f)
+	env, why, err := e.form(d, f)
 	if err != nil {
-		return api.Receipt{}, err
+		return api.Receipt{}, nil, err
 	}
 	if err := e.State.Put(env); err != nil {
-		return api.Receipt{}, storeError{err}
+		return api.Receipt{}, nil, storeError{err}
 	}
 	r, p := env.Record, env.Position()
 	if d.Signed != nil {
 		e.Clock.Observe(r.Time)
+		if why == nil { // the feed may have been cut since it was prepared
+			if why, err = e.State.CutOff(p); err != nil {
+				return api.Receipt{}, nil, storeError{err}
+			}
+		}
 	}
 	e.put = append(e.put, Item{Envelope: env})
 	if record.Founds(r) {
@@ -117,19 +133,19 @@ func (e *Engine) append(d Draft) (api.Receipt, error) {
 	}
 	for _, w := range e.room.Arrived(p) {
 		if err := e.accept(now, w.Tag); err != nil {
-			return api.Receipt{}, storeError{err}
+			return api.Receipt{}, nil, storeError{err}
 		}
 	}
-	return api.Receipt{Position: p, Topic: r.Topic, Time: r.Time}, nil
+	return api.Receipt{Position: p, Topic: r.Topic, Time: r.Time}, why, nil
 }
 
 // form makes a draft the next record of its feed f, nil for a new one, which the rules accept, and has it signed. A record that is signed already must
-// be such a one.
-func (e *Engine) form(d Draft, f *fold.Feed) (*record.Envelope, error) {
-	env := d.Signed
+// be such a one, or one to be kept: then why says what makes it void.
+func (e *Engine) form(d Draft, f *fold.Feed) (env *record.Envelope, why *api.Reason, err error) {
+	env = d.Signed
 	if env != nil {
 		if err := e.next(env, f); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	} else {
 		r := &api.Record{
@@ -137,10 +153,9 @@ func (e *Engine) form(d Draft, f *fold.Feed) (*record.Envelope, error) {
 			Time: e.Clock.Now(), Deps: d.Deps, Kind: d.Kind, Body: d.Body,
 		}
 		if f != nil {
-			var err error
 			r.Seq, r.Prev = f.Tip.Seq+1, f.Tip.ID
 			if r.Deps, err = e.citeCuts(f, r.Deps); err != nil {
-				return nil, storeError{err}
+				return nil, nil, storeError{err}
 			}
 		}
 		if r.Seq == 1 {
@@ -151,34 +166,38 @@ func (e *Engine) form(d Draft, f *fold.Feed) (*record.Envelope, error) {
 	for _, dep := range env.Deps {
 		has, err := e.State.Has(dep)
 		if err != nil {
-			return nil, storeError{err}
+			return nil, nil, storeError{err}
 		}
-		if !has {
-			return nil, api.Errorf("record.append", api.Conflict, "the record cites %v, which this node does not hold", dep)
+		switch {
+		case has:
+		case d.Signed != nil:
+			return nil, nil, errLacks(env, dep)
+		default:
+			return nil, nil, api.Errorf("record.append", api.Conflict, "the record cites %v, which this node does not hold", dep)
 		}
 	}
 	var unsigned []byte
 	if d.Signed == nil {
-		var err error
 		if unsigned, err = record.Unsigned(env.Record); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	reason, err := e.State.Draft(env.Record)
+	why, isVoid, err := e.State.Draft(env.Record)
 	if err != nil {
-		return nil, storeError{err}
+		return nil, nil, storeError{err}
 	}
-	if reason != nil {
-		return nil, api.Refusal("record.append", reason)
+	if why != nil && (d.Signed == nil || !d.Keep || !isVoid) {
+		return nil, nil, api.Refusal("record.append", why)
 	}
 	if d.Signed != nil {
-		return env, nil
+		return env, why, nil
 	}
 	sig, err := d.Signer.Sign(unsigned)
 	if err != nil {
-		return nil, api.Wrap("record.append", err)
+		return nil, nil, api.Wrap("record.append", err)
 	}
-	return record.Seal(env.Record, unsigned, sig)
+	env, err = record.Seal(env.Record, unsigned, sig)
+	return env, nil, err
 }
 
 // next refuses a signed record that is not the next of its feed f, nil for a new one. A second record at one place would be a fork, and hold the feed.

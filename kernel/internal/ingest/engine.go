@@ -31,12 +31,13 @@ const (
 	Duplicate         // stored already
 	Held              // waits for its predecessor or a dep
 	Deferred          // waits for a rate or for its time
+	Void              // stored, and without effect for good: what Take says where Submit says Committed; see Err
 	Refused           // see Err
 )
 
 // String returns the lower-case name.
 func (o Outcome) String() string {
-	return [...]string{"committed", "duplicate", "held", "deferred", "refused"}[min(o, Refused)]
+	return [...]string{"committed", "duplicate", "held", "deferred", "void", "refused"}[min(o, Refused)]
 }
 
 // Result is the answer for one record.

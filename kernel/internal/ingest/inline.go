@@ -124,11 +124,11 @@ func (r *Inline) Append(_ context.Context, signer api.Signer, draft api.Draft) (
 }
 
 // Take is Service.Take, with the same difference.
-func (r *Inline) Take(_ context.Context, signer api.Signer, env *record.Envelope, idempotency string) (api.Receipt, error) {
+func (r *Inline) Take(_ context.Context, signer api.Signer, env *record.Envelope, idempotency string, keep bool) (api.Receipt, error) {
 	if len(r.s.verified([]Item{{Envelope: env}})) == 0 {
 		return api.Receipt{}, errBadSignature
 	}
-	return r.append(Draft{Draft: api.Draft{Idempotency: idempotency}, Signer: signer, Signed: env})
+	return r.append(Draft{Draft: api.Draft{Idempotency: idempotency}, Signer: signer, Signed: env, Keep: keep})
 }
 
 func (r *Inline) append(d Draft) (receipt api.Receipt, err error) {

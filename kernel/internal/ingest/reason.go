@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -46,6 +47,29 @@ func errTaken(env *record.Envelope, f *fold.Feed) error {
 func errBehind(env *record.Envelope, f *fold.Feed) error {
 	return refusal("record.submit", api.Unavailable, "records-missing", "this node does not have the records of the device before this one yet",
 		"send it again in a moment, or to the node that has them", tipOf(env, f))
+}
+
+// errLacks says that a signed record cites what this node does not have: its place is free, and nothing else is to be signed for it.
+func errLacks(env *record.Envelope, dep api.Position) error {
+	return refusal("record.submit", api.Unavailable, "records-missing", "this node does not have a record that this one cites yet",
+		"send it again in a moment, or to the node that prepared it", map[string]string{"feed": env.Feed.String(), "seq": strconv.FormatUint(env.Seq, 10), "missing": dep.ID.String()})
+}
+
+// errVoid is why a record is void that has been stored.
+type errVoid struct{ why *api.Reason }
+
+func (e errVoid) Error() string { return e.why.Error() }
+
+// Unwrap gives errors.As what it wants to know of a refusal.
+func (e errVoid) Unwrap() error { return api.Refusal("record.submit", e.why) }
+
+// Voided is the error of a signed record that is stored and has no effect, because of why.
+func Voided(why *api.Reason) error { return errVoid{why} }
+
+// IsVoid reports whether err is of a signed record that is stored, and has no effect: its place is used.
+func IsVoid(err error) bool {
+	_, ok := errors.AsType[errVoid](err)
+	return ok
 }
 
 func tipOf(env *record.Envelope, f *fold.Feed) map[string]string {

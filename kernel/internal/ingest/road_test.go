@@ -686,15 +686,15 @@ func TestTakenTogether(t *testing.T) {
 					return
 				}
 				for range 2 {
-					if _, err := s.Take(t.Context(), c.s, forged, ""); !ingest.IsBadSignature(err) {
+					if _, err := s.Take(t.Context(), c.s, forged, "", false); !ingest.IsBadSignature(err) {
 						t.Errorf("a forged copy: %v", err)
 					}
 				}
-				rc, err := s.Take(t.Context(), c.s, e, "")
+				rc, err := s.Take(t.Context(), c.s, e, "", false)
 				if err != nil || rc.Position != e.Position() || rc.Repeated {
 					t.Errorf("%+v %v", rc, err)
 				}
-				if rc, err = s.Take(t.Context(), c.s, e, ""); err != nil || !rc.Repeated {
+				if rc, err = s.Take(t.Context(), c.s, e, "", false); err != nil || !rc.Repeated {
 					t.Errorf("again: %+v %v", rc, err)
 				}
 			}
@@ -720,7 +720,7 @@ func TestTakenUnderANameElsewhere(t *testing.T) {
 	c := &chain{t: t, s: newSigner("ann"), space: g.Topic.Space}
 	e := c.next(1)
 	s.Submit(t.Context(), [][]byte{g.Raw, e.Raw}, ingest.Origin{Solicited: true})
-	if rc, err := s.Take(t.Context(), c.s, e, "pay"); err != nil || !rc.Repeated {
+	if rc, err := s.Take(t.Context(), c.s, e, "pay", false); err != nil || !rc.Repeated {
 		t.Fatalf("%+v %v", rc, err)
 	}
 	d := api.Draft{Topic: e.Topic, Kind: e.Kind, Body: e.Body, Idempotency: "pay"}
@@ -733,5 +733,48 @@ func TestTakenUnderANameElsewhere(t *testing.T) {
 	}
 	if got := n.total("total"); got != 1 {
 		t.Errorf("total %d, want 1", got)
+	}
+}
+
+// A signed record that is void uses its place up where that is wanted, with the rule that makes it void; and where it is not, leaves no trace.
+func TestTakenVoid(t *testing.T) {
+	g := genesis(t)
+	s, n, stop := serve(t, func(api.Hash) bool { return true })
+	defer stop()
+	s.Submit(t.Context(), [][]byte{g.Raw}, ingest.Origin{Solicited: true})
+	c := &chain{t: t, s: newSigner("ann"), space: g.Topic.Space}
+	next := func(amount byte) *record.Envelope {
+		e, err := record.Decode(c.next(amount).Raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	unlucky := next(13)
+	if _, err := s.Take(t.Context(), c.s, unlucky, "pay", false); api.KindOf(err) != api.Refused || ingest.IsVoid(err) {
+		t.Fatalf("%v, want a refusal", err)
+	}
+	for _, repeated := range []bool{false, true} {
+		rc, err := s.Take(t.Context(), c.s, unlucky, "pay", true) // it would be repeated at once, had it left a trace
+		if rc.Position != unlucky.Position() || rc.Repeated != repeated || !repeated && (!ingest.IsVoid(err) || api.ReasonOf(err) == nil || api.ReasonOf(err).Rule != "unlucky") {
+			t.Fatalf("%+v %v, want it stored, and why it is void", rc, err)
+		}
+	}
+	strange := mustSign(t, &api.Record{Topic: c.last.Topic, Seq: 2, Prev: c.last.ID, Kind: "later", Body: []byte{1}}, c.s)
+	for range 2 { // it would be repeated, had it been kept
+		if rc, err := s.Take(t.Context(), c.s, strange, "", true); ingest.IsVoid(err) || api.ReasonOf(err) == nil || api.ReasonOf(err).Rule != "unknown-kind" {
+			t.Errorf("%+v %v: what this build does not know is kept as void", rc, err)
+		}
+	}
+	good := next(3)
+	ahead := mustSign(t, &api.Record{Topic: good.Topic, Seq: 3, Prev: good.ID, Kind: "add", Body: good.Body}, c.s)
+	if _, err := s.Take(t.Context(), c.s, ahead, "", true); err == nil || ingest.IsVoid(err) {
+		t.Errorf("%v: what is not the next is kept for no reason", err)
+	}
+	if rc, err := s.Take(t.Context(), c.s, good, "next", true); err != nil || rc.Position.Seq != 2 {
+		t.Errorf("the next record: %+v %v", rc, err)
+	}
+	if got := n.total("total"); got != 3 {
+		t.Errorf("total %d, want 3", got)
 	}
 }

@@ -405,13 +405,14 @@ func (s *Service) Append(ctx context.Context, signer api.Signer, draft api.Draft
 	return s.append(ctx, Draft{Draft: draft, Signer: signer})
 }
 
-// Take is Append of a record that was signed elsewhere, by signer's device. Its signature is checked among others', as a submitted record's is.
-func (s *Service) Take(ctx context.Context, signer api.Signer, env *record.Envelope, idempotency string) (api.Receipt, error) {
+// Take is Append of a record that was signed elsewhere, by signer's device. With keep it is stored even if it is void, and the receipt comes with an
+// error for which IsVoid holds. Its signature is checked among others', as a submitted record's is.
+func (s *Service) Take(ctx context.Context, signer api.Signer, env *record.Envelope, idempotency string, keep bool) (api.Receipt, error) {
 	if s.knownBad(env.Raw) {
 		s.e.Count(BadSignature, 1)
 		return api.Receipt{}, errBadSignature
 	}
-	return s.append(ctx, Draft{Draft: api.Draft{Idempotency: idempotency}, Signer: signer, Signed: env})
+	return s.append(ctx, Draft{Draft: api.Draft{Idempotency: idempotency}, Signer: signer, Signed: env, Keep: keep})
 }
 
 func (s *Service) append(ctx context.Context, d Draft) (api.Receipt, error) {

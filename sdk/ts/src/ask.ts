@@ -46,6 +46,7 @@ export async function checkPlace(bytes: Uint8Array, req: Request, member: Member
   if (r.seq <= before.seq) {
     throw new ICNError('conflict', `${op}: this node does not know the newest record of this device yet: try again shortly, or ask the node that has it`, { op })
   }
+  if (before.not !== undefined && r.seq === before.seq + 1n && r.prev === before.not) mismatch(op, 'a record that follows the one of which the node said that another one has its place') // signed, it would be done twice
   if (before.id !== '' && (r.seq !== before.seq + 1n || r.prev !== before.id)) mismatch(op, 'a record that does not follow the one this device signed last')
   return r
 }

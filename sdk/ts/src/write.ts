@@ -68,7 +68,16 @@ export class Writer {
     const member = await this.#member('record.submit')
     return exclusively(member.device.key, async () => {
       const all = await this.keys.pending()
-      for (const s of all) await this.#settle(member, s, undefined, signal)
+      let first: unknown
+      for (const s of all) {
+        try {
+          await this.#submit(member, s, undefined, signal)
+        } catch (err) {
+          if (signal?.aborted) throw err
+          first ??= err
+        }
+      }
+      if (first !== undefined) throw first
       return all.length
     })
   }
@@ -84,12 +93,19 @@ export class Writer {
     let idempotency = req.idempotency
     let receipt: unknown
     let stands: Signed | undefined // what the receipt is of
+    const waiting = new Map<string, unknown>() // by feed: why what was signed there before still has no answer
     for (const s of await this.keys.pending()) {
       // The same call again, whose first answer was lost, is that call: its record goes out once more, and nothing else is signed.
       const r = s.request
       const repeats = r?.operation === req.operation && r.input === input && (idempotency === undefined ? this.now() - r.at < repeatable : idempotency === r.idempotency)
-      const got = await this.#settle(member, s, repeats ? req.wait : undefined, req.signal)
-      if (repeats && got !== undefined) [idempotency, receipt, stands] = [r.idempotency, got, s]
+      try {
+        const got = (await this.#submit(member, s, repeats ? req.wait : undefined, req.signal)).receipt
+        if (repeats && got !== undefined) [idempotency, receipt, stands] = [r.idempotency, got, s]
+      } catch (err) {
+        if (repeats || req.signal?.aborted || !(err instanceof ICNError)) throw err
+        if (err.pending) waiting.set(s.feed, err) // it keeps its own feed from being written in, and no other
+        // else it has its place and no effect: whoever made it was told, or reads it among the void records
+      }
     }
     idempotency ??= randomName()
     const ask = { operation: req.operation, input: req.input, device: member.device.key, auth: toBase64(member.auth), idempotency }
@@ -106,7 +122,7 @@ export class Writer {
       if (!prepared.bytes) return prepared.output ?? (receipt === undefined ? undefined : { receipt })
       if (records > 0 && !req.several) return { receipt } // the record that was asked for stands; a second was not asked for
       if (records >= mostRecords) throw new ICNError('internal', `${req.operation}: over ${mostRecords} records to sign`, { op: req.operation, receipt })
-      const record = await this.#check(member, req, fromBase64(prepared.bytes))
+      const record = await this.#check(member, req, fromBase64(prepared.bytes), waiting)
       const signed = await this.#sign(member, record, { operation: req.operation, input, idempotency, at: this.now() }, prepared.idempotency)
       const result = await this.#submit(member, signed, req.wait, req.signal, req)
       if (result.receipt === undefined) {
@@ -122,8 +138,12 @@ export class Writer {
   }
 
   /** Looks at what is to be signed; see checkPlace and checkFields. */
-  async #check(member: Member, req: WriteRequest, bytes: Uint8Array): Promise<SignedRecord> {
-    const record = await checkPlace(bytes, req, member, (feed) => this.keys.signed(feed), this.now())
+  async #check(member: Member, req: WriteRequest, bytes: Uint8Array, waiting: ReadonlyMap<string, unknown>): Promise<SignedRecord> {
+    const last = (feed: string): Promise<Signed | undefined> => {
+      if (waiting.has(feed)) throw waiting.get(feed)
+      return this.keys.signed(feed)
+    }
+    const record = await checkPlace(bytes, req, member, last, this.now())
     const description = describe(this.kinds, record)
     const unasked = await checkFields(req, this.kinds, description, record, member, this.find)
     if (req.confirm) {
@@ -143,11 +163,7 @@ export class Writer {
     return signed
   }
 
-  /** Sends a record of before. Returns its receipt, or undefined when its place is taken. */
-  async #settle(member: Member, s: Signed, wait: string | undefined, signal: AbortSignal | undefined): Promise<unknown> {
-    return (await this.#submit(member, s, wait, signal)).receipt
-  }
-
+  /** Sends a record. The result has its receipt, or none when its place is taken. */
   async #submit(member: Member, s: Signed, wait: string | undefined, signal: AbortSignal | undefined, again?: Request): Promise<Result> {
     const op = s.request?.operation ?? 'record.submit'
     const body = {
@@ -163,9 +179,13 @@ export class Writer {
       if (err.kind === 'conflict') return this.#taken(s, { outcome: 'refused' })
       throw err.with({ op, pending: true })
     }
-    if (result.outcome === 'committed' || result.outcome === 'duplicate') {
+    if (result.outcome === 'committed' || result.outcome === 'duplicate' || result.outcome === 'void') {
       const { feed, seq, id } = s
       await this.keys.setSigned({ feed, seq, id })
+      if (result.outcome === 'void') {
+        delete result.receipt // whoever has one believes that it is done
+        throw failed(op, result, false)
+      }
       if (result.error === undefined) return { ...result, receipt: result.receipt ?? {} }
       throw failed(op, result, false) // it stands, but the level waited for was not reached
     }
@@ -176,7 +196,7 @@ export class Writer {
   /** Another record of this device stands at the place. What was signed for it is not used any more, and neither is the place. */
   async #taken(s: Signed, result: Result): Promise<Result> {
     const { feed, seq } = s
-    await this.keys.setSigned({ feed, seq, id: '' })
+    await this.keys.setSigned({ feed, seq, id: '', not: s.id })
     const { prepared } = result
     return { outcome: result.outcome, ...(prepared ? { prepared } : {}) }
   }

@@ -178,6 +178,36 @@ test('a record that the node refuses for now keeps its place', async (t) => {
   assert.deepEqual([...node.stored.values()].map((e) => decodeEnvelope(e).seq), [1n, 2n])
 })
 
+test('a record without effect has its place all the same, and the next one follows it', async (t) => {
+  for (const later of [false, true]) {
+    const { node, client, keys } = await setup(t, { retries: 0 })
+    node.void = 1
+    if (later) node.fail('/records/submit', 'drop')
+    const err = await refused(client.ledger.transfer(payment), later ? 'network' : 'refused')
+    assert.deepEqual([err.pending, err.receipt], [later, undefined])
+    if (!later) assert.equal(err.reason?.rule, 'cut')
+    const out = await client.ledger.transfer({ ...payment, amount: 7 })
+    assert.equal(out.balance, -5)
+    assert.deepEqual([...node.stored.values()].map((e) => decodeEnvelope(e).seq), [1n, 2n])
+    assert.deepEqual(await keys.pending(), [])
+  }
+})
+
+test('a record that is never taken keeps its own feed from being written in, and no other', async (t) => {
+  const { node, client, keys } = await setup(t)
+  const no = { status: 403, code: 'refused', extra: { reason: { domain: 'kernel', rule: 'not-a-member', text: 'no' } } } as const
+  node.fail('/records/submit', no)
+  await refused(client.ledger.transfer(payment), 'refused')
+  node.fail('/records/submit', no)
+  const err = await refused(client.ledger.transfer({ ...payment, amount: 7 }), 'refused')
+  assert.equal(err.reason?.rule, 'not-a-member')
+  node.fail('/records/submit', no)
+  node.tamper = (d) => Object.assign(d, { space: 'ee'.repeat(32) })
+  await client.ledger.transfer({ ...payment, space: 'ee'.repeat(32) })
+  assert.equal(node.stored.size, 1)
+  assert.equal((await keys.pending()).length, 1)
+})
+
 test('a place that is taken is prepared anew, with the preparation that the answer has', async (t) => {
   const { node, client } = await setup(t)
   await client.ledger.transfer(payment)
@@ -192,6 +222,13 @@ test('a place that is taken is prepared anew, with the preparation that the answ
   assert.equal(node.stored.size, 2)
   assert.equal(decodeEnvelope([...node.stored.values()][1]!).seq, 3n)
   assert.equal(node.count('/records/prepare') - prepared, 2, 'once to begin with, once for the answer')
+})
+
+test('a node that has the record itself and says that its place is taken gets no second one', async (t) => {
+  const { node, client } = await setup(t)
+  node.fail('/records/submit', 'deny')
+  await refused(client.ledger.transfer(payment), 'mismatch', /another one has its place/)
+  assert.equal(node.stored.size, 1)
 })
 
 test('writes of one device go one after the other', async (t) => {

@@ -753,11 +753,11 @@ export interface KernelSubmitResult {
   id: Hash
   /** Reached, of a stored record, when the call named one. */
   level?: Wait
-  /** Committed, duplicate, held, deferred or refused. */
+  /** Committed, duplicate, held, deferred, void or refused; void, to a caller elsewhere: stored, without effect, and its place used. */
   outcome: string
   /** What to sign instead of a record whose place is taken. */
   prepared?: KernelPrepareOut
-  /** Why it is not stored, or has to wait. */
+  /** Why it is not stored, has to wait, or has no effect. */
   reason?: Reason
   /** Of a stored record, to a caller elsewhere. */
   receipt?: Receipt
@@ -906,6 +906,8 @@ export interface LedgerAccount {
   count: UInt64
   currency: string
   did: DID
+  /** A gift currency: opening, closing and the balances of rows are 0. */
+  gift?: boolean
   in: number
   name?: string
   opening: number
@@ -976,6 +978,8 @@ export interface LedgerApproveIn {
 export interface LedgerApproveOut {
   available: number
   balance: number
+  /** A gift currency: balance and available are 0. */
+  gift?: boolean
   /** repeated: it was paid before. */
   receipt: Receipt
   request: LedgerRequest
@@ -993,7 +997,13 @@ export interface LedgerBalance {
   currency: string
   final_credits: number
   frozen?: boolean
+  /** A gift currency: it has no balance and no limit, these are 0, and in and out are what counts. */
+  gift?: boolean
+  /** Of a gift currency: all that others have thanked the account for. */
+  in?: number
   limit: number
+  /** Of a gift currency: all that it has thanked others for. */
+  out?: number
   scale: number
   set_aside: number
   /** Who owes more than this is warned, by the credit policy; 0: nobody is. */
@@ -1404,7 +1414,7 @@ export interface LedgerDoIn {
 }
 
 export interface LedgerDoOut {
-  /** Of the treasury, in the currency of the payment. */
+  /** Of the treasury, in the currency of the payment; of a gift currency 0. */
   balance: number
   receipt: Receipt
 }
@@ -1933,6 +1943,8 @@ export interface LedgerLimit {
   /** What the account was paid in trade and has counted, by which the limit grows. */
   earned?: number
   frozen?: boolean
+  /** A gift currency has no limits. */
+  gift?: boolean
   /** What that is made of. */
   gives?: LedgerLimitTerm[]
   limit: number
@@ -2150,6 +2162,8 @@ export interface LedgerOrderPayOut {
   available: number
   balance: number
   currency: string
+  /** A gift currency: balance and available are 0. */
+  gift?: boolean
   period: number
   /** repeated: it was paid before. */
   receipt: Receipt
@@ -2552,6 +2566,8 @@ export interface LedgerRetryOut {
   available: number
   balance: number
   currency: string
+  /** A gift currency: balance and available are 0. */
+  gift?: boolean
   memo?: string
   /** The payment that has no effect. */
   of: Hash
@@ -2599,6 +2615,8 @@ export interface LedgerReverseOut {
   available: number
   balance: number
   currency: string
+  /** A gift currency: balance and available are 0. */
+  gift?: boolean
   /** Of the payment, not given back. */
   left: number
   receipt: Receipt
@@ -2865,6 +2883,8 @@ export interface LedgerStatementRow {
   category: string
   currency: string
   final: boolean
+  /** Of a gift currency, which shows no balances: it is 0. */
+  gift?: boolean
   /** Of the record. */
   id: string
   keyed_by?: DID
@@ -2907,6 +2927,8 @@ export interface LedgerTransferIn {
 export interface LedgerTransferOut {
   available: number
   balance: number
+  /** A gift currency: balance and available are 0. */
+  gift?: boolean
   receipt: Receipt
   /** The account has come close to its limit: see soft in ledger.balance. */
   warning?: string
@@ -3195,6 +3217,8 @@ export interface MembershipCreateIn {
   default_limit?: number
   /** How many of the witnesses may lie without harm; default a third of the others, rounded down. */
   faulty?: number
+  /** Gift mode: the currency counts what members do for each other; it has no limits, and shows no balances. */
+  gift?: boolean
   /** Cooperative (default), community, federation or personal. */
   kind?: 'cooperative' | 'community' | 'federation' | 'personal'
   /** Name of the space, 1 to 80 bytes. */
@@ -3217,6 +3241,8 @@ export interface MembershipCreateOut {
 export interface MembershipCurrency {
   code: string
   default_limit: number
+  /** It counts what members do for each other, has no limits, and shows no balances. */
+  gift?: boolean
   scale: number
 }
 

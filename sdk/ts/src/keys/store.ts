@@ -19,6 +19,8 @@ export interface Signed {
   seq: bigint
   /** Empty when another record of this device stands there: then any later place is free. */
   id: Hash | ''
+  /** Then: what was signed for the place and is not there, as a node said. */
+  not?: Hash
   /** The signed record, to be sent again as it is when no answer came. Undefined once the answer came. */
   envelope?: Uint8Array
   /** What was asked for: the call that repeats it gets its answer instead of a second record. */

@@ -18,7 +18,7 @@ export interface Asked {
 }
 
 /** What to do in the place of answering: `none` nothing, `drop` closes the connection before anything is done, `lose` after it. */
-export type Fault = 'none' | 'drop' | 'lose' | { status: number; code?: string; after?: number; extra?: object } | { body: string }
+export type Fault = 'none' | 'drop' | 'lose' | 'deny' | { status: number; code?: string; after?: number; extra?: object } | { body: string }
 
 interface Feed { tip: bigint; id: string }
 
@@ -53,6 +53,7 @@ export class FakeNode {
   expire = 0
   /** Streams end when all is told. */
   ends = false
+  void = 0 // records to come that have no effect
   several = 0 // further records that a grant has signed
   #challenges = new Map<string, Uint8Array>()
   #server: Server | undefined
@@ -109,6 +110,10 @@ export class FakeNode {
     if (path === '/topics/tail') return this.#stream(a, res)
     const out = this.#do(a)
     if (fault === 'lose') return void res.destroy()
+    if (fault === 'deny') {
+      this.receipts.clear()
+      throw new Refused(409, 'conflict') // and keeps it
+    }
     this.#answer(res, 200, out)
   }
 
@@ -228,6 +233,10 @@ export class FakeNode {
     this.feeds.set(e.feed, { tip: e.seq, id: e.id })
     if (b.idempotency !== undefined) this.receipts.set(String(b.idempotency), receipt)
     if (this.several > 0) this.several--
+    if (this.void-- > 0) {
+      const reason = { domain: 'kernel', rule: 'cut', text: 'the feed was cut', remedy: 'ask' }
+      return { results: [{ id: e.id, outcome: 'void', code: 'refused', error: reason.text, reason, receipt }] }
+    }
     if (a.query.get('wait') === 'final') return { results: [{ id: e.id, outcome: 'committed', receipt, code: 'timeout', error: 'not final yet' }] }
     return { results: [{ id: e.id, outcome: 'committed', receipt }] }
   }
