@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/intercooperative/icn/client"
+	"github.com/intercooperative/icn/codec"
 	"github.com/intercooperative/icn/kernel"
 	"github.com/intercooperative/icn/kernel/api"
 	"github.com/intercooperative/icn/kernel/identity"
@@ -176,6 +177,91 @@ func TestRecordAheadOfItsFeedIsNoConflict(t *testing.T) {
 	}
 	if b := g.balance(g.ann); b != -2 {
 		t.Errorf("balance %d", b)
+	}
+}
+
+// What a cut has made void before it came is kept: its place is used by the signature, and the member can sign what follows. Of nobody's member nothing is kept.
+func TestRecordThatIsVoidUsesItsPlace(t *testing.T) {
+	g := newGreeter(t)
+	g.submitted(g.ann, g.prepare(g.ann, g.pay(g.bob, 1)))
+	in := g.pay(g.bob, 2)
+	in.Idempotency = "two"
+	two := g.prepare(g.ann, in)
+	sealed := seal(t, g.ann, two.Bytes)
+	account := client.LedgerFreezeIn{To: g.ann.DID(), Currency: "hours"}
+	here[client.LedgerGrantOut](g, "ledger.freeze", account)
+	g.untilCut(g.ann)
+	for _, again := range []bool{false, true} {
+		res, err := g.submit(g.ann, kernel.SubmitIn{Records: []string{sealed}, Idempotency: two.Idempotency})
+		if err != nil || res.Outcome != "void" || res.Code != "refused" || res.Reason == nil || res.Reason.Rule != "cut" || res.Receipt == nil || res.Receipt.Position.Seq != 2 {
+			t.Fatalf("again %t: %+v %v", again, res, err)
+		}
+	}
+	account.Lift = true
+	here[client.LedgerGrantOut](g, "ledger.freeze", account)
+	in.Auth = g.ann.Auth()
+	if _, err := g.ask(remote(g.ann), "record.prepare", in); api.ReasonOf(err) == nil || api.ReasonOf(err).Rule != "cut" {
+		t.Errorf("the same request: %v, want why it has no effect", err)
+	}
+	g.submitted(g.ann, g.prepare(g.ann, g.pay(g.bob, 4)))
+	if b := g.balance(g.ann); b != -5 {
+		t.Errorf("balance %d, want what was paid before and after", b)
+	}
+
+	three := g.prepare(g.ann, g.pay(g.bob, 8))
+	here[client.MemberRemoveOut](g, "member.remove", client.MemberRemoveIn{DID: g.ann.DID(), Reason: "moved away"})
+	if res, err := g.submit(g.ann, kernel.SubmitIn{Records: []string{seal(t, g.ann, three.Bytes)}}); api.KindOf(err) != api.Refused {
+		t.Errorf("of who was removed: %+v %v", res, err)
+	}
+	if _, err := g.ask(g.local(), "record.explain", kernel.ExplainIn{ID: three.Position.ID}); api.KindOf(err) != api.NotFound {
+		t.Errorf("the record of who was removed is kept: %v", err)
+	}
+}
+
+// A member who was made to sign what is void, by a node that says otherwise, can go on elsewhere: the record is kept, with its reason. Of who is let in only to
+// ask for admission nothing that is void is kept.
+func TestVoidRecordIsKeptOfMembersOnly(t *testing.T) {
+	g := newGreeter(t)
+	altered := func(who api.Signer, p *kernel.PrepareOut, change func(*api.Record)) (*kernel.SubmitResult, api.Hash, error) {
+		t.Helper()
+		r, err := record.Parse(p.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(r)
+		unsigned, err := record.Unsigned(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed, err := record.Parse(unsigned)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := g.submit(who, kernel.SubmitIn{Records: []string{seal(t, who, unsigned)}})
+		return res, signed.ID, err
+	}
+	res, _, err := altered(g.ann, g.prepare(g.ann, g.pay(g.bob, 1)), func(r *api.Record) {
+		r.Body = codec.MustMarshal([]any{g.bob.DID(), "hours", int64(1) << 40, "", "", []any{}})
+	})
+	if err != nil || res.Outcome != "void" || res.Reason == nil || res.Reason.Rule != "over-limit" {
+		t.Fatalf("%+v %v", res, err)
+	}
+	g.submitted(g.ann, g.prepare(g.ann, g.pay(g.bob, 3)))
+	if b := g.balance(g.ann); b != -3 {
+		t.Errorf("balance %d", b)
+	}
+
+	inv := here[client.SpaceInviteOut](g, "space.invite", nil).Invitation
+	join := g.prepare(g.eve, kernel.PrepareIn{Operation: "space.join", Input: json.RawMessage(fmt.Sprintf(`{"invitation":%q}`, inv))})
+	res, id, err := altered(g.eve, join, func(r *api.Record) { r.Kind = "profile" })
+	if api.KindOf(err) != api.Refused {
+		t.Errorf("of who is no member: %+v %v", res, err)
+	}
+	if _, err := g.ask(g.local(), "record.explain", kernel.ExplainIn{ID: id}); api.KindOf(err) != api.NotFound {
+		t.Errorf("it is kept: %v", err)
+	}
+	if res := g.submitted(g.eve, join); res.Outcome != "committed" {
+		t.Errorf("its place is taken: %+v", res)
 	}
 }
 

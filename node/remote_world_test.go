@@ -127,6 +127,21 @@ func (g *greeter) quiet() bool {
 	return true
 }
 
+// untilCut waits until the ledger feed of a member's device is cut.
+func (g *greeter) untilCut(who api.Signer) {
+	g.t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		for _, f := range here[client.FeedListOut](g, "feed.list", client.FeedListIn{Space: g.space}).Feeds {
+			if f.Device == who.Device() && f.Topic == "ledger" && len(f.Cuts) > 0 && f.Cuts[0].Final {
+				return
+			}
+		}
+		if time.Now().After(end) {
+			g.t.Fatal("the feed is not cut")
+		}
+	}
+}
+
 func (g *greeter) pay(to api.Signer, amount int64) kernel.PrepareIn {
 	return kernel.PrepareIn{
 		Operation: "ledger.transfer", Input: json.RawMessage(fmt.Sprintf(`{"to":%q,"currency":"hours","amount":%d,"memo":"bread"}`, to.DID(), amount)),

@@ -128,10 +128,8 @@ func (b books) otherwise(n *kerneltest.Node, did api.DID, paid, got *int64) erro
 			case "transfer", "request", "order", "refund", "batch": // from the records themselves
 			case "escrow":
 				*paid -= e.BalanceDelta
-			case "import", "import-undo":
-				*got += e.BalanceDelta
 			default:
-				*got += max(e.BalanceDelta, 0) // what is charged counts against nobody's limit
+				*got += max(e.BalanceDelta, 0) // what is charged counts against nobody's limit, nor what is owed from elsewhere
 			}
 		}
 		if in.Cursor = out.Cursor; in.Cursor == "" {

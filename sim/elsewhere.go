@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -28,12 +29,13 @@ type elsewhere struct {
 	key    *keeper
 	book   []byte // the journal, as it is on the member's disk
 	wanted map[string]ledger.TransferIn
-	done   map[string]bool // what was wanted and answered, by memo
-	open   string          // the payment whose answer was lost, which is asked for again
-	last   error           // what came of the newest payment
-	stale  *api.Record     // what was prepared once and not signed
-	bytes  []byte          // of it
-	newest []byte          // the envelope that was sent last
+	done   map[string]bool   // what was wanted and answered, by memo
+	open   string            // the payment whose answer was lost, which is asked for again
+	last   error             // what came of the newest payment
+	misled map[api.Hash]bool // what was signed and cites a record that does not exist
+	stale  *api.Record       // what was prepared once and not signed
+	bytes  []byte            // of it
+	newest []byte            // the envelope that was sent last
 }
 
 // keeper signs, and knows what. Two signatures at one place are what the client has to prevent.
@@ -80,7 +82,7 @@ func scopesElsewhere() []string {
 // admitElsewhere lets the founder admit the member without a node.
 func (w *World) admitElsewhere() error {
 	k := &keeper{Signer: identity.Derive(fmt.Sprintf("elsewhere-%d", w.opt.Seed), "ivy"), places: map[api.Hash]map[uint64]api.Hash{}}
-	w.ivy = &elsewhere{w: w, key: k, wanted: map[string]ledger.TransferIn{}, done: map[string]bool{}}
+	w.ivy = &elsewhere{w: w, key: k, wanted: map[string]ledger.TransferIn{}, done: map[string]bool{}, misled: map[api.Hash]bool{}}
 	if err := w.ivy.Save(&client.Book{Device: k.Device(), Feeds: map[api.Hash]*client.Signed{}}); err != nil {
 		return err
 	}
@@ -144,6 +146,8 @@ func (e *elsewhere) pay(n *kerneltest.Node, by way) {
 	case err == nil:
 		e.open, e.done[memo] = "", true
 		w.Count("elsewhere-paid", "%s at %s", memo, n.Name)
+	case errors.Is(err, client.ErrVoid):
+		w.Count("elsewhere-void", "%s at %s: %v", memo, n.Name, err)
 	case by == wayBent || by == wayForged:
 		if why := api.ReasonOf(err); why != nil && why.Rule == "mismatch" {
 			w.Count("elsewhere-lied-to", "%s by %s: %v", memo, n.Name, err)
@@ -214,14 +218,19 @@ func (e *elsewhere) forge(in json.RawMessage) json.RawMessage {
 	return out
 }
 
-// bend changes one bit of what is to be signed, and has it described as it was.
+// bend changes one bit of what is to be signed, and has it described as it was. The member cannot tell a citation of what exists from one of what does not,
+// nor could they if the node had made a record to cite and kept it to itself: then the place is lost, and the way on is another device.
 func (e *elsewhere) bend(out json.RawMessage) json.RawMessage {
 	var p map[string]json.RawMessage
 	var b []byte
 	if json.Unmarshal(out, &p) != nil || json.Unmarshal(p["bytes"], &b) != nil || len(b) == 0 {
 		return out
 	}
+	before, _ := record.Parse(b)
 	b[e.w.Rand.IntN(len(b))] ^= 1 << e.w.Rand.IntN(8)
+	if after, err := record.Parse(b); err == nil && before != nil && !slices.Equal(before.Deps, after.Deps) {
+		e.misled[after.ID] = true
+	}
 	p["bytes"], _ = json.Marshal(b)
 	out, _ = json.Marshal(p)
 	return out
@@ -333,12 +342,11 @@ func (e *elsewhere) settle() error {
 		return err
 	}
 	for feed, s := range b.Feeds {
-		if why := api.ReasonOf(e.last); len(s.Envelope) > 0 && why != nil && why.Rule == "cut" {
-			e.w.Count("elsewhere-cut-off", "place %d of %s", s.Seq, feed.Short()) // known: what was signed before a cut and not taken until after it stays with the member
-			continue
-		}
-		if len(s.Envelope) > 0 {
-			return fmt.Errorf("the member elsewhere has a record for place %d of feed %s that no node takes", s.Seq, feed.Short())
+		switch {
+		case len(s.Envelope) > 0 && e.misled[s.ID]:
+			e.w.Count("elsewhere-misled", "place %d of %s", s.Seq, feed.Short())
+		case len(s.Envelope) > 0:
+			return fmt.Errorf("the member elsewhere has a record for place %d of feed %s that no node takes: %w", s.Seq, feed.Short(), e.last)
 		}
 	}
 	return nil
@@ -347,39 +355,51 @@ func (e *elsewhere) settle() error {
 // Step implements kerneltest.Checker: on no node the member has two records for one place.
 func (e *elsewhere) Step(*kerneltest.Cluster) error { return e.key.broken }
 
-// End implements kerneltest.Checker: what was answered is there once, what was not at most once, and each as it was asked for.
+// End implements kerneltest.Checker: what was answered is there, what counts does so once, and each is as it was asked for.
 func (e *elsewhere) End(c *kerneltest.Cluster) error {
 	for _, n := range c.Honest() {
 		if n.Outsider || !n.Up() {
 			continue
 		}
-		paid, places := map[string]int{}, map[api.Position]api.Hash{}
-		for _, r := range n.Records() {
-			if r.Device != e.key.Device() {
-				continue
-			}
-			at := api.Position{Feed: r.Feed, Seq: r.Seq}
-			if id, ok := places[at]; ok && id != r.ID {
-				return fmt.Errorf("%s: the member elsewhere has two records for place %d", n.Name, r.Seq)
-			}
-			places[at] = r.ID
-			if r.Topic.Name != fact.LedgerTopic || r.Kind != "transfer" {
-				continue
-			}
-			var t payment
-			if err := codec.Unmarshal(r.Body, &t); err != nil {
-				return err
-			}
-			want, ok := e.wanted[t.Memo]
-			if !ok || want.To != t.To || want.Amount != t.Amount || want.Currency != t.Currency {
-				return fmt.Errorf("%s: the member elsewhere has paid %+v, and wanted %+v", n.Name, t, want)
-			}
-			paid[t.Memo]++
+		if err := e.endAt(n); err != nil {
+			return fmt.Errorf("%s: %w", n.Name, err)
 		}
-		for memo := range e.wanted {
-			if n1 := paid[memo]; n1 > 1 || n1 == 0 && e.done[memo] {
-				return fmt.Errorf("%s: payment %s of the member elsewhere was made %d times, answered: %t", n.Name, memo, n1, e.done[memo])
-			}
+	}
+	return nil
+}
+
+func (e *elsewhere) endAt(n *kerneltest.Node) error {
+	paid, counts, places := map[string]int{}, map[string]int{}, map[api.Position]api.Hash{}
+	rd := n.Read("")
+	defer rd.Close()
+	for _, r := range n.Records() {
+		if r.Device != e.key.Device() {
+			continue
+		}
+		at := api.Position{Feed: r.Feed, Seq: r.Seq}
+		if id, ok := places[at]; ok && id != r.ID {
+			return fmt.Errorf("the member elsewhere has two records for place %d", r.Seq)
+		}
+		places[at] = r.ID
+		if r.Topic.Name != fact.LedgerTopic || r.Kind != "transfer" {
+			continue
+		}
+		var t payment
+		if err := codec.Unmarshal(r.Body, &t); err != nil {
+			return err
+		}
+		want, ok := e.wanted[t.Memo]
+		if !ok || want.To != t.To || want.Amount != t.Amount || want.Currency != t.Currency {
+			return fmt.Errorf("the member elsewhere has paid %+v, and wanted %+v", t, want)
+		}
+		paid[t.Memo]++
+		if _, v, _ := rd.Record(r.Position()); !v.Void() {
+			counts[t.Memo]++ // what was void when it came may have been asked for once more, at a node that does not know it
+		}
+	}
+	for memo := range e.wanted {
+		if n1 := counts[memo]; n1 > 1 || paid[memo] == 0 && e.done[memo] {
+			return fmt.Errorf("payment %s of the member elsewhere was made %d times, and counts %d times, answered: %t", memo, paid[memo], n1, e.done[memo])
 		}
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"math"
 	"slices"
 	"strconv"
 
@@ -121,9 +122,15 @@ type Profile struct {
 type Currency struct {
 	_     struct{} `cbor:",toarray"`
 	Scale uint8    // 0 to 6
-	Limit int64    // default credit limit, minor units, >= 0
+	Limit int64    // default credit limit, minor units, >= 0, or NoLimit
 	P     int64    // how much credit that is not final may be spent again, minor units, >= 0
 }
+
+// NoLimit is the default limit of a gift currency.
+const NoLimit = math.MaxInt64
+
+// Gift reports whether a currency counts what members do for each other and nothing else: nobody owes in it, so it has no limits, and no balance is shown.
+func (c Currency) Gift() bool { return c.Limit == NoLimit }
 
 // Office says who acts for the space in a role, from the Number-th on: Number grows by one with every change of holder, from 1.
 type Office struct {

@@ -183,7 +183,7 @@ func (v *view) newest(feed api.Hash) (item, bool) {
 		return item{}, false
 	}
 	rec, vd, ok := v.Record(head)
-	if !ok || vd.Held || unfolded(vd) || rec.Topic.Name == fact.FinalityTopic || rec.Topic.Space != v.ID || !v.mayReplace(slotOf(rec)) || v.passedOver(rec) {
+	if !ok || vd.Held || vd.Unfolded() || rec.Topic.Name == fact.FinalityTopic || rec.Topic.Space != v.ID || !v.mayReplace(slotOf(rec)) || v.passedOver(rec) {
 		return item{}, false
 	}
 	cuts, _ := v.FinalCuts(feed)
@@ -233,7 +233,7 @@ func (d *desk) recut(v *view, feed api.Hash) bool {
 	it := item{Feed: feed, Seq: c.At.Seq, ID: c.At.ID, Cut: n}
 	if c.At.Seq > 0 {
 		_, vd, ok := v.Record(c.At)
-		if unfolded(vd) {
+		if vd.Unfolded() {
 			return false
 		}
 		it.Accepted = ok && vd.Accepted
@@ -259,7 +259,7 @@ func (d *desk) fill(v *view, feed api.Hash) {
 		if !ok || vd.Held || rec.Topic.Name == fact.FinalityTopic || rec.Topic.Space != v.ID || len(newer) > maxWalk {
 			return
 		}
-		if unfolded(vd) { // so is all that follows: an upgrade will say what it is
+		if vd.Unfolded() { // so is all that follows: an upgrade will say what it is
 			newer, at = nil, api.Position{Feed: feed, Seq: at.Seq - 1, ID: rec.Prev}
 			continue
 		}
@@ -333,16 +333,11 @@ func (d *desk) hold(v *view, feeds []api.Hash) []item {
 		if !ok || !d.mayHold(v, &it) {
 			continue
 		}
-		if _, vd, ok := v.Record(it.position()); ok && vd.Accepted == it.Accepted && !unfolded(vd) {
+		if _, vd, ok := v.Record(it.position()); ok && vd.Accepted == it.Accepted && !vd.Unfolded() {
 			items = append(items, it)
 		}
 	}
 	return items
-}
-
-// unfolded reports whether this build does not know what a record says, or what it stands on: it is stored, and has no verdict.
-func unfolded(vd api.Verdict) bool {
-	return vd.Reason != nil && vd.Reason.Domain == "kernel" && vd.Reason.Rule == "unknown-kind"
 }
 
 // say writes statements, as many as the items need.

@@ -65,14 +65,28 @@ func (v *view) promise(feed api.Hash, dr fact.Draft, at api.Position) (*promise,
 }
 
 // shown is certified as a promise can show it, and what it cites for that. A record cites one branch of the feed: locks on others do not count for what
-// they have in common, but what those witnesses have held does, and what they had locked before.
+// they have in common, but what those witnesses have held does, and what they had locked before. Of a witness whose own feed is forked what it has said on
+// any branch that is here counts: another branch than the one in force may be all that shows what this witness has held.
 func (v *view) shown(epoch uint64, witnesses []api.Hash, feed api.Hash, cuts uint64) (best fact.Final, cites []api.Position, ok bool) {
 	var said [][2]fact.Final                  // by witness: locked, held
 	before := make([][]cited, len(witnesses)) // locks before the newest, once they are wanted
+	branches := make([][]cited, len(witnesses))
+	var newest fact.Final // of anybody: what those on a branch without a lock are measured by
 	for _, w := range witnesses {
 		lock, _ := v.Locked(w, epoch, feed)
 		held, _ := v.Stated(w, epoch, feed)
 		said = append(said, [2]fact.Final{lock, held})
+		if lock.Seq > newest.Seq {
+			newest = lock
+		}
+	}
+	for i, w := range witnesses {
+		if w == v.own || newest.Seq == 0 {
+			continue
+		}
+		for _, tip := range v.Branches(w) {
+			branches[i] = append(branches[i], v.earlier(w, tip, newest, feed)...)
+		}
 	}
 	for _, by := range said {
 		for _, tip := range by {
@@ -89,10 +103,15 @@ func (v *view) shown(epoch uint64, witnesses []api.Hash, feed api.Hash, cuts uin
 				at, _ := v.Head(w)
 				if !spoke && w != v.own && lock.Seq > 1 && !v.Before(end, lock.Position(feed)) { // it went another way
 					if before[i] == nil {
-						before[i] = v.earlier(w, lock, feed)
+						before[i] = v.earlier(w, at, lock, feed)
 					}
 					if n := slices.IndexFunc(before[i], func(c cited) bool { return shows(c.Final) }); n >= 0 {
 						f, at, spoke = before[i][n].Final, before[i][n].by, true
+					}
+				}
+				for _, c := range branches[i] {
+					if shows(c.Final) && (!spoke || c.Seq > f.Seq) {
+						f, at, spoke = c.Final, c.by, true
 					}
 				}
 				if !spoke {
@@ -117,10 +136,9 @@ type cited struct {
 	by api.Position
 }
 
-// earlier lists what a witness has locked of a feed in the epoch of its newest lock, newest first; never nil.
-func (v *view) earlier(w api.Hash, newest fact.Final, feed api.Hash) []cited {
-	locks := []cited{}
-	at, ok := v.Head(w)
+// earlier lists what a witness has locked of a feed in the epoch of its newest lock, up to a place of its own feed, newest first; never nil.
+func (v *view) earlier(w api.Hash, at api.Position, newest fact.Final, feed api.Hash) []cited {
+	locks, ok := []cited{}, !at.IsZero()
 	st, _ := v.Standing(w)
 	epoch := st.Epoch
 	for range maxWalk {

@@ -114,6 +114,9 @@ func (a *App) spend(ctx context.Context, call *api.Call, op string, host api.Hos
 	now := host.Read()
 	defer now.Close()
 	left, _ := pocketOf(now, p.feed, t.Currency)
+	if c, _ := s.Currency(t.Currency); c.Gift() {
+		return &TransferOut{Receipt: rc, Available: left.Left, Gift: true}, nil
+	}
 	return &TransferOut{Receipt: rc, Balance: now.Counter(balanceKey(nil, s.ID, t.Currency, signer.DID())), Available: left.Left}, nil
 }
 

@@ -36,7 +36,7 @@ func (k *keeper) book(did api.DID) *books.Book {
 	}
 	for _, code := range k.s.Genesis.Currencies {
 		c, _ := k.s.Currency(code)
-		b.Currencies = append(b.Currencies, books.Currency{Code: code, Scale: int(c.Scale)})
+		b.Currencies = append(b.Currencies, books.Currency{Code: code, Scale: int(c.Scale), Gift: c.Gift()})
 	}
 	b.Sections = func(yield func(*books.Section, error) bool) {
 		if did != "" {

@@ -131,8 +131,11 @@ func (f *fold) policy(p *creditPolicy) api.Outcome {
 	if f.enterOffice(fact.Clerk); f.refused != nil {
 		return *f.refused
 	}
-	if _, ok := f.currency(p.Currency); !ok {
+	switch cur, ok := f.currency(p.Currency); {
+	case !ok:
 		return unknownCurrency(p.Currency)
+	case cur.Gift():
+		return giftCurrency(p.Currency)
 	}
 	last := fact.Number(f.Own(rowPolicies))
 	if p.Number != last+1 {

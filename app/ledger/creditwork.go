@@ -263,6 +263,8 @@ func soften(r api.Reader, s *fact.Space, st *state, balance int64) (soft int64, 
 func (l *limits) why(scale uint8) string {
 	text := func(n int64) string { return decimals(strconv.FormatInt(n, 10), scale) }
 	switch {
+	case l.Limit == fact.NoLimit:
+		return "none: a gift currency has no limits"
 	case l.ByHand:
 		return text(l.Limit) + ": set by the clerk"
 	case l.Policy == 0:

@@ -3,7 +3,6 @@ package ledger
 import (
 	"cmp"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -372,6 +371,7 @@ func (a *App) inTheDispute(ctx context.Context, call *api.Call, op string, space
 	if err != nil {
 		return nil, err
 	}
+	a.awaitFinal(ctx, call, id, cite)
 	host, r, s, err := a.see(op, space)
 	if err != nil {
 		return nil, err
@@ -379,13 +379,17 @@ func (a *App) inTheDispute(ctx context.Context, call *api.Call, op string, space
 	defer r.Close()
 	n := note{kind: kind, body: body}
 	for _, id := range [...]api.Hash{id, cite} {
-		rec, _, ok := r.Lookup(id)
+		rec, v, ok := r.Lookup(id)
 		switch {
 		case id.IsZero():
 		case !ok:
 			return nil, api.Errorf(op, api.NotFound, "the ledger of %s has no record %s here (yet); icnctl ledger dispute list lists disputes", s.Genesis.Name, id)
-		case rec.Author != signer.DID():
-			n.cite = append(n.cite, rec.Position())
+		default:
+			cite, err := answered(op, rec, v, signer.DID())
+			if err != nil {
+				return nil, err
+			}
+			n.cite = append(n.cite, cite...)
 		}
 	}
 	if _, ok := readClaim(r, s, id); !ok {
@@ -512,10 +516,7 @@ func (in *DisputesIn) Validate() error {
 	case in.State != "" && !slices.Contains(disputeStates, in.State):
 		return fmt.Errorf("state %q: want one of %v", clip(in.State), disputeStates)
 	}
-	if b, err := hex.DecodeString(in.Cursor); err != nil || len(b) != 0 && len(b) != placeSize {
-		return errCursor
-	}
-	return checkPage(in.Limit)
+	return checkPlaces(in.Cursor, in.Limit)
 }
 
 // DisputesOut is the output of ledger.dispute.list.
@@ -535,25 +536,15 @@ func (a *App) disputeList(_ context.Context, call *api.Call, in *DisputesIn) (*D
 	if in.All {
 		did = ""
 	}
-	var after []byte
-	if in.Cursor != "" {
-		if after, err = hex.DecodeString(in.Cursor); err != nil {
-			return nil, api.Errorf(op, api.Invalid, "%w", errCursor)
-		}
-	}
-	out, scanned, last := &DisputesOut{Disputes: []Dispute{}}, 0, []byte(nil)
-	for k, id := range r.Index(didKey(nil, indexDisputes, s.ID, did), after, true) {
-		if len(out.Disputes) == page(in.Limit) || scanned == maxDisputes {
-			out.Cursor = hex.EncodeToString(last)
-			break
-		}
-		scanned++
-		last = slices.Clone(k[len(k)-placeSize:])
-		if d, _, ok := readDispute(r, s, host.Now(), api.Hash(id)); ok && (in.State == "" || d.State == in.State) {
+	out := &DisputesOut{Disputes: []Dispute{}}
+	out.Cursor, err = newest(r, didKey(nil, indexDisputes, s.ID, did), in.Cursor, page(in.Limit), maxDisputes, func(_, id []byte) bool {
+		d, _, ok := readDispute(r, s, host.Now(), api.Hash(id))
+		if ok = ok && (in.State == "" || d.State == in.State); ok {
 			out.Disputes = append(out.Disputes, d)
 		}
-	}
-	return out, nil
+		return ok
+	})
+	return out, api.Wrap(op, err)
 }
 
 // DisputeShowIn is the input of ledger.dispute.show.

@@ -3,7 +3,6 @@ package ledger
 import (
 	"cmp"
 	"context"
-	"encoding/hex"
 	"fmt"
 	"net/http"
 	"slices"
@@ -317,6 +316,7 @@ func (a *App) sayOfEscrow(
 	if err != nil {
 		return nil, err
 	}
+	a.awaitFinal(ctx, call, id)
 	host, r, s, err := a.see(op, space)
 	if err != nil {
 		return nil, err
@@ -344,8 +344,10 @@ func (a *App) sayOfEscrow(
 		})
 	}
 	n := note{kind: kind, body: body}
-	if rec, _, ok := r.Lookup(id); ok && e.Payer != signer.DID() {
-		n.cite = []api.Position{rec.Position()}
+	if rec, v, ok := r.Lookup(id); ok {
+		if n.cite, err = answered(op, rec, v, signer.DID()); err != nil {
+			return nil, err
+		}
 	}
 	rc, err := a.write(ctx, call, op, host, r, s, n)
 	if err != nil {
@@ -389,10 +391,7 @@ func (in *EscrowsIn) Validate() error {
 	if in.State != "" && !slices.Contains(escrowStates, in.State) {
 		return fmt.Errorf("state %q: want one of %v", clip(in.State), escrowStates)
 	}
-	if b, err := hex.DecodeString(in.Cursor); err != nil || len(b) != 0 && len(b) != placeSize {
-		return errCursor
-	}
-	return checkPage(in.Limit)
+	return checkPlaces(in.Cursor, in.Limit)
 }
 
 // EscrowsOut is the output of ledger.escrow.list.
@@ -408,25 +407,15 @@ func (a *App) escrowList(_ context.Context, call *api.Call, in *EscrowsIn) (*Esc
 		return nil, err
 	}
 	defer r.Close()
-	var after []byte
-	if in.Cursor != "" {
-		if after, err = hex.DecodeString(in.Cursor); err != nil {
-			return nil, api.Errorf(op, api.Invalid, "%w", errCursor)
-		}
-	}
-	out, scanned, last := &EscrowsOut{Escrows: []Escrow{}}, 0, []byte(nil)
-	for k, id := range r.Index(didKey(nil, indexEscrows, s.ID, cmp.Or(in.DID, call.Actor)), after, true) {
-		if len(out.Escrows) == page(in.Limit) || scanned == maxScan {
-			out.Cursor = hex.EncodeToString(last)
-			break
-		}
-		scanned++
-		last = slices.Clone(k[len(k)-placeSize:])
-		if e, ok := readEscrow(r, s, host.Now(), api.Hash(id)); ok && (in.State == "" || e.State == in.State) {
+	out := &EscrowsOut{Escrows: []Escrow{}}
+	out.Cursor, err = newest(r, didKey(nil, indexEscrows, s.ID, cmp.Or(in.DID, call.Actor)), in.Cursor, page(in.Limit), maxScan, func(_, id []byte) bool {
+		e, ok := readEscrow(r, s, host.Now(), api.Hash(id))
+		if ok = ok && (in.State == "" || e.State == in.State); ok {
 			out.Escrows = append(out.Escrows, e)
 		}
-	}
-	return out, nil
+		return ok
+	})
+	return out, api.Wrap(op, err)
 }
 
 // EscrowShowIn is the input of ledger.escrow.show.

@@ -258,8 +258,51 @@ func givenBack(r api.Reader, s *fact.Space, rec *api.Record, by api.DID, code st
 	return sum
 }
 
+// patience is how long an operation waits for what it builds on to become final: who answers an event is faster than the witnesses.
+const patience = 3 * time.Second
+
+// awaitFinal gives the records of others that a call is about to build on a moment to become final.
+func (a *App) awaitFinal(ctx context.Context, call *api.Call, ids ...api.Hash) {
+	base, err := a.with("ledger.await")
+	host, ok := base.(api.LevelHost)
+	if err != nil || !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for _, id := range ids {
+		r := host.Read()
+		rec, v, ok := r.Lookup(id)
+		r.Close()
+		if ok && !v.Final && v.Accepted && !v.Held && rec.Author != call.Actor && call.Sees(rec.Topic.Space) {
+			host.AwaitFinal(ctx, rec.Position())
+		}
+	}
+}
+
+// mustBeFinal refuses to build on a record of somebody else that is not final: should its author fork the feed, nothing that cites it becomes final either,
+// until the registrar has cut that, and the author of what cites it could do nothing about it.
+func mustBeFinal(op string, rec *api.Record, v api.Verdict, by api.DID) error {
+	if v.Final || rec.Author == by {
+		return nil
+	}
+	why := &api.Reason{
+		Domain: Domain, Rule: "not-final", Text: "what this answers is not final yet", Inputs: map[string]string{"record": rec.ID.String(), "by": string(rec.Author)},
+		Remedy: "try again in a moment; if it stays so, icnctl explain " + rec.ID.String() + " says what it waits for",
+	}
+	return &api.Error{Op: op, Kind: api.Unavailable, Reason: why, Err: why}
+}
+
+// answered is what a member's record cites of the one that it answers: nothing where that is their own.
+func answered(op string, rec *api.Record, v api.Verdict, by api.DID) ([]api.Position, error) {
+	if rec.Author == by {
+		return nil, nil
+	}
+	return []api.Position{rec.Position()}, mustBeFinal(op, rec, v, by)
+}
+
 // citations finds the records that a payment for something has to cite, and completes where a payment that is given back stands.
-func citations(op string, r api.Reader, s *fact.Space, what []purpose) (cites []api.Position, err error) {
+func citations(op string, r api.Reader, s *fact.Space, by api.DID, what []purpose) (cites []api.Position, err error) {
 	for i := range what {
 		p := &what[i]
 		if p.What != forRequest && p.What != forRefund {
@@ -273,6 +316,9 @@ func citations(op string, r api.Reader, s *fact.Space, what []purpose) (cites []
 			return nil, api.Errorf(op, api.Conflict, "for: record %s has no effect: icnctl explain %s says why", p.ID, p.ID)
 		case p.What == forRefund:
 			p.N = rec.Seq
+		}
+		if err := mustBeFinal(op, rec, v, by); err != nil {
+			return nil, err
 		}
 		cites = append(cites, rec.Position())
 	}

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"encoding/hex"
 	"strconv"
 	"time"
 
@@ -61,6 +60,7 @@ type Limit struct {
 	Policy   uint64      `json:"policy,omitempty" doc:"the policy by which it was granted"`
 	Terms    []LimitTerm `json:"terms" doc:"what it is made of, then"`
 	Why      string      `json:"why" doc:"all that on one line"`
+	Gift     bool        `json:"gift,omitempty" doc:"a gift currency has no limits"`
 
 	Becomes string      `json:"becomes,omitempty" doc:"what the policy that holds makes of it now: even, rises, lowers, above, waits, by-hand or frozen"`
 	Would   int64       `json:"would,omitempty" doc:"the limit that the policy gives now"`
@@ -91,6 +91,10 @@ func (a *App) limit(_ context.Context, call *api.Call, in *LimitIn) (*LimitOut, 
 	for _, code := range s.Genesis.Currencies {
 		c, _ := s.Currency(code)
 		l, at := heldBy(r, s, out.DID, code)
+		if c.Gift() {
+			out.Limits = append(out.Limits, Limit{Currency: code, Scale: int(c.Scale), Gift: true, Frozen: l.Frozen, Terms: []LimitTerm{}, Why: l.why(c.Scale)})
+			continue
+		}
 		v := Limit{
 			Currency: code, Scale: int(c.Scale), Limit: l.Limit, Balance: r.Counter(balanceKey(nil, s.ID, code, out.DID)), Frozen: l.Frozen, ByHand: l.ByHand, Number: l.Number,
 			Policy: l.Policy, Terms: showTerms(l.Terms, c.Scale), Why: l.why(c.Scale),
@@ -176,6 +180,9 @@ func (as *assessor) row(v *assessment) LimitRow {
 
 func limitRow(s *fact.Space, did api.DID, l *limits, balance int64) LimitRow {
 	c, _ := s.Currency(l.Code)
+	if c.Gift() {
+		return LimitRow{Account: did, Currency: l.Code, Scale: int(c.Scale), Number: l.Number, Frozen: l.Frozen, Why: l.why(c.Scale)}
+	}
 	return LimitRow{
 		Account: did, Currency: l.Code, Scale: int(c.Scale), Limit: l.Limit, Balance: balance, Number: l.Number, Frozen: l.Frozen, ByHand: l.ByHand, Policy: l.Policy,
 		Would: l.Limit, Why: l.why(c.Scale),
@@ -245,16 +252,13 @@ func (in *GrantsIn) Validate() error {
 			return err
 		}
 	}
-	if b, err := hex.DecodeString(in.Cursor); err != nil || len(b) != 0 && len(b) != placeSize {
-		return errCursor
-	}
-	return checkPage(in.Limit)
+	return checkPlaces(in.Cursor, in.Limit)
 }
 
 // GrantsOut is the output of ledger.grants.
 type GrantsOut struct {
 	Changes []LimitChange `json:"changes"`
-	Cursor  string        `json:"cursor,omitempty"` // empty on the last page
+	Cursor  string        `json:"cursor,omitempty"` // empty on the last page; a page may have fewer entries than asked for, even none
 }
 
 // LimitChange is a grant. Amounts are minor units.
@@ -283,25 +287,15 @@ func (a *App) grantLog(_ context.Context, _ *api.Call, in *GrantsIn) (*GrantsOut
 		return nil, err
 	}
 	defer r.Close()
-	var after []byte
-	if in.Cursor != "" {
-		if after, err = hex.DecodeString(in.Cursor); err != nil {
-			return nil, api.Errorf(op, api.Invalid, "%w", errCursor)
-		}
-	}
 	out := &GrantsOut{Changes: []LimitChange{}}
-	var last []byte
-	for k, v := range r.Index(didKey(nil, indexGrants, s.ID, in.DID), after, true) {
-		if len(out.Changes) == page(in.Limit) {
-			out.Cursor = hex.EncodeToString(last)
-			break
-		}
-		last = k[len(k)-placeSize:]
-		if c, ok := loggedChange(r, s, v, last); ok {
+	out.Cursor, err = newest(r, didKey(nil, indexGrants, s.ID, in.DID), in.Cursor, page(in.Limit), maxScan, func(place, id []byte) bool {
+		c, ok := loggedChange(r, s, id, place)
+		if ok {
 			out.Changes = append(out.Changes, c)
 		}
-	}
-	return out, nil
+		return ok
+	})
+	return out, api.Wrap(op, err)
 }
 
 // loggedChange reads the grant of a row of the log, and what held before it.

@@ -217,7 +217,23 @@ type TransferOut struct {
 	Receipt   api.Receipt `json:"receipt"`
 	Balance   int64       `json:"balance"`
 	Available int64       `json:"available"`
+	Gift      bool        `json:"gift,omitempty" doc:"a gift currency: balance and available are 0"`
 	Warning   string      `json:"warning,omitempty" doc:"the account has come close to its limit: see soft in ledger.balance"`
+}
+
+// paidOut returns the receipt of a payment with what its payer has now.
+func paidOut(r api.Reader, s *fact.Space, did api.DID, code string, rc api.Receipt) *TransferOut {
+	out := &TransferOut{Receipt: rc}
+	if c, _ := s.Currency(code); c.Gift() {
+		out.Gift = true
+		return out
+	}
+	out.Balance = r.Counter(balanceKey(nil, s.ID, code, did))
+	if p, ok := prepareMost(r, s, did, code); ok {
+		out.Available = p.state(code).available()
+		_, out.Warning = soften(r, s, p.state(code), out.Balance)
+	}
+	return out
 }
 
 func (a *App) transfer(ctx context.Context, call *api.Call, in *TransferIn) (*TransferOut, error) {
@@ -225,15 +241,18 @@ func (a *App) transfer(ctx context.Context, call *api.Call, in *TransferIn) (*Tr
 	if _, err := call.SignerFor(op); err != nil {
 		return nil, err
 	}
+	body, err := in.body()
+	if err != nil {
+		return nil, api.Errorf(op, api.Invalid, "%w", err)
+	}
+	for _, p := range body.For {
+		a.awaitFinal(ctx, call, p.ID)
+	}
 	host, r, s, err := a.see(op, in.Space)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	body, err := in.body()
-	if err != nil {
-		return nil, api.Errorf(op, api.Invalid, "%w", err)
-	}
 	return a.pay(ctx, call, op, host, r, s, &body)
 }
 
@@ -254,7 +273,7 @@ func (a *App) pay(ctx context.Context, call *api.Call, op string, host api.Host,
 		why.Rule, why.Remedy = "unknown-recipient", "check the DID for a typing error (icnctl member list); who is not a member yet can be invited"
 		return nil, api.Refusal(op, why)
 	}
-	cites, err := citations(op, r, s, t.For)
+	cites, err := citations(op, r, s, signer.DID(), t.For)
 	if err != nil {
 		return nil, err
 	}
@@ -272,14 +291,10 @@ func (a *App) pay(ctx context.Context, call *api.Call, op string, host api.Host,
 	}
 	now := host.Read()
 	defer now.Close()
-	out := &TransferOut{Receipt: rc, Balance: now.Counter(balanceKey(nil, s.ID, t.Currency, signer.DID()))}
 	if after, ok := fact.Open(now, s.ID); ok {
-		if p, ok := prepareMost(now, after, signer.DID(), t.Currency); ok {
-			out.Available = p.state(t.Currency).available()
-			_, out.Warning = soften(now, after, p.state(t.Currency), out.Balance)
-		}
+		s = after
 	}
-	return out, nil
+	return paidOut(now, s, signer.DID(), t.Currency, rc), nil
 }
 
 // receives reports whether an account can be paid.

@@ -267,6 +267,11 @@ type OrderPayOut struct {
 	Amount    int64       `json:"amount"`
 	Balance   int64       `json:"balance"`
 	Available int64       `json:"available"`
+	Gift      bool        `json:"gift,omitempty" doc:"a gift currency: balance and available are 0"`
+}
+
+func (out *OrderPayOut) paid(t *TransferOut) {
+	out.Receipt, out.Balance, out.Available, out.Gift = t.Receipt, t.Balance, t.Available, t.Gift
 }
 
 // ownOrder reads an order of the caller's.
@@ -301,10 +306,7 @@ func (a *App) orderPay(ctx context.Context, call *api.Call, in *OrderPayIn) (*Or
 	out := &OrderPayOut{Period: in.Period, To: o.To, Currency: o.Currency, Scale: o.Scale, Amount: o.Amount}
 	if in.Period > 0 {
 		if by, ok := filledBy(r, s, &purpose{What: forOrder, ID: o.ID, N: uint64(in.Period)}, signer.DID()); ok {
-			out.Receipt, out.Balance = done(r, by), r.Counter(balanceKey(nil, s.ID, o.Currency, signer.DID()))
-			if p, ok := prepareMost(r, s, signer.DID(), o.Currency); ok {
-				out.Available = p.state(o.Currency).available()
-			}
+			out.paid(paidOut(r, s, signer.DID(), o.Currency, done(r, by)))
 			return out, nil
 		}
 	} else if len(o.Due) > 0 {
@@ -326,7 +328,7 @@ func (a *App) orderPay(ctx context.Context, call *api.Call, in *OrderPayIn) (*Or
 	if err != nil {
 		return nil, err
 	}
-	out.Receipt, out.Balance, out.Available = paid.Receipt, paid.Balance, paid.Available
+	out.paid(paid)
 	return out, nil
 }
 

@@ -254,8 +254,11 @@ func (f *fold) schedule(s *schedule) api.Outcome {
 	if f.enterOffice(fact.Clerk); f.refused != nil {
 		return *f.refused
 	}
-	if _, ok := f.currency(s.Currency); !ok {
+	switch cur, ok := f.currency(s.Currency); {
+	case !ok:
 		return unknownCurrency(s.Currency)
+	case cur.Gift():
+		return giftCurrency(s.Currency)
 	}
 	last := fact.Number(f.Own(rowNumber))
 	if s.Number != last+1 {

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 
 	"github.com/intercooperative/icn/app/fact"
@@ -27,6 +28,38 @@ func page(limit int) int {
 		return defaultPage
 	}
 	return limit
+}
+
+// checkPlaces checks where a page of rows begins that stand in the order of their places, and how long it is to be.
+func checkPlaces(cursor string, limit int) error {
+	if b, err := hex.DecodeString(cursor); err != nil || len(b) != 0 && len(b) != placeSize {
+		return errCursor
+	}
+	return checkPage(limit)
+}
+
+// newest goes over the index rows of a prefix, the newest first, from where the page before has ended: until take has kept as many as a page has, or most
+// were looked at. It returns where the next page begins; empty after the last row.
+func newest(r api.Reader, prefix []byte, cursor string, kept, most int, take func(place, v []byte) bool) (next string, err error) {
+	after, err := hex.DecodeString(cursor)
+	if err != nil {
+		return "", api.Errorf("", api.Invalid, "%w", errCursor)
+	}
+	if len(after) == 0 {
+		after = nil // from the newest on
+	}
+	var last []byte
+	for k, v := range r.Index(prefix, after, true) {
+		if kept == 0 || most == 0 {
+			return hex.EncodeToString(last), nil
+		}
+		most--
+		last = k[len(k)-placeSize:]
+		if take(last, v) {
+			kept--
+		}
+	}
+	return "", nil
 }
 
 // BalanceIn is the input of ledger.balance.
@@ -72,6 +105,15 @@ type Balance struct {
 	Frozen         bool   `json:"frozen,omitempty"`
 	Soft           int64  `json:"soft,omitempty" doc:"who owes more than this is warned, by the credit policy; 0: nobody is"`
 	Warning        string `json:"warning,omitempty" doc:"the account owes more than soft"`
+
+	Gift bool  `json:"gift,omitempty" doc:"a gift currency: it has no balance and no limit, these are 0, and in and out are what counts"`
+	In   int64 `json:"in,omitempty" doc:"of a gift currency: all that others have thanked the account for"`
+	Out  int64 `json:"out,omitempty" doc:"of a gift currency: all that it has thanked others for"`
+}
+
+// gifts is an account in a gift currency.
+func gifts(code string, scale uint8, balance int64, a account) Balance {
+	return Balance{Currency: code, Scale: int(scale), Gift: true, In: a.Debits + balance, Out: a.Debits}
 }
 
 func (a *App) balance(_ context.Context, call *api.Call, in *BalanceIn) (*BalanceOut, error) {
@@ -118,6 +160,12 @@ func (a *App) balance(_ context.Context, call *api.Call, in *BalanceIn) (*Balanc
 		}
 		st := p.state(code)
 		n := r.Counter(balanceKey(nil, s.ID, code, did))
+		if c, _ := s.Currency(code); c.Gift() {
+			b := gifts(code, c.Scale, n, st.account)
+			b.Frozen = st.limits.Frozen
+			out.Balances = append(out.Balances, b)
+			continue
+		}
 		b := Balance{
 			Currency: code, Scale: int(st.scale), Balance: n, FinalCredits: st.Credits, Unacknowledged: n - (st.Credits - st.Debits - st.spent) + st.charged, Charged: st.charged,
 			Limit: st.limits.Limit, Available: st.available(), SetAside: max(0, st.Aside-st.freed-st.spent), Frozen: st.limits.Frozen,
@@ -141,6 +189,10 @@ func treasuryBalance(op string, r api.Reader, s *fact.Space) (*BalanceOut, error
 		c, _ := s.Currency(code)
 		n := r.Counter(balanceKey(nil, s.ID, code, fact.TreasuryAccount))
 		st := p.state(code)
+		if c.Gift() {
+			out.Balances = append(out.Balances, gifts(code, c.Scale, n, st.account))
+			continue
+		}
 		out.Balances = append(out.Balances, Balance{
 			Currency: code, Scale: int(c.Scale), Balance: n, FinalCredits: st.Credits, Unacknowledged: n - (st.Credits - st.Debits) + st.charged, Charged: st.charged,
 			Available: max(st.available(), 0),
@@ -156,6 +208,10 @@ func frozenBalances(r api.Reader, s *fact.Space, did api.DID, feed api.Hash) []B
 		c, _ := s.Currency(code)
 		a := getAccount(first(r.Own(feed, rowAccount(code))))
 		n := r.Counter(balanceKey(nil, s.ID, code, did))
+		if c.Gift() {
+			bs = append(bs, gifts(code, c.Scale, n, a))
+			continue
+		}
 		bs = append(bs, Balance{Currency: code, Scale: int(c.Scale), Balance: n, FinalCredits: a.Credits, Unacknowledged: n - (a.Credits - a.Debits)})
 	}
 	return bs

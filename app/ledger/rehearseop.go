@@ -142,6 +142,9 @@ func (a *App) rehearse(ctx context.Context, _ *api.Call, in *RehearseIn) (*Rehea
 	if err := checkCurrency(op, s, in.Currency); err != nil {
 		return nil, err
 	}
+	if c, _ := s.Currency(in.Currency); c.Gift() {
+		return nil, api.Refusal(op, giftCurrency(in.Currency).Void)
+	}
 	p, err := past(ctx, op, host, r, s, in.Currency)
 	if err != nil {
 		return nil, err

@@ -57,6 +57,7 @@ func (*App) Remedies() map[string]string {
 		"not-as-ordered":      "pay what the order says, icnctl ledger order pay, or something else without it: icnctl ledger transfer",
 		"not-asked":           "pay without the request, if you mean to: icnctl ledger transfer",
 		"not-clerk":           "ask who holds the office, icnctl space show, or have it handed over: icnctl office hand",
+		"gift-currency":       "nobody owes for gifts: leave it out, or found a space with another currency, icnctl space create, for what is to be paid back",
 		"not-continued":       "wait until the witnesses have made the cut of the device before, icnctl feed list --odd shows it, and pay again",
 		"not-from-allotment":  "do it on your primary device: icnctl ledger allotments shows which that is",
 		"not-paid":            "check the id of the payment: icnctl ledger history",

@@ -3,7 +3,6 @@ package ledger
 import (
 	"cmp"
 	"context"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"time"
@@ -57,6 +56,7 @@ func (a *App) request(ctx context.Context, call *api.Call, in *RequestIn) (*Requ
 	if err != nil {
 		return nil, err
 	}
+	a.awaitFinal(ctx, call, in.For)
 	host, r, s, err := a.see(op, in.Space)
 	if err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func (a *App) request(ctx context.Context, call *api.Call, in *RequestIn) (*Requ
 		return nil, err
 	}
 	if len(q.Back) > 0 {
-		if _, err := citations(op, r, s, q.Back); err != nil {
+		if _, err := citations(op, r, s, signer.DID(), q.Back); err != nil {
 			return nil, err
 		}
 		rec, _, _ := r.Lookup(q.Back[0].ID)
@@ -168,10 +168,7 @@ func (in *RequestsIn) Validate() error {
 	case in.State != "" && !slices.Contains(requestStates, in.State):
 		return fmt.Errorf("state %q: want one of %v", clip(in.State), requestStates)
 	}
-	if b, err := hex.DecodeString(in.Cursor); err != nil || len(b) != 0 && len(b) != placeSize {
-		return errCursor
-	}
-	return checkPage(in.Limit)
+	return checkPlaces(in.Cursor, in.Limit)
 }
 
 // RequestsOut is the output of ledger.requests.
@@ -207,27 +204,16 @@ func (a *App) requests(_ context.Context, call *api.Call, in *RequestsIn) (*Requ
 	}
 	defer r.Close()
 	did := cmp.Or(in.DID, call.Actor)
-	var after []byte
-	if in.Cursor != "" {
-		if after, err = hex.DecodeString(in.Cursor); err != nil {
-			return nil, api.Errorf(op, api.Invalid, "%w", errCursor)
-		}
-	}
-	out, scanned, last := &RequestsOut{Requests: []Request{}}, 0, []byte(nil)
-	for k, id := range r.Index(didKey(nil, indexAsks, s.ID, did), after, true) {
-		if len(out.Requests) == page(in.Limit) || scanned == maxScan {
-			out.Cursor = hex.EncodeToString(last)
-			break
-		}
-		scanned++
-		last = slices.Clone(k[len(k)-placeSize:])
+	out := &RequestsOut{Requests: []Request{}}
+	out.Cursor, err = newest(r, didKey(nil, indexAsks, s.ID, did), in.Cursor, page(in.Limit), maxScan, func(_, id []byte) bool {
 		q, ok := readRequest(r, s, host.Now(), api.Hash(id))
 		if !ok || in.State != "" && q.State != in.State || in.Side == "in" && q.Payer != did || in.Side == "out" && q.Payee != did {
-			continue
+			return false
 		}
 		out.Requests = append(out.Requests, q)
-	}
-	return out, nil
+		return true
+	})
+	return out, api.Wrap(op, err)
 }
 
 // readRequest reads a request and what has become of it.
@@ -288,6 +274,11 @@ type ApproveOut struct {
 	Request   Request     `json:"request"`
 	Balance   int64       `json:"balance"`
 	Available int64       `json:"available"`
+	Gift      bool        `json:"gift,omitempty" doc:"a gift currency: balance and available are 0"`
+}
+
+func (out *ApproveOut) paid(t *TransferOut) {
+	out.Receipt, out.Balance, out.Available, out.Gift = t.Receipt, t.Balance, t.Available, t.Gift
 }
 
 // ask reads the request that an operation is about.
@@ -332,6 +323,7 @@ func (a *App) approve(ctx context.Context, call *api.Call, in *ApproveIn) (*Appr
 	if err != nil {
 		return nil, err
 	}
+	a.awaitFinal(ctx, call, in.ID)
 	host, r, s, err := a.see(op, in.Space)
 	if err != nil {
 		return nil, err
@@ -349,10 +341,7 @@ func (a *App) approve(ctx context.Context, call *api.Call, in *ApproveIn) (*Appr
 			Remedy: "pay without the request, if you mean to: icnctl ledger transfer",
 		})
 	case q.State == statePaid:
-		out.Receipt, out.Balance = done(r, q.By), r.Counter(balanceKey(nil, s.ID, q.Currency, signer.DID()))
-		if p, ok := prepareMost(r, s, signer.DID(), q.Currency); ok {
-			out.Available = p.state(q.Currency).available()
-		}
+		out.paid(paidOut(r, s, signer.DID(), q.Currency, done(r, q.By)))
 		return out, nil
 	case q.State == stateOpen, q.State == stateExpired && in.Anyway:
 	default:
@@ -366,7 +355,7 @@ func (a *App) approve(ctx context.Context, call *api.Call, in *ApproveIn) (*Appr
 	if err != nil {
 		return nil, err
 	}
-	out.Receipt, out.Balance, out.Available = paid.Receipt, paid.Balance, paid.Available
+	out.paid(paid)
 	out.Request = a.again(q)
 	return out, nil
 }
@@ -442,6 +431,7 @@ func (a *App) settle(
 	if err != nil {
 		return nil, err
 	}
+	a.awaitFinal(ctx, call, id)
 	host, r, s, err := a.see(op, space)
 	if err != nil {
 		return nil, err
@@ -460,8 +450,10 @@ func (a *App) settle(
 	case q.State != stateOpen && q.State != stateExpired:
 		return nil, api.Refusal(op, settledAs(&q))
 	}
-	if rec, _, ok := r.Lookup(id); ok && n.kind == kindDecline {
-		n.cite = []api.Position{rec.Position()}
+	if rec, v, ok := r.Lookup(id); ok {
+		if n.cite, err = answered(op, rec, v, signer.DID()); err != nil {
+			return nil, err
+		}
 	}
 	rc, err := a.write(ctx, call, op, host, r, s, n)
 	if err != nil {

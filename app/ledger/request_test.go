@@ -34,7 +34,9 @@ func (w *world) no(who, op string, in any, rule string) {
 
 func (w *world) ask(payee, payer string, amount int64) api.Hash {
 	w.t.Helper()
-	return do[RequestOut](w, payee, "ledger.request", RequestIn{Payer: w.did(payer), Currency: "hours", Amount: amount, Memo: "eggs", Category: "food"}).Receipt.Position.ID
+	id := do[RequestOut](w, payee, "ledger.request", RequestIn{Payer: w.did(payer), Currency: "hours", Amount: amount, Memo: "eggs", Category: "food"}).Receipt.Position.ID
+	w.final()
+	return id
 }
 
 func (w *world) asked(who string, id api.Hash) Request {
@@ -103,6 +105,9 @@ func TestRequestDeclinedCancelledExpired(t *testing.T) {
 
 	long := do[RequestOut](w, "ann", "ledger.request", RequestIn{Payer: w.did("bob"), Currency: "hours", Amount: 5, Expires: time.UnixMilli(1).UTC()}).Receipt.Position.ID
 	w.no("bob", "ledger.approve", ApproveIn{ID: long}, "expired")
+	w.no("bob", "ledger.approve", ApproveIn{ID: long, Anyway: true}, "not-final")
+	w.no("bob", "ledger.decline", DeclineIn{ID: long}, "not-final")
+	w.final()
 	if out := do[ApproveOut](w, "bob", "ledger.approve", ApproveIn{ID: long, Anyway: true}); out.Balance != -5 {
 		t.Errorf("%+v", out)
 	}
@@ -155,6 +160,8 @@ func TestReverse(t *testing.T) {
 	w := newWorld(t, hours(1000, 0), "ann", "bob", "carol")
 	w.mustPay("ann", "bob", 100)
 	paid := w.mustPay("ann", "bob", 300).Receipt.Position.ID
+	w.no("bob", "ledger.reverse", ReverseIn{ID: paid}, "not-final")
+	w.final()
 	w.no("carol", "ledger.reverse", ReverseIn{ID: paid}, "not-paid")
 	w.no("ann", "ledger.reverse", ReverseIn{ID: paid}, "not-paid")
 	w.no("bob", "ledger.reverse", ReverseIn{ID: paid, Amount: 301}, "already-paid")
@@ -166,6 +173,7 @@ func TestReverse(t *testing.T) {
 
 	// The payer asks for the rest; what is given back meanwhile is not given back again.
 	back := do[RequestOut](w, "ann", "ledger.request", RequestIn{Payer: w.did("bob"), Currency: "hours", Amount: 180, For: paid}).Receipt.Position.ID
+	w.final()
 	w.no("ann", "ledger.request", RequestIn{Payer: w.did("bob"), Currency: "hours", Amount: 181, For: paid}, "already-paid")
 	if q := w.asked("bob", back); q.For[0].What != "refund" || q.For[0].ID != paid {
 		t.Errorf("%+v", q)
@@ -190,6 +198,7 @@ func TestReverse(t *testing.T) {
 func TestReverseAskedTwice(t *testing.T) {
 	w := newWorld(t, hours(1000, 0), "ann", "bob")
 	paid := w.mustPay("ann", "bob", 300).Receipt.Position.ID
+	w.final()
 	var first api.Receipt
 	for i := range 2 {
 		call := &api.Call{Actor: w.did("bob"), Signer: w.signer("bob"), Scopes: []string{"*"}, Idempotency: "click"}

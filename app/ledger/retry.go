@@ -48,6 +48,7 @@ type RetryOut struct {
 	Memo      string      `json:"memo,omitempty"`
 	Balance   int64       `json:"balance"`
 	Available int64       `json:"available"`
+	Gift      bool        `json:"gift,omitempty" doc:"a gift currency: balance and available are 0"`
 }
 
 // retry makes a payment again that can have no effect any more. The request is named after the payment, so that it is done once whoever repeats it;
@@ -82,7 +83,7 @@ func (a *App) retry(ctx context.Context, call *api.Call, in *RetryIn) (*RetryOut
 	c, _ := s.Currency(t.Currency)
 	return &RetryOut{
 		Of: in.ID, Receipt: paid.Receipt, To: t.To, Currency: t.Currency, Scale: int(c.Scale), Amount: t.Amount, Memo: t.Memo,
-		Balance: paid.Balance, Available: paid.Available,
+		Balance: paid.Balance, Available: paid.Available, Gift: paid.Gift,
 	}, nil
 }
 
@@ -124,7 +125,7 @@ func mayCount(r api.Reader, s *fact.Space, signer api.Signer, rec *api.Record, v
 			"wait until the registrar has cut the feed, icnctl feed list --odd shows it, and look again: icnctl explain "+id.String())
 	case v.Accepted:
 		return refused("counts", "this payment counts: there is nothing to retry", id, "to pay once more: icnctl ledger transfer")
-	case why != nil && why.Domain == "kernel" && why.Rule == "unknown-kind":
+	case v.Unfolded():
 		return refused("not-judged", "this build does not know yet whether the payment counts", id, why.Remedy)
 	}
 	if rec.Device != signer.Device() {

@@ -43,6 +43,7 @@ type ReverseOut struct {
 	Left      int64       `json:"left" doc:"of the payment, not given back"`
 	Balance   int64       `json:"balance"`
 	Available int64       `json:"available"`
+	Gift      bool        `json:"gift,omitempty" doc:"a gift currency: balance and available are 0"`
 }
 
 func (a *App) reverse(ctx context.Context, call *api.Call, in *ReverseIn) (*ReverseOut, error) {
@@ -51,13 +52,14 @@ func (a *App) reverse(ctx context.Context, call *api.Call, in *ReverseIn) (*Reve
 	if err != nil {
 		return nil, err
 	}
+	a.awaitFinal(ctx, call, in.ID)
 	host, r, s, err := a.see(op, in.Space)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
 	what := []purpose{{What: forRefund, ID: in.ID}}
-	if _, err := citations(op, r, s, what); err != nil {
+	if _, err := citations(op, r, s, signer.DID(), what); err != nil {
 		return nil, err
 	}
 	rec, _, _ := r.Lookup(in.ID)
@@ -93,7 +95,7 @@ func (a *App) reverse(ctx context.Context, call *api.Call, in *ReverseIn) (*Reve
 		left += t.Amount
 	}
 	return &ReverseOut{
-		Receipt: paid.Receipt, To: t.To, Currency: code, Scale: int(c.Scale), Amount: t.Amount, Left: left - t.Amount, Balance: paid.Balance, Available: paid.Available,
+		Receipt: paid.Receipt, To: t.To, Currency: code, Scale: int(c.Scale), Amount: t.Amount, Left: left - t.Amount, Balance: paid.Balance, Available: paid.Available, Gift: paid.Gift,
 	}, nil
 }
 

@@ -75,6 +75,7 @@ type Account struct {
 	Name     string  `json:"name,omitempty"`
 	Currency string  `json:"currency"`
 	Scale    int     `json:"scale"`
+	Gift     bool    `json:"gift,omitempty" doc:"a gift currency: opening, closing and the balances of rows are 0"`
 	Opening  int64   `json:"opening"`
 	In       int64   `json:"in"`
 	Out      int64   `json:"out"`
@@ -106,6 +107,7 @@ type StatementRow struct {
 	Scale     int       `json:"scale"`
 	Amount    int64     `json:"amount" doc:"negative when it went out"`
 	Balance   int64     `json:"balance" doc:"after it"`
+	Gift      bool      `json:"gift,omitempty" doc:"of a gift currency, which shows no balances: it is 0"`
 	KeyedBy   api.DID   `json:"keyed_by,omitempty"`
 	ValueDate string    `json:"value_date,omitempty" doc:"of what came in from another system: the day by that, YYYY-MM-DD"`
 	Final     bool      `json:"final"`
@@ -185,10 +187,13 @@ func lines(b *books.Book, s *books.Section, t *books.Totals) (out []Account) {
 		if t.Sums[i].Count == 0 && s.Opening[i] == 0 && len(b.Currencies) > 1 {
 			continue
 		}
-		out = append(out, Account{
-			DID: api.DID(s.Account), Name: s.Name, Currency: c.Code, Scale: c.Scale, Opening: s.Opening[i], In: t.Sums[i].In, Out: t.Sums[i].Out,
-			Closing: t.Closing[i], Count: t.Sums[i].Count,
-		})
+		a := Account{
+			DID: api.DID(s.Account), Name: s.Name, Currency: c.Code, Scale: c.Scale, Gift: c.Gift, In: t.Sums[i].In, Out: t.Sums[i].Out, Count: t.Sums[i].Count,
+		}
+		if !c.Gift {
+			a.Opening, a.Closing = s.Opening[i], t.Closing[i]
+		}
+		out = append(out, a)
 	}
 	return out
 }
@@ -231,9 +236,13 @@ func (k *keeper) page(out *StatementOut, cursor string, limit int) error {
 		}
 	}
 	return b.Walk(rest, b.NewTotals(), func(r *books.Row, i int) error {
+		gift := b.Currencies[i].Gift
+		if gift {
+			r.Balance = 0
+		}
 		out.Rows = append(out.Rows, StatementRow{
 			Time: r.Time, ID: r.ID, Leg: r.Leg, With: api.DID(r.Counter), WithName: r.CounterName, Kind: r.Kind, Category: r.Category, Memo: r.Memo,
-			Currency: r.Currency, Scale: b.Currencies[i].Scale, Amount: r.Amount, Balance: r.Balance, KeyedBy: api.DID(r.KeyedBy), ValueDate: r.ValueDate, Final: r.Final,
+			Currency: r.Currency, Scale: b.Currencies[i].Scale, Amount: r.Amount, Balance: r.Balance, Gift: gift, KeyedBy: api.DID(r.KeyedBy), ValueDate: r.ValueDate, Final: r.Final,
 		})
 		return nil
 	})

@@ -198,6 +198,9 @@ func (v *view) balances(op string, members []api.DID) (func(int, string) int64, 
 	}
 	all := map[string][]int64{}
 	for _, code := range v.space.Genesis.Currencies {
+		if c, _ := v.space.Currency(code); c.Gift() {
+			continue // nobody owes in it
+		}
 		bs, err := from.Balances(v.space.ID, members, code)
 		if err != nil {
 			return nil, api.Wrap(op, err)

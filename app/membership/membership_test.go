@@ -254,7 +254,7 @@ func TestOtherRegistrar(t *testing.T) {
 		t.Errorf("bob with a second device: %v", err)
 	}
 	show := must[ShowOut](t)(n.call(n.self, "space.show", ShowIn{}, ""))
-	if show.Space != space || show.Members != 3 || show.Currencies[0] != (Currency{"eggs", 2, 10000}) || show.Kind != "community" || len(show.Offices) != 3 {
+	if show.Space != space || show.Members != 3 || show.Currencies[0] != (Currency{Code: "eggs", Scale: 2, DefaultLimit: 10000}) || show.Kind != "community" || len(show.Offices) != 3 {
 		t.Errorf("show: %+v", show)
 	}
 	if w := show.Words; len(w) != 1 || w[0].Device != show.Witnesses[0] || !w[0].Time.IsZero() {

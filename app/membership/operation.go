@@ -79,6 +79,7 @@ type CreateIn struct {
 	Currency     string `json:"currency,omitempty" doc:"Code of its currency, a-z 0-9 -, at most 16; default hours"`
 	Scale        *int   `json:"scale,omitempty" doc:"Decimals of the currency, 0 to 6; default 2"`
 	DefaultLimit *int64 `json:"default_limit,omitempty" doc:"Credit limit of a member without a grant, minor units; default 10000"`
+	Gift         bool   `json:"gift,omitempty" doc:"Gift mode: the currency counts what members do for each other; it has no limits, and shows no balances"`
 	Test         bool   `json:"test,omitempty" doc:"A test space: nothing in it is meant"`
 
 	Witnesses []api.Key `json:"witnesses,omitempty" doc:"Device keys of further witnesses beside this node's own, at most 15; they must join"`
@@ -99,7 +100,9 @@ func (in *CreateIn) defaults() {
 	}
 	if in.DefaultLimit == nil {
 		in.DefaultLimit = new(int64)
-		*in.DefaultLimit = 10000
+		if *in.DefaultLimit = 10000; in.Gift {
+			*in.DefaultLimit = fact.NoLimit
+		}
 	}
 	fact.FillQuorum(len(in.Witnesses)+1, &in.Threshold, &in.Faulty)
 }
@@ -118,6 +121,10 @@ func (in *CreateIn) Validate() error {
 		return fmt.Errorf("scale %d: want 0 to %d", *in.Scale, maxScale)
 	case *in.DefaultLimit < 0:
 		return fmt.Errorf("default_limit %d: want 0 or more", *in.DefaultLimit)
+	case in.Gift && *in.DefaultLimit != fact.NoLimit:
+		return fmt.Errorf("default_limit %d: a gift currency has no limit; leave it out", *in.DefaultLimit)
+	case !in.Gift && *in.DefaultLimit == fact.NoLimit:
+		return fmt.Errorf("default_limit %d: want less, or gift for a currency that has none", *in.DefaultLimit)
 	case len(in.Witnesses) >= fact.MaxWitnesses:
 		return fmt.Errorf("witnesses: %d further ones, want at most %d", len(in.Witnesses), fact.MaxWitnesses-1)
 	}

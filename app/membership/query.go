@@ -30,7 +30,8 @@ type Space struct {
 type Currency struct {
 	Code         string `json:"code"`
 	Scale        int    `json:"scale"`
-	DefaultLimit int64  `json:"default_limit"` // minor units
+	DefaultLimit int64  `json:"default_limit"` // minor units; 0 in a gift currency, which has no limits
+	Gift         bool   `json:"gift,omitempty" doc:"it counts what members do for each other, has no limits, and shows no balances"`
 }
 
 // ListOut is the output of space.list.
@@ -63,7 +64,11 @@ func describe(r api.Reader, s *fact.Space) Space {
 	d := Space{Space: s.ID, Name: s.Genesis.Name, Kind: s.Genesis.Kind, Test: s.Genesis.Test, Members: r.Counter(countMembers(s.ID)), Currencies: []Currency{}}
 	for _, code := range s.Genesis.Currencies {
 		if c, ok := s.Currency(code); ok {
-			d.Currencies = append(d.Currencies, Currency{Code: code, Scale: int(c.Scale), DefaultLimit: c.Limit})
+			cur := Currency{Code: code, Scale: int(c.Scale), DefaultLimit: c.Limit, Gift: c.Gift()}
+			if cur.Gift {
+				cur.DefaultLimit = 0
+			}
+			d.Currencies = append(d.Currencies, cur)
 		}
 	}
 	return d

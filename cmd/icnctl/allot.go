@@ -70,13 +70,8 @@ func (c *ctl) ledgerAllotments() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var in client.LedgerAllotmentsIn
 		var err error
-		if in.Space, err = spaceID(*space); err != nil {
+		if in.Space, in.DID, err = accountIn(*space, args); err != nil {
 			return err
-		}
-		if len(args) == 1 {
-			if in.DID, err = did(args[0]); err != nil {
-				return err
-			}
 		}
 		return read(c, cmd, "ledger.allotments", in, func(o *client.LedgerAllotmentsOut) {
 			c.allotments(o.Allotments)

@@ -67,14 +67,20 @@ func (c *ctl) showStatement(o *client.LedgerStatementOut) {
 	if o.DID == "" {
 		for _, a := range o.Accounts {
 			f := func(n int64) string { return formatAmount(n, a.Scale) }
-			rows = append(rows, []string{orNone(a.Name), string(a.DID), a.Currency, f(a.Opening), f(a.In), f(a.Out), f(a.Closing), strconv.FormatUint(a.Count, 10)})
+			opening, closing := f(a.Opening), f(a.Closing)
+			if a.Gift {
+				opening, closing = "-", "-"
+			}
+			rows = append(rows, []string{orNone(a.Name), string(a.DID), a.Currency, opening, f(a.In), f(a.Out), closing, strconv.FormatUint(a.Count, 10)})
 		}
 		c.table("No account has anything to show.", "NAME ACCOUNT CURRENCY OPENING IN OUT CLOSING ROWS", rows)
 		c.more(o.Cursor)
 		return
 	}
 	for _, a := range o.Accounts {
-		c.note("opening balance %s %s", formatAmount(a.Opening, a.Scale), a.Currency)
+		if !a.Gift {
+			c.note("opening balance %s %s", formatAmount(a.Opening, a.Scale), a.Currency)
+		}
 	}
 	for _, r := range o.Rows {
 		state := "final"
@@ -82,8 +88,12 @@ func (c *ctl) showStatement(o *client.LedgerStatementOut) {
 			state = "open"
 		}
 		with := orNone(r.WithName) + " …" + string(r.With[max(0, len(r.With)-8):])
+		balance := formatAmount(r.Balance, r.Scale)
+		if r.Gift {
+			balance = "-"
+		}
 		rows = append(rows, []string{
-			r.Time.In(zone).Format("2006-01-02 15:04"), formatAmount(r.Amount, r.Scale), formatAmount(r.Balance, r.Scale), r.Currency, with, r.Kind + keyedBy(r.KeyedBy), orNone(r.Category), state, r.Memo,
+			r.Time.In(zone).Format("2006-01-02 15:04"), formatAmount(r.Amount, r.Scale), balance, r.Currency, with, r.Kind + keyedBy(r.KeyedBy), orNone(r.Category), state, r.Memo,
 		})
 	}
 	c.table("Nothing has moved.", "TIME AMOUNT BALANCE CURRENCY WITH KIND CATEGORY STATE MEMO", rows)
@@ -91,6 +101,10 @@ func (c *ctl) showStatement(o *client.LedgerStatementOut) {
 		c.note("%s: in %s, out %s %s, %d rows", orNone(clean(s.Category)), formatAmount(s.In, s.Scale), formatAmount(s.Out, s.Scale), s.Currency, s.Count)
 	}
 	for _, a := range o.Accounts {
+		if a.Gift {
+			c.note("thanked for %s, has thanked others for %s %s", formatAmount(a.In, a.Scale), formatAmount(a.Out, a.Scale), a.Currency)
+			continue
+		}
 		c.note("closing balance %s %s", formatAmount(a.Closing, a.Scale), a.Currency)
 	}
 	c.more(o.Cursor)

@@ -66,8 +66,8 @@ func (c *ctl) ledgerTransfer() *cobra.Command {
 		}
 		in.Currency, in.Amount = cur.Code, n
 		return write(c, cmd, "ledger.transfer", in, func(o *client.LedgerTransferOut) {
-			c.facts("paid", formatAmount(in.Amount, cur.Scale)+" "+cur.Code, "to", string(in.To),
-				"balance", formatAmount(o.Balance, cur.Scale)+" "+cur.Code, "available", formatAmount(o.Available, cur.Scale)+" "+cur.Code)
+			c.facts(append([]string{"paid", formatAmount(in.Amount, cur.Scale) + " " + cur.Code, "to", string(in.To)},
+				hasNow(o.Gift, o.Balance, o.Available, cur.Scale, cur.Code)...)...)
 			c.receipt(o.Receipt)
 			if o.Warning != "" {
 				c.note("Mind: %s.", o.Warning)
@@ -75,6 +75,14 @@ func (c *ctl) ledgerTransfer() *cobra.Command {
 		})
 	}
 	return cmd
+}
+
+// hasNow says what an account has after a payment. For gifts there is nothing to say.
+func hasNow(gift bool, balance, available int64, scale int, code string) []string {
+	if gift {
+		return nil
+	}
+	return []string{"balance", formatAmount(balance, scale) + " " + code, "available", formatAmount(available, scale) + " " + code}
 }
 
 func (c *ctl) ledgerBalance() *cobra.Command {
@@ -92,17 +100,29 @@ func (c *ctl) ledgerBalance() *cobra.Command {
 			}
 		}
 		return read(c, cmd, "ledger.balance", in, func(o *client.LedgerBalanceOut) {
-			var rows [][]string
+			var rows, gifts [][]string
 			for _, b := range o.Balances {
 				f := func(n int64) string { return formatAmount(n, b.Scale) }
+				if b.Gift {
+					gifts = append(gifts, []string{b.Currency, f(b.In), f(b.Out)})
+					continue
+				}
 				available := f(b.Available)
 				if b.Frozen {
 					available = "frozen"
 				}
 				rows = append(rows, []string{b.Currency, f(b.Balance), f(b.FinalCredits), f(b.Unacknowledged), f(b.Limit), available})
 			}
-			c.table("No currency.", "CURRENCY BALANCE FINAL-CREDITS UNACKNOWLEDGED LIMIT AVAILABLE", rows)
+			if len(gifts) > 0 {
+				c.table("", "CURRENCY THANKED-FOR HAS-THANKED-FOR", gifts)
+			}
+			if len(gifts) == 0 || len(rows) > 0 {
+				c.table("No currency.", "CURRENCY BALANCE FINAL-CREDITS UNACKNOWLEDGED LIMIT AVAILABLE", rows)
+			}
 			for _, b := range o.Balances {
+				if b.Gift && b.Frozen {
+					c.note("The account is frozen: nothing is paid from it in %s.", b.Currency)
+				}
 				if b.Warning != "" {
 					c.note("Mind: %s.", b.Warning)
 				}

@@ -42,15 +42,6 @@ func (c *ctl) dispute(d client.LedgerDispute) {
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// disputeArgs reads what most commands about a dispute begin with.
-func disputeArgs(space, id string) (s, d api.Hash, err error) {
-	if s, err = spaceID(space); err != nil {
-		return s, d, err
-	}
-	d, err = recordArg("DISPUTE", id)
-	return s, d, err
-}
-
 // digests reads the digests of files.
 func digests(texts []string) (all []api.Hash, err error) {
 	for _, t := range texts {
@@ -123,7 +114,7 @@ func (c *ctl) disputeSay() *cobra.Command {
 	cmd.Flags().StringArrayVar(&evidence, "evidence", nil, "digest of a file, as icnctl blob add gives it; several times for several")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
-		if in.Space, in.ID, err = disputeArgs(*space, args[0]); err != nil {
+		if in.Space, in.ID, err = recordIn(*space, "DISPUTE", args[0]); err != nil {
 			return err
 		}
 		if in.Evidence, err = digests(evidence); err != nil {
@@ -152,7 +143,7 @@ func (c *ctl) disputeMediator() *cobra.Command {
 	cmd.Flags().BoolVar(&in.Bound, "bound", false, "be bound by what the mediator awards, for good")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
-		if in.Space, in.ID, err = disputeArgs(*space, args[0]); err != nil {
+		if in.Space, in.ID, err = recordIn(*space, "DISPUTE", args[0]); err != nil {
 			return err
 		}
 		if in.Mediator, err = did(args[1]); err != nil {
@@ -187,7 +178,7 @@ func (c *ctl) disputeOffer() *cobra.Command {
 	space := spaceFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
-		if in.Space, in.ID, err = disputeArgs(*space, args[0]); err != nil {
+		if in.Space, in.ID, err = recordIn(*space, "DISPUTE", args[0]); err != nil {
 			return err
 		}
 		if in.Amount, err = c.claimed(cmd, in.Space, in.ID, args[1]); err != nil {
@@ -213,7 +204,7 @@ func (c *ctl) disputeAccept() *cobra.Command {
 	space := spaceFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
-		if in.Space, in.ID, err = disputeArgs(*space, args[0]); err != nil {
+		if in.Space, in.ID, err = recordIn(*space, "DISPUTE", args[0]); err != nil {
 			return err
 		}
 		if in.Offer, err = recordArg("OFFER", args[1]); err != nil {
@@ -237,7 +228,7 @@ func (c *ctl) disputeAward() *cobra.Command {
 	space := spaceFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
-		if in.Space, in.ID, err = disputeArgs(*space, args[0]); err != nil {
+		if in.Space, in.ID, err = recordIn(*space, "DISPUTE", args[0]); err != nil {
 			return err
 		}
 		if in.Amount, err = c.claimed(cmd, in.Space, in.ID, args[1]); err != nil {
@@ -265,13 +256,8 @@ func (c *ctl) disputeList() *cobra.Command {
 	page(cmd, &in.Limit, &in.Cursor)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
-		if in.Space, err = spaceID(*space); err != nil {
+		if in.Space, in.DID, err = accountIn(*space, args); err != nil {
 			return err
-		}
-		if len(args) == 1 {
-			if in.DID, err = did(args[0]); err != nil {
-				return err
-			}
 		}
 		return read(c, cmd, "ledger.dispute.list", in, func(o *client.LedgerDisputeListOut) {
 			var rows [][]string
@@ -293,7 +279,7 @@ func (c *ctl) disputeShow() *cobra.Command {
 	space := spaceFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
-		if in.Space, in.ID, err = disputeArgs(*space, args[0]); err != nil {
+		if in.Space, in.ID, err = recordIn(*space, "DISPUTE", args[0]); err != nil {
 			return err
 		}
 		return read(c, cmd, "ledger.dispute.show", in, func(o *client.LedgerDisputeShowOut) {

@@ -115,10 +115,7 @@ func (c *ctl) escrowRelease() *cobra.Command {
 	cmd.Flags().StringVar(&amount, "amount", "", "how much, in all (default: all of it)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
-		if in.Space, err = spaceID(*space); err != nil {
-			return err
-		}
-		if in.ID, err = recordArg("ESCROW", args[0]); err != nil {
+		if in.Space, in.ID, err = recordIn(*space, "ESCROW", args[0]); err != nil {
 			return err
 		}
 		if in.Amount, err = c.amountOf(cmd, client.LedgerEscrowShowIn{Space: in.Space, ID: in.ID}, amount); err != nil {
@@ -144,10 +141,7 @@ func (c *ctl) escrowGiveback() *cobra.Command {
 	cmd.Flags().StringVar(&amount, "amount", "", "how much, in all (default: all of it)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
-		if in.Space, err = spaceID(*space); err != nil {
-			return err
-		}
-		if in.ID, err = recordArg("ESCROW", args[0]); err != nil {
+		if in.Space, in.ID, err = recordIn(*space, "ESCROW", args[0]); err != nil {
 			return err
 		}
 		if in.Amount, err = c.amountOf(cmd, client.LedgerEscrowShowIn{Space: in.Space, ID: in.ID}, amount); err != nil {
@@ -172,10 +166,7 @@ func (c *ctl) escrowAward() *cobra.Command {
 	cmd.Flags().StringVar(&in.Reason, "reason", "", "why, one line; every member can read it")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
-		if in.Space, err = spaceID(*space); err != nil {
-			return err
-		}
-		if in.ID, err = recordArg("ESCROW", args[0]); err != nil {
+		if in.Space, in.ID, err = recordIn(*space, "ESCROW", args[0]); err != nil {
 			return err
 		}
 		if in.Amount, err = c.amountOf(cmd, client.LedgerEscrowShowIn{Space: in.Space, ID: in.ID}, args[1]); err != nil {
@@ -200,13 +191,8 @@ func (c *ctl) escrowList() *cobra.Command {
 	page(cmd, &in.Limit, &in.Cursor)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
-		if in.Space, err = spaceID(*space); err != nil {
+		if in.Space, in.DID, err = accountIn(*space, args); err != nil {
 			return err
-		}
-		if len(args) == 1 {
-			if in.DID, err = did(args[0]); err != nil {
-				return err
-			}
 		}
 		return read(c, cmd, "ledger.escrow.list", in, func(o *client.LedgerEscrowListOut) {
 			var rows [][]string
@@ -234,10 +220,7 @@ func (c *ctl) escrowShow() *cobra.Command {
 	space := spaceFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
-		if in.Space, err = spaceID(*space); err != nil {
-			return err
-		}
-		if in.ID, err = recordArg("ESCROW", args[0]); err != nil {
+		if in.Space, in.ID, err = recordIn(*space, "ESCROW", args[0]); err != nil {
 			return err
 		}
 		return read(c, cmd, "ledger.escrow.show", in, func(o *client.LedgerEscrowShowOut) { c.deposit(o.Escrow) })

@@ -55,13 +55,8 @@ func (c *ctl) ledgerMandates() *cobra.Command {
 	space := spaceFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
-		if in.Space, err = spaceID(*space); err != nil {
+		if in.Space, in.DID, err = accountIn(*space, args); err != nil {
 			return err
-		}
-		if len(args) == 1 {
-			if in.DID, err = did(args[0]); err != nil {
-				return err
-			}
 		}
 		return read(c, cmd, "ledger.mandates", in, func(o *client.LedgerMandatesOut) {
 			var rows [][]string

@@ -64,13 +64,8 @@ func (c *ctl) orderList() *cobra.Command {
 	cmd.Flags().StringVar(&in.State, "state", "", "only those that are active, done or ended")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
-		if in.Space, err = spaceID(*space); err != nil {
+		if in.Space, in.DID, err = accountIn(*space, args); err != nil {
 			return err
-		}
-		if len(args) == 1 {
-			if in.DID, err = did(args[0]); err != nil {
-				return err
-			}
 		}
 		return read(c, cmd, "ledger.orders", in, func(o *client.LedgerOrdersOut) {
 			var rows, due [][]string
@@ -118,10 +113,7 @@ func (c *ctl) orderPay() *cobra.Command {
 	cmd.Flags().IntVar(&in.Period, "period", 0, "which period, from 1 (default: the oldest that is due)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
-		if in.Space, err = spaceID(*space); err != nil {
-			return err
-		}
-		if in.ID, err = recordArg("ORDER", args[0]); err != nil {
+		if in.Space, in.ID, err = recordIn(*space, "ORDER", args[0]); err != nil {
 			return err
 		}
 		return write(c, cmd, "ledger.order.pay", in, func(o *client.LedgerOrderPayOut) {
@@ -129,8 +121,8 @@ func (c *ctl) orderPay() *cobra.Command {
 			if o.Receipt.Repeated {
 				did = "paid before"
 			}
-			c.facts(did, formatAmount(o.Amount, o.Scale)+" "+o.Currency, "to", string(o.To), "period", strconv.Itoa(o.Period),
-				"balance", formatAmount(o.Balance, o.Scale)+" "+o.Currency, "available", formatAmount(o.Available, o.Scale)+" "+o.Currency)
+			c.facts(append([]string{did, formatAmount(o.Amount, o.Scale) + " " + o.Currency, "to", string(o.To), "period", strconv.Itoa(o.Period)},
+				hasNow(o.Gift, o.Balance, o.Available, o.Scale, o.Currency)...)...)
 			c.receipt(o.Receipt)
 		})
 	}
@@ -143,10 +135,7 @@ func (c *ctl) orderEnd() *cobra.Command {
 	space := spaceFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
-		if in.Space, err = spaceID(*space); err != nil {
-			return err
-		}
-		if in.ID, err = recordArg("ORDER", args[0]); err != nil {
+		if in.Space, in.ID, err = recordIn(*space, "ORDER", args[0]); err != nil {
 			return err
 		}
 		return write(c, cmd, "ledger.order.end", in, func(o *client.LedgerOrderEndOut) {

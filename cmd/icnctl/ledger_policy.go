@@ -291,13 +291,8 @@ func (c *ctl) ledgerLimit() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var in client.LedgerLimitIn
 		var err error
-		if in.Space, err = spaceID(*space); err != nil {
+		if in.Space, in.DID, err = accountIn(*space, args); err != nil {
 			return err
-		}
-		if len(args) == 1 {
-			if in.DID, err = did(args[0]); err != nil {
-				return err
-			}
 		}
 		return read(c, cmd, "ledger.limit", in, func(o *client.LedgerLimitOut) {
 			for i := range o.Limits {
@@ -311,6 +306,10 @@ func (c *ctl) ledgerLimit() *cobra.Command {
 
 func (c *ctl) oneLimit(l *client.LedgerLimit) {
 	f := func(n int64) string { return formatAmount(n, l.Scale) + " " + l.Currency }
+	if l.Gift {
+		c.facts("currency", l.Currency, "limit", l.Why)
+		return
+	}
 	c.facts("limit", f(l.Limit), "balance", f(l.Balance), "why", l.Why)
 	terms := l.Terms
 	if l.Becomes != "" {
@@ -339,13 +338,8 @@ func (c *ctl) ledgerGrants() *cobra.Command {
 	page(cmd, &in.Limit, &in.Cursor)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
-		if in.Space, err = spaceID(*space); err != nil {
+		if in.Space, in.DID, err = accountIn(*space, args); err != nil {
 			return err
-		}
-		if len(args) == 1 {
-			if in.DID, err = did(args[0]); err != nil {
-				return err
-			}
 		}
 		return read(c, cmd, "ledger.grants", in, func(o *client.LedgerGrantsOut) {
 			var rows [][]string

@@ -33,6 +33,24 @@ func recordArg(name, text string) (api.Hash, error) {
 	return id, nil
 }
 
+// recordIn reads what commands about a record begin with: the space, and the record, which is the argument name.
+func recordIn(space, name, id string) (in, rec api.Hash, err error) {
+	if in, err = spaceID(space); err != nil {
+		return in, rec, err
+	}
+	rec, err = recordArg(name, id)
+	return in, rec, err
+}
+
+// accountIn reads what lists of an account's begin with: the space, and whose they are, where that is said.
+func accountIn(space string, args []string) (in api.Hash, of api.DID, err error) {
+	if in, err = spaceID(space); err != nil || len(args) == 0 {
+		return in, of, err
+	}
+	of, err = did(args[0])
+	return in, of, err
+}
+
 func (c *ctl) ledgerRequest() *cobra.Command {
 	var in client.LedgerRequestIn
 	var expires, back string
@@ -89,13 +107,8 @@ func (c *ctl) ledgerRequests() *cobra.Command {
 	page(cmd, &in.Limit, &in.Cursor)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
-		if in.Space, err = spaceID(*space); err != nil {
+		if in.Space, in.DID, err = accountIn(*space, args); err != nil {
 			return err
-		}
-		if len(args) == 1 {
-			if in.DID, err = did(args[0]); err != nil {
-				return err
-			}
 		}
 		return read(c, cmd, "ledger.requests", in, func(o *client.LedgerRequestsOut) {
 			var rows [][]string
@@ -131,10 +144,7 @@ func (c *ctl) ledgerApprove() *cobra.Command {
 	cmd.Flags().BoolVar(&in.Anyway, "anyway", false, "pay it also when it has expired")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
-		if in.Space, err = spaceID(*space); err != nil {
-			return err
-		}
-		if in.ID, err = recordArg("REQUEST", args[0]); err != nil {
+		if in.Space, in.ID, err = recordIn(*space, "REQUEST", args[0]); err != nil {
 			return err
 		}
 		return write(c, cmd, "ledger.approve", in, func(o *client.LedgerApproveOut) {
@@ -142,8 +152,8 @@ func (c *ctl) ledgerApprove() *cobra.Command {
 			if o.Receipt.Repeated {
 				did = "paid before"
 			}
-			c.facts(did, formatAmount(q.Amount, q.Scale)+" "+q.Currency, "to", string(q.Payee), "request", q.ID.String(),
-				"balance", formatAmount(o.Balance, q.Scale)+" "+q.Currency, "available", formatAmount(o.Available, q.Scale)+" "+q.Currency)
+			c.facts(append([]string{did, formatAmount(q.Amount, q.Scale) + " " + q.Currency, "to", string(q.Payee), "request", q.ID.String()},
+				hasNow(o.Gift, o.Balance, o.Available, q.Scale, q.Currency)...)...)
 			c.receipt(o.Receipt)
 		})
 	}
@@ -160,10 +170,7 @@ func (c *ctl) ledgerDecline() *cobra.Command {
 	cmd.Flags().StringVar(&in.Reason, "reason", "", "why, one line; every member can read it")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
-		if in.Space, err = spaceID(*space); err != nil {
-			return err
-		}
-		if in.ID, err = recordArg("REQUEST", args[0]); err != nil {
+		if in.Space, in.ID, err = recordIn(*space, "REQUEST", args[0]); err != nil {
 			return err
 		}
 		return write(c, cmd, "ledger.decline", in, func(o *client.LedgerDeclineOut) {
@@ -180,10 +187,7 @@ func (c *ctl) ledgerCancel() *cobra.Command {
 	space := spaceFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
-		if in.Space, err = spaceID(*space); err != nil {
-			return err
-		}
-		if in.ID, err = recordArg("REQUEST", args[0]); err != nil {
+		if in.Space, in.ID, err = recordIn(*space, "REQUEST", args[0]); err != nil {
 			return err
 		}
 		return write(c, cmd, "ledger.cancel", in, func(o *client.LedgerCancelOut) {
@@ -207,10 +211,7 @@ func (c *ctl) ledgerReverse() *cobra.Command {
 	cmd.Flags().StringVar(&in.Memo, "memo", "", "why, one line; every member can read it")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
-		if in.Space, err = spaceID(*space); err != nil {
-			return err
-		}
-		if in.ID, err = recordArg("PAYMENT", args[0]); err != nil {
+		if in.Space, in.ID, err = recordIn(*space, "PAYMENT", args[0]); err != nil {
 			return err
 		}
 		if len(args) == 2 {
@@ -224,9 +225,10 @@ func (c *ctl) ledgerReverse() *cobra.Command {
 			}
 		}
 		return write(c, cmd, "ledger.reverse", in, func(o *client.LedgerReverseOut) {
-			c.facts("gave back", formatAmount(o.Amount, o.Scale)+" "+o.Currency, "to", string(o.To), "of", in.ID.String(),
-				"left", formatAmount(o.Left, o.Scale)+" "+o.Currency, "balance", formatAmount(o.Balance, o.Scale)+" "+o.Currency,
-				"available", formatAmount(o.Available, o.Scale)+" "+o.Currency)
+			c.facts(append([]string{
+				"gave back", formatAmount(o.Amount, o.Scale) + " " + o.Currency, "to", string(o.To), "of", in.ID.String(),
+				"left", formatAmount(o.Left, o.Scale) + " " + o.Currency,
+			}, hasNow(o.Gift, o.Balance, o.Available, o.Scale, o.Currency)...)...)
 			c.receipt(o.Receipt)
 		})
 	}

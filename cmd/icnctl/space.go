@@ -32,6 +32,9 @@ func (c *ctl) spaceCreate() *cobra.Command {
 					return err
 				}
 			}
+			if in.Gift && (limit != "" || credit != "") {
+				return api.Errorf("--gift", api.Invalid, "a gift currency has no limits: leave --default-limit and --credit out")
+			}
 			if limit != "" {
 				if scale < 0 || scale > 6 {
 					return api.Errorf("--scale", api.Invalid, "got %d, want 0 to 6", scale)
@@ -64,6 +67,7 @@ func (c *ctl) spaceCreate() *cobra.Command {
 	f.StringArrayVar(&witnesses, "witness", nil, "device key of a further witness, who has to join; repeat for more")
 	f.IntVar(&faulty, "faulty", 0, "how many witnesses may lie without harm (default a third of the others)")
 	f.IntVar(&threshold, "threshold", 0, "how many witnesses make a record final (default the fewest that are safe)")
+	f.BoolVar(&in.Gift, "gift", false, "gift mode: the currency counts what members do for each other; no limits, no balances")
 	f.BoolVar(&in.Test, "test", false, "a space for trying things out; the mark is never taken off")
 	return cmd
 }
@@ -152,6 +156,10 @@ func (c *ctl) spaceShow() *cobra.Command {
 		return read(c, cmd, "space.show", client.SpaceShowIn{Space: id}, func(o *client.SpaceShowOut) {
 			c.facts("space", o.Space.String(), "name", o.Name, "kind", o.Kind, "test", yes(o.Test), "members", strconv.FormatInt(o.Members, 10))
 			for _, cur := range o.Currencies {
+				if cur.Gift {
+					c.facts("currency", fmt.Sprintf("%s, %d decimals, for gifts: no limits, no balances", cur.Code, cur.Scale))
+					continue
+				}
 				c.facts("currency", fmt.Sprintf("%s, %d decimals, limit %s unless granted otherwise", cur.Code, cur.Scale, formatAmount(cur.DefaultLimit, cur.Scale)))
 			}
 			for _, f := range o.Founders {

@@ -79,8 +79,8 @@ func (c *ctl) ledgerRetry() *cobra.Command {
 			if o.Receipt.Repeated {
 				did = "paid before"
 			}
-			c.facts(did, formatAmount(o.Amount, o.Scale)+" "+o.Currency, "to", string(o.To), "instead of", o.Of.String(),
-				"balance", formatAmount(o.Balance, o.Scale)+" "+o.Currency, "available", formatAmount(o.Available, o.Scale)+" "+o.Currency)
+			c.facts(append([]string{did, formatAmount(o.Amount, o.Scale) + " " + o.Currency, "to", string(o.To), "instead of", o.Of.String()},
+				hasNow(o.Gift, o.Balance, o.Available, o.Scale, o.Currency)...)...)
 			c.receipt(o.Receipt)
 		})
 	}

@@ -73,6 +73,16 @@ type Book struct {
 type Currency struct {
 	Code  string
 	Scale int // decimals, 0 to 18
+	// Gift is set of a currency in which nobody owes: what people read shows no balances of it. Journals have them all the same, or they would not add up.
+	Gift bool
+}
+
+// balance writes a balance for people.
+func (c *Currency) balance(n int64) string {
+	if c.Gift {
+		return ""
+	}
+	return Decimal(n, c.Scale)
 }
 
 // Section is one account.

@@ -67,7 +67,7 @@ func made(rows, accounts int) *world {
 
 // book returns one account, or with -1 all, from from to to.
 func (w *world) book(of int, from, to time.Time) *Book {
-	b := &Book{Space: space, Name: "Vale Time Bank", Whole: of < 0, From: from, To: to, Zone: time.UTC, Currencies: []Currency{{"eggs", 0}, {"hours", 2}}}
+	b := &Book{Space: space, Name: "Vale Time Bank", Whole: of < 0, From: from, To: to, Zone: time.UTC, Currencies: []Currency{{Code: "eggs"}, {Code: "hours", Scale: 2}}}
 	b.Sections = func(yield func(*Section, error) bool) {
 		for i := range w.accounts {
 			if of >= 0 && of != i {

@@ -30,9 +30,9 @@ func writeCSV(o *output, b *Book) (*Totals, error) {
 			return nil, err
 		}
 		err := b.Walk(s, t, func(r *Row, i int) error {
-			scale := b.Currencies[i].Scale
+			c := &b.Currencies[i]
 			line = append(line[:0], b.day(r.Time), r.Time.In(b.Zone).Format(time.RFC3339), s.Account, Cell(s.Name), r.Counter, Cell(r.CounterName), Cell(r.Kind),
-				Cell(r.Category), Cell(r.Memo), r.Currency, Decimal(r.Amount, scale), Decimal(r.Balance, scale), state(r), r.ID, strconv.Itoa(r.Leg), r.KeyedBy, r.ValueDate)
+				Cell(r.Category), Cell(r.Memo), r.Currency, Decimal(r.Amount, c.Scale), c.balance(r.Balance), state(r), r.ID, strconv.Itoa(r.Leg), r.KeyedBy, r.ValueDate)
 			return w.Write(line)
 		})
 		if err != nil {

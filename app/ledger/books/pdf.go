@@ -72,6 +72,7 @@ type page struct {
 	b     *Book
 	table string // what the table on this page is of; empty outside
 	unit  string
+	gift  bool // it has no balances to show
 }
 
 func (p *page) header() {
@@ -111,7 +112,11 @@ func (p *page) heads(again bool) {
 	p.text(pdfWidth, 6, fit(p.f, title, pdfWidth), "L", 1)
 	p.size(pdfSize)
 	p.f.SetFillColor(232, 232, 232)
-	for i, head := range [...]string{"Date", "With", "For", "Amount, " + p.unit, "Balance, " + p.unit} {
+	balance := "Balance, " + p.unit
+	if p.gift {
+		balance = ""
+	}
+	for i, head := range [...]string{"Date", "With", "For", "Amount, " + p.unit, balance} {
 		align := "L"
 		if i > 2 {
 			align = "R"
@@ -143,9 +148,11 @@ func (p *page) section(s *Section, sum *Totals) error {
 			continue
 		}
 		p.room(30)
-		p.table, p.unit = Label(s.Name, s.Account), c.Code
+		p.table, p.unit, p.gift = Label(s.Name, s.Account), c.Code, c.Gift
 		p.heads(false)
-		p.line("", "Opening balance", "", "", Decimal(s.Opening[i], c.Scale))
+		if !c.Gift {
+			p.line("", "Opening balance", "", "", c.balance(s.Opening[i]))
+		}
 		err := p.b.Walk(s, p.b.NewTotals(), func(r *Row, j int) error {
 			if i == j {
 				p.row(r, c)
@@ -161,7 +168,9 @@ func (p *page) section(s *Section, sum *Totals) error {
 		p.f.Line(pdfMargin, p.f.GetY(), pdfMargin+pdfWidth, p.f.GetY())
 		p.line("", "In", "", Decimal(moved.In, c.Scale), "")
 		p.line("", "Out", "", Decimal(-moved.Out, c.Scale), "")
-		p.line("", "Closing balance", "", "", Decimal(s.Opening[i]+moved.In-moved.Out, c.Scale))
+		if !c.Gift {
+			p.line("", "Closing balance", "", "", c.balance(s.Opening[i]+moved.In-moved.Out))
+		}
 		p.grey(120)
 		p.text(pdfWidth, pdfLine, fit(p.f, "account "+s.Account, pdfWidth), "L", 1)
 		p.grey(0)
@@ -183,7 +192,7 @@ func (p *page) row(r *Row, c Currency) {
 	if !r.Final {
 		date += " !"
 	}
-	p.line(date, Label(r.CounterName, r.Counter), what, Decimal(r.Amount, c.Scale), Decimal(r.Balance, c.Scale))
+	p.line(date, Label(r.CounterName, r.Counter), what, Decimal(r.Amount, c.Scale), c.balance(r.Balance))
 }
 
 func (p *page) line(cells ...string) {
