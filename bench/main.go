@@ -96,7 +96,7 @@ func run() int {
 	wait := flag.Duration("idle", time.Minute, "how long idle processes are watched")
 	dir := flag.String("dir", "", "directory for what the benchmarks write (default the system's for temporary files); should lie on the disk in question")
 	out := flag.String("o", "results.json", "file for the results")
-	profile := flag.String("cpuprofile", "", "file for a processor profile; servers of HTTP write theirs to FILE.server1 and so on")
+	profile := flag.String("cpuprofile", "", "file for a processor profile; servers of HTTP write theirs to FILE.server1 and so on, and of what they allocate to FILE.server1.allocs")
 	flag.Parse()
 	config.UseProcessors() // as icnd, and so do the peers
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -117,6 +117,13 @@ func serve(dir, profile string) (err error) {
 			return err
 		}
 		defer pprof.StopCPUProfile()
+		defer func() {
+			a, aerr := os.Create(profile + ".allocs")
+			if aerr == nil {
+				aerr = errors.Join(pprof.Lookup("allocs").WriteTo(a, 0), a.Close())
+			}
+			err = errors.Join(err, aerr)
+		}()
 	}
 	out := json.NewEncoder(os.Stdout)
 	if err := out.Encode(doors{g.Addr().String(), bare.Addr().String()}); err != nil {
