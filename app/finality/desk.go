@@ -22,7 +22,7 @@ const (
 // after a restart.
 //
 // A lone witness holds what it has applied: one statement makes it final. Several first lock what they have applied, each position once its
-// predecessor and its deps are locked, and hold what enough of them have locked alike. Two phases, since with one a cut could void what a few had
+// predecessor is locked and its deps are locked or final, and hold what enough of them have locked alike. Two phases, since with one a cut could void what a few had
 // seen final (docs/model).
 type desk struct {
 	space  api.Hash
@@ -314,6 +314,9 @@ func (d *desk) lockable(v *view, q *queued) bool {
 			continue
 		}
 		if last := d.last(v, dep.Feed); last.Seq >= dep.Seq && v.Before(dep, last.position()) {
+			continue
+		}
+		if v.settled(dep) { // though this witness has locked the other branch of a feed that went two ways
 			continue
 		}
 		if n, _ := v.FinalCuts(dep.Feed); n == 0 || v.Has(dep) { // what a final cut has left behind waits for nothing
