@@ -272,3 +272,206 @@ func TestClerkRedressesAsAgreed(t *testing.T) {
 	post(redress{Dispute: id, From: carol.DID(), To: n.self.DID(), Currency: "hours", Amount: 600, Why: "awarded"}, "not-as-agreed")
 	post(redress{Dispute: id, From: dan.DID(), To: bob.DID(), Currency: "hours", Amount: 600, Why: "awarded"}, "not-as-agreed")
 }
+
+func (n *node) upholds(by api.Signer, id api.Hash, back bool) error {
+	_, err := as[ledger.DisputeOut](n, by, "ledger.dispute.uphold", ledger.DisputeUpholdIn{ID: id, Back: back})
+	return err
+}
+
+// More than half of all members have a payment undone, against the will of who was paid; half of them do not.
+func TestMembersUndoAPayment(t *testing.T) {
+	n, bob, carol, dan, paid := quarrel(t)
+	must(t, n.pays(carol, dan, 1000))
+	id := n.disputes(bob, carol, paid, 600)
+	must(t, n.says(carol, id, "answer", "it does not"))
+	must(t, n.upholds(bob, id, false))
+	must(t, n.upholds(dan, id, false))
+	n.passes(time.Minute)
+	if d := n.disputed(id); len(d.Upheld) != 2 || d.Members != 4 || d.State != "answered" || d.Binding || n.balanceOf(bob) != -1000 {
+		t.Errorf("half of the members: %+v, bob has %d", d, n.balanceOf(bob))
+	}
+	must(t, n.upholds(dan, id, true))
+	must(t, n.upholds(n.self, id, false))
+	n.passes(time.Minute)
+	if d := n.disputed(id); len(d.Upheld) != 2 || n.balanceOf(bob) != -1000 {
+		t.Errorf("dan has taken it back: %+v, bob has %d", d, n.balanceOf(bob))
+	}
+	must(t, n.upholds(dan, id, false))
+	n.passes(time.Minute)
+	n.wantDispute(id, "redressed")
+	if n.balanceOf(bob) != -400 || n.balanceOf(carol) != -600 {
+		t.Errorf("bob has %d, carol %d: want -400, -600", n.balanceOf(bob), n.balanceOf(carol))
+	}
+	if e := do[ledger.HistoryOut](n, "ledger.history", ledger.HistoryIn{DID: bob.DID()}).Entries[0]; e.Kind != "redress" || e.BalanceDelta != 600 {
+		t.Errorf("bob's history begins with %+v", e)
+	}
+	// It is done once, by whatever dispute.
+	must(t, n.upholds(dan, id, true))
+	again := n.disputes(bob, carol, paid, 400)
+	for _, s := range []api.Signer{bob, dan, n.self} {
+		must(t, n.upholds(s, again, false))
+	}
+	n.passes(time.Minute)
+	if n.balanceOf(bob) != -400 {
+		t.Errorf("bob has %d: the payment was undone twice", n.balanceOf(bob))
+	}
+	if n.account(carol).Available != 10000-600 {
+		t.Errorf("carol can spend %d", n.account(carol).Available)
+	}
+	n.sound()
+}
+
+// What was given back is not taken again; a claim that is over is not carried out; nothing is undone but a payment of the claimant's.
+func TestMembersUndoNoMoreThanIsClaimed(t *testing.T) {
+	n, bob, carol, dan, paid := quarrel(t)
+	all := []api.Signer{bob, dan, n.self}
+	over := n.disputes(bob, carol, paid, 100)
+	must(t, n.upholds(bob, over, false))
+	must(t, n.upholds(dan, over, false))
+	must(t, n.says(bob, over, "withdraw", ""))
+	must(t, n.upholds(n.self, over, false))
+	n.passes(time.Minute)
+	n.wantDispute(over, "withdrawn")
+	if n.balanceOf(bob) != -1000 {
+		t.Errorf("bob has %d: the claim was withdrawn", n.balanceOf(bob))
+	}
+	n.wantRule(n.upholds(dan, n.disputes(carol, bob, paid, 100), false), "not-paid")
+	n.wantRule(n.upholds(dan, n.disputes(bob, carol, n.escrow(bob, carol, 10).ID, 10), false), "not-paid")
+	if _, err := as[ledger.DisputeOut](n, dan, "ledger.dispute.uphold", ledger.DisputeUpholdIn{ID: paid}); api.KindOf(err) != api.NotFound {
+		t.Errorf("what is no dispute is upheld: %v", err)
+	}
+	id := n.disputes(bob, carol, paid, 800)
+	_, err := as[ledger.ReverseOut](n, carol, "ledger.reverse", ledger.ReverseIn{ID: paid, Amount: 700})
+	must(t, err)
+	for _, s := range all {
+		must(t, n.upholds(s, id, false))
+	}
+	n.passes(time.Minute)
+	n.wantDispute(id, "redressed")
+	if n.balanceOf(bob) != -10 || n.balanceOf(carol) != 0 {
+		t.Errorf("bob has %d, carol %d: want -10, which are in escrow, and 0", n.balanceOf(bob), n.balanceOf(carol))
+	}
+}
+
+type tally struct {
+	_       struct{} `cbor:",toarray"`
+	Dispute api.Hash
+	Place   uint64
+}
+
+// The clerk counts each member once, by the newest that is final of what they have said and of who they are, and pays what follows from that.
+func TestClerkCountsWhoUpholds(t *testing.T) {
+	n, bob, carol, dan, paid := quarrel(t)
+	id, over, wrong := n.disputes(bob, carol, paid, 600), n.disputes(bob, carol, paid, 1), n.disputes(carol, bob, paid, 1)
+	must(t, n.upholds(bob, id, false))
+	must(t, n.upholds(dan, over, false))
+	must(t, n.says(bob, over, "settled", ""))
+	must(t, n.upholds(dan, id, false))
+	early := last(n.m.Records(), dan, fact.LedgerTopic, nil)
+	must(t, n.upholds(dan, id, true))
+	must(t, n.upholds(n.self, id, false))
+	must(t, n.says(carol, id, "answer", "it does not"))
+	before := last(n.m.Records(), carol, fact.LedgerTopic, nil)
+	_, err := as[ledger.ReverseOut](n, carol, "ledger.reverse", ledger.ReverseIn{ID: paid, Amount: 500})
+	must(t, err)
+	must(t, n.upholds(dan, id, false))
+	n.passes(time.Minute)
+	n.wantDispute(id, "redressed")
+	if n.balanceOf(bob) != 0 {
+		t.Errorf("bob has %d, want 0", n.balanceOf(bob))
+	}
+	// A node that has not seen what the clerk's has made of it, and a clerk who makes something else.
+	on, recs := newNode(t, "eve"), n.m.Records()
+	for i, rec := range recs {
+		if rec.Kind == "dispute-tally" {
+			recs = recs[:i]
+			break
+		}
+		if _, err := on.m.Deliver(rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	space := api.Topic{Space: recs[0].Topic.Space, Name: fact.PostingsTopic}
+	at := last(recs, n.self, fact.PostingsTopic, nil)
+	roll, view := last(recs, n.self, fact.SpaceTopic, nil), last(recs, n.self, fact.FinalityTopic, nil)
+	old := last(recs, n.self, fact.SpaceTopic, func(rec *api.Record) bool { return rec.Seq < roll.Seq })
+	of := func(s api.Signer) api.Position { return last(recs, s, fact.LedgerTopic, nil) }
+	post := func(kind string, body any, rule string, cite ...api.Position) {
+		t.Helper()
+		rec, out := on.deliver(n.self, api.Draft{Topic: space, Kind: kind, Body: codec.MustMarshal(body), Deps: fact.Deps(cite)}, at)
+		if at = rec.Position(); rule == "" && out.Void != nil || rule != "" && (out.Void == nil || out.Void.Rule != rule) {
+			t.Errorf("%s %+v: %+v, want %q", kind, body, out.Void, rule)
+		}
+	}
+	place := uint64(0)
+	for _, rec := range recs {
+		if rec.ID == paid {
+			place = rec.Seq
+		}
+	}
+	count := &tally{Dispute: id, Place: place}
+	pays := func(amount int64) *redress {
+		return &redress{Dispute: id, From: carol.DID(), To: bob.DID(), Currency: "hours", Amount: amount, Why: "upheld"}
+	}
+	post("dispute-tally", count, "no-roll", of(bob), of(dan), of(n.self), old, view)
+	post("dispute-tally", count, "no-roll", of(bob), of(dan), of(n.self), view, recs[0].Position())
+	post("dispute-tally", &tally{Dispute: paid, Place: place}, "no-dispute", of(bob), of(dan), roll, view)
+	post("dispute-tally", &tally{Dispute: id, Place: place + 1}, "not-paid", of(bob), of(dan), roll, view)
+	post("dispute-tally", &tally{Dispute: over, Place: place}, "no-claim", of(bob), of(dan), roll, view)
+	post("dispute-tally", &tally{Dispute: wrong, Place: place}, "not-paid", of(bob), of(dan), of(carol), roll, view)
+	post("dispute-tally", count, "", of(bob), early, roll, view)
+	post("dispute-tally", count, "nothing-counted", of(bob), roll, view)
+	post("redress", pays(500), "not-decided", of(bob), of(dan), of(n.self), of(carol), roll, view)
+	post("dispute-tally", count, "", of(bob), of(n.self), roll, view)
+	post("redress", pays(500), "not-decided", of(bob), of(dan), of(n.self), of(carol), roll, view)
+	post("dispute-tally", count, "", of(bob), of(dan), roll, view)
+	post("dispute-tally", count, "already-counted", of(bob), of(dan), of(n.self), roll, view)
+	post("redress", pays(600), "not-as-agreed", of(bob), of(carol), roll, view)
+	post("redress", pays(600), "not-decided", of(bob), before, roll, view) // before carol has given something back
+	other := pays(500)
+	other.From = dan.DID()
+	post("redress", other, "not-as-agreed", of(bob), of(carol), roll, view)
+	post("redress", pays(500), "", of(bob), of(carol), roll, view)
+	post("redress", pays(500), "already-settled", of(bob), of(carol), roll, view)
+}
+
+// The members are counted by what the registrar of now says there are: who had the office before does not hide those admitted since.
+func TestMembersAreThoseOfTheNewestRegistrar(t *testing.T) {
+	ann, ben, carol, dan := offices(t)
+	ann.hand(fact.Registrar, ben.self)
+	exchange(t, ann, ben)
+	for _, s := range []api.Signer{dan, kerneltest.Signer("eli")} {
+		do[membership.AddOut](ben, "member.add", membership.AddIn{DID: s.DID(), Device: s.Device()})
+	}
+	exchange(t, ann, ben)
+	ann.mustPay(carol, ben.self, 100)
+	paid := do[ledger.HistoryOut](ann, "ledger.history", ledger.HistoryIn{DID: carol.DID()}).Entries[0]
+	id := ann.disputes(carol, ben.self, paid.ID, 100)
+	must(t, ann.upholds(carol, id, false))
+	must(t, ann.upholds(ann.self, id, false))
+	ann.passes(time.Minute)
+	if d := ann.disputed(id); len(d.Upheld) != 2 || d.Members != 5 || d.Binding {
+		t.Errorf("two of five: %+v", d)
+	}
+	recs := ann.m.Records()
+	space, at := recs[0].Topic.Space, api.Position{}
+	of := func(s api.Signer, topic string) api.Position { return last(recs, s, topic, nil) }
+	for _, c := range []struct {
+		roll api.Position
+		rule string
+	}{{of(ann.self, fact.SpaceTopic), "no-roll"}, {of(ben.self, fact.SpaceTopic), ""}} {
+		cite := []api.Position{recs[0].Position(), c.roll, of(carol, fact.LedgerTopic), of(ann.self, fact.LedgerTopic), of(ann.self, fact.FinalityTopic)}
+		rec, out := ann.deliver(ann.self, api.Draft{
+			Topic: api.Topic{Space: space, Name: fact.PostingsTopic}, Kind: "dispute-tally", Body: codec.MustMarshal(&tally{Dispute: id, Place: 1}), Deps: fact.Deps(cite),
+		}, at)
+		if at = rec.Position(); c.rule == "" && out.Void != nil || c.rule != "" && (out.Void == nil || out.Void.Rule != c.rule) {
+			t.Errorf("by %v: %+v, want %q", c.roll, out.Void, c.rule)
+		}
+	}
+	must(t, ann.upholds(dan, id, false))
+	ann.passes(time.Minute)
+	exchange(t, ann, ben)
+	for _, n := range []*node{ann, ben} {
+		n.wantDispute(id, "redressed")
+	}
+}

@@ -15,6 +15,8 @@ var silent = map[string]string{
 	"finality/statement": "the kernel tells what statements come to: record.final, feed.contested",
 	"finality/promise":   "it answers a draft, which is told, and the cut that comes of it is told",
 	"finality/vote":      "the replacement that enough votes make is told",
+
+	"postings/dispute-tally": "what members say is told, and the redress that comes of it",
 }
 
 // Whoever listens hears of every kind of record, or there is a reason why not.

@@ -215,6 +215,11 @@ func (c *Client) LedgerDisputeShow(ctx context.Context, in LedgerDisputeShowIn) 
 	return call[LedgerDisputeShowOut](ctx, c, "ledger.dispute.show", in, nil)
 }
 
+// LedgerDisputeUphold is the operation ledger.dispute.uphold: Say that a claim is right: once more than half of all members do, the payment is undone.
+func (c *Client) LedgerDisputeUphold(ctx context.Context, in LedgerDisputeUpholdIn, opts ...CallOption) (*LedgerDisputeUpholdOut, error) {
+	return call[LedgerDisputeUpholdOut](ctx, c, "ledger.dispute.uphold", in, opts)
+}
+
 // LedgerEscrowAward is the operation ledger.escrow.award: Say, as its arbiter, how much of an escrow its payee gets.
 func (c *Client) LedgerEscrowAward(ctx context.Context, in LedgerEscrowAwardIn, opts ...CallOption) (*LedgerEscrowAwardOut, error) {
 	return call[LedgerEscrowAwardOut](ctx, c, "ledger.escrow.award", in, opts)
@@ -1390,6 +1395,19 @@ type LedgerDisputeShowIn struct {
 type LedgerDisputeShowOut struct {
 	Dispute LedgerDispute       `json:"dispute"`
 	Said    []LedgerDisputeSaid `json:"said"` // oldest first, by the clocks of those who said it; at most 500
+}
+
+// LedgerDisputeUpholdIn is the input of ledger.dispute.uphold.
+type LedgerDisputeUpholdIn struct {
+	Space api.Hash `json:"space,omitzero"` // Id of the space; default: the only one this node follows
+	ID    api.Hash `json:"id"`             // Id of the dispute, about a payment of the claimant's: ledger.dispute.list lists them
+	Back  bool     `json:"back,omitempty"` // Take back what you have said before; it has no effect once enough were counted
+}
+
+// LedgerDisputeUpholdOut is what ledger.dispute.uphold answers.
+type LedgerDisputeUpholdOut struct {
+	Receipt api.Receipt   `json:"receipt"`
+	Dispute LedgerDispute `json:"dispute"`
 }
 
 // LedgerEscrowAwardIn is the input of ledger.escrow.award.
@@ -3368,8 +3386,10 @@ type LedgerDispute struct {
 	Mediator api.DID    `json:"mediator,omitempty"` // on whom both sides agree, or whom the registrar has named
 	Mediates bool       `json:"mediates,omitempty"` // the mediator has said so
 	Bound    []api.DID  `json:"bound,omitempty"`    // the sides that have bound themselves to what the mediator awards
-	State    string     `json:"state"`              // open, unanswered (the deadline is past), answered, escalated, agreed or awarded (the clerk's node carries it out), awarded without both sides being bound (nobody is made to pay), redressed, withdrawn, written-off or settled
-	Comes    *int64     `json:"comes_to,omitempty"` // what the claimant gets, where that is agreed or awarded
+	State    string     `json:"state"`              // open, unanswered (the deadline is past), answered, escalated, agreed, awarded or upheld (the clerk's node carries it out), awarded without both sides being bound (nobody is made to pay), redressed, withdrawn, written-off or settled
+	Upheld   []api.DID  `json:"upheld,omitempty"`   // the members who say that the claim is right, at most 500; more than half of all members decide
+	Members  int        `json:"members,omitempty"`  // how many members there are
+	Comes    *int64     `json:"comes_to,omitempty"` // what the claimant gets, where that is agreed, awarded or upheld
 	Binding  bool       `json:"binding,omitempty"`  // it is carried out without anybody else's consent
 	By       api.Hash   `json:"by,omitzero"`        // the record that has carried it out
 }
@@ -3379,7 +3399,7 @@ type LedgerDisputeSaid struct {
 	ID       api.Hash   `json:"id"` // of the record
 	Time     time.Time  `json:"time"`
 	By       api.DID    `json:"by"`
-	What     string     `json:"what"` // evidence, answer, escalate, mediate, refuse, withdraw, write-off, settled, mediator, bound, offer, accept, award or redress
+	What     string     `json:"what"` // evidence, answer, escalate, mediate, refuse, withdraw, write-off, settled, mediator, bound, offer, accept, award, uphold, take-back or redress
 	Text     string     `json:"text,omitempty"`
 	Evidence []api.Hash `json:"evidence,omitempty"`
 	Mediator api.DID    `json:"mediator,omitempty"`
@@ -4376,6 +4396,8 @@ func routeOf(name string) (r route, ok bool) {
 		return route{method: "POST", path: "/ledger/dispute/say", write: true, signs: api.SignsOne}, true
 	case "ledger.dispute.show":
 		return route{method: "GET", path: "/ledger/disputes/{id}"}, true
+	case "ledger.dispute.uphold":
+		return route{method: "POST", path: "/ledger/dispute/uphold", write: true, signs: api.SignsOne}, true
 	case "ledger.escrow.award":
 		return route{method: "POST", path: "/ledger/escrow/award", write: true, signs: api.SignsOne}, true
 	case "ledger.escrow.giveback":

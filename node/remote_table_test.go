@@ -54,6 +54,7 @@ ledger.dispute.mediator space one
 ledger.dispute.offer space one
 ledger.dispute.say space one
 ledger.dispute.show space none
+ledger.dispute.uphold space one
 ledger.escrow.award space one
 ledger.escrow.giveback space one
 ledger.escrow.list space none
@@ -232,7 +233,7 @@ func (g *greeter) inputs() map[string]string {
 		"ledger.order.new": fmt.Sprintf(`{"to":%q,"currency":"hours","amount":1,"unit":"days","first":"2026-01-01"}`, did), "ledger.order.end": id, "ledger.order.pay": id,
 		"ledger.dispute.file": fmt.Sprintf(`{"about":%q,"against":%q,"currency":"hours","amount":1,"reason":"x"}`, g.space, did), "ledger.dispute.say": fmt.Sprintf(`{"id":%q,"what":"withdraw"}`, g.space),
 		"ledger.dispute.mediator": fmt.Sprintf(`{"id":%q,"mediator":%q}`, g.space, did), "ledger.dispute.offer": fmt.Sprintf(`{"id":%q,"amount":1}`, g.space),
-		"ledger.dispute.award": fmt.Sprintf(`{"id":%q,"amount":1}`, g.space), "ledger.dispute.accept": fmt.Sprintf(`{"id":%q,"offer":%q}`, g.space, g.space),
+		"ledger.dispute.award": fmt.Sprintf(`{"id":%q,"amount":1}`, g.space), "ledger.dispute.accept": fmt.Sprintf(`{"id":%q,"offer":%q}`, g.space, g.space), "ledger.dispute.uphold": fmt.Sprintf(`{"id":%q}`, g.space),
 		"ledger.escrow.new": fmt.Sprintf(`{"payee":%q,"currency":"hours","amount":1,"expires":"2099-01-01T00:00:00Z"}`, did), "ledger.escrow.release": id, "ledger.escrow.giveback": id, "ledger.escrow.award": fmt.Sprintf(`{"id":%q,"amount":1}`, g.space),
 		"ledger.batch":  fmt.Sprintf(`{"rows":[{"to":%q,"currency":"hours","amount":1}]}`, did),
 		"ledger.charge": `{"name":"dues","dry_run":true}`, "ledger.policy.set": `{"currency":"hours","preset":"conservative"}`, "ledger.regrade": "{" + money + "}",

@@ -71,6 +71,7 @@ const (
 	nameClosed   = "closed"   // no key
 	nameVote     = "vote"     // number of the registrar to be
 	nameProfile  = "profile"  // no key
+	nameHeads    = "heads"    // no key
 )
 
 // Genesis says what a space is. Published once, by the record that founds the space.
@@ -286,6 +287,15 @@ func GenesisAt(tx api.Tx, dep api.Position) (Genesis, bool) {
 // PutMember publishes that did is a member.
 func PutMember(tx api.Tx, did api.DID, m Member) {
 	tx.Publish(nameMember, []byte(did), codec.MustMarshal(&m))
+}
+
+// PutHeadcount publishes how many members the space has.
+func PutHeadcount(tx api.Tx, members uint64) { tx.Publish(nameHeads, nil, api.Seq8(members)) }
+
+// HeadcountAt reads how many members the space had at dep, a position of a feed that admits members.
+func HeadcountAt(tx api.Tx, dep api.Position) (uint64, bool) {
+	b, ok := tx.Fact(dep, nameHeads, nil)
+	return Number(b, ok), ok
 }
 
 // PutRemoval publishes why did is no member any more.

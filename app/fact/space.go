@@ -274,6 +274,16 @@ func (s *Space) Known(did api.DID) (Member, api.Position, bool) {
 	return Member{}, api.Position{}, false
 }
 
+// Headcount returns how many members the space has, and the record that says so.
+func (s *Space) Headcount() (uint64, api.Position) {
+	for _, feed := range [...]api.Hash{s.registrar, s.Founded.Feed} {
+		if b, pos, ok := s.r.Fact(feed, nameHeads, nil); ok {
+			return Number(b, ok), pos
+		}
+	}
+	return 0, api.Position{}
+}
+
 // Profile returns how who is or was a member wants to be called: by the device that acts for it, else by the one before.
 func (s *Space) Profile(did api.DID) (p Profile, ok bool) {
 	m, _, _ := s.Known(did)

@@ -55,9 +55,9 @@ func (*App) Info() api.AppInfo {
 	return api.AppInfo{Name: "ledger", Topics: []api.TopicSpec{
 		{Name: fact.LedgerTopic, Retention: api.Log, Kinds: []string{
 			kindTransfer, kindBatch, kindRequest, kindCancel, kindDecline, kindOrder, kindEndOrder, kindAck, kindGrant, kindAllot, kindReturn, kindMandate, kindPropose, kindProposeRules, kindApprove, fact.KindClose,
-			kindEscrow, kindRelease, kindEscrowBack, kindAward, kindDispute, kindSay, kindBind, kindOffer, kindAccept, kindJudge, kindImportTake,
+			kindEscrow, kindRelease, kindEscrowBack, kindAward, kindDispute, kindSay, kindBind, kindOffer, kindAccept, kindJudge, kindUphold, kindImportTake,
 		}},
-		{Name: fact.PostingsTopic, Retention: api.Log, Kinds: []string{kindSchedule, kindCharge, kindDue, kindSettle, kindRedress, kindFreeze, kindImport, kindImportUndo, kindImportBind, kindPolicy}},
+		{Name: fact.PostingsTopic, Retention: api.Log, Kinds: []string{kindSchedule, kindCharge, kindDue, kindSettle, kindRedress, kindTally, kindFreeze, kindImport, kindImportUndo, kindImportBind, kindPolicy}},
 		{Name: fact.TreasuryTopic, Retention: api.Log, Kinds: []string{kindRules, kindSpend, kindPay}},
 	}}
 }

@@ -119,6 +119,9 @@ func (*App) Describe() []api.KindSpec {
 		api.Says[acceptance](fact.LedgerTopic, kindAccept, "Accept the offer {offer} in the dispute {dispute}.").By("ledger.dispute.accept", inDispute),
 		api.Says[judgement](fact.LedgerTopic, kindJudge, "Award in the dispute {dispute} {amount} minor units to the claimant[: {reason}].").
 			By("ledger.dispute.award", inDispute, api.Source{Field: "reason", From: api.FromInput, Input: "text"}),
+		api.Says[upholding](fact.LedgerTopic, kindUphold, "Say that the claim of the dispute {dispute} is right and the payment is to be undone[{?back}, or rather take that back].").
+			By("ledger.dispute.uphold", inDispute),
+		api.Says[tally](fact.PostingsTopic, kindTally, "Count who upholds the dispute {dispute} about the payment in place {place} of its payer's feed."),
 		api.Says[redress](fact.PostingsTopic, kindRedress, "Carry out what the dispute {dispute} has come to, {why}: {amount} from {from} to {to}."),
 		api.Says[freezing](fact.PostingsTopic, kindFreeze, "Note of the freeze of {account} in {currency} by grant number {number}[: {reason}][; it ends on {until}].").
 			By("ledger.freeze", account, filled("number", "of the grant that freezes it")),

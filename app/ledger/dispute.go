@@ -14,8 +14,9 @@ import (
 	"github.com/intercooperative/icn/kernel/record"
 )
 
-// A dispute is about a payment or an escrow. All that is said in it are records of members; money moves only with the consent of who loses it: both sides
-// accept one offer, or both have bound themselves to what a mediator awards. Then the clerk's feed carries it out: see accord.go.
+// A dispute is about a payment or an escrow. All that is said in it are records of members; money moves with the consent of who loses it, both sides accept one
+// offer or both have bound themselves to what a mediator awards, or else by the word of more than half of all members: see uphold.go. The clerk's feed carries
+// it out: see redress.go.
 
 // Record kinds, in the topic ledger.
 const (
@@ -25,6 +26,7 @@ const (
 	kindOffer   = "dispute-offer"
 	kindAccept  = "dispute-accept"
 	kindJudge   = "dispute-award"
+	kindUphold  = "dispute-uphold"
 )
 
 const (
@@ -108,6 +110,11 @@ func (s *saying) check() error {
 	return cmp.Or(checkID("dispute", s.Dispute), checkStatement("text", s.Text, s.What == sayEvidence || s.What == sayAnswer), checkBlobs(s.Evidence))
 }
 
+// ends reports whether there is no claim any more.
+func (s *saying) ends() bool {
+	return s.What == sayWithdraw || s.What == sayWriteOff || s.What == saySettled
+}
+
 // binding agrees to a mediator; bound, also to what the mediator awards, up to what is claimed.
 type binding struct {
 	_        struct{} `cbor:",toarray"`
@@ -168,6 +175,8 @@ func checkVerdict(id api.Hash, amount int64, text string) error {
 //	deal/<about>  deal, on the feed of a side: the newest offer that it has made or accepted
 //	offer/<id>    deal, on the feed of who makes the offer, by the id of its record
 //	judge/<id>    8 bytes, on the feed of a mediator: what the claimant is awarded
+//	up/<id>       on the feed of any member: whether it upholds the dispute
+//	over/<id>     on the feed of the claimant: it has withdrawn, written off or settled its claim
 //
 // and query rows: disp/<space><did> 0 <time><feed><seq> and, for all, disp/<space> 0 <time><feed><seq> -> id of a dispute; what is said about it is with what is
 // said about escrows.
@@ -180,6 +189,7 @@ func rowBound(about api.Hash) []byte {
 func rowDeal(about api.Hash) []byte { return append([]byte("deal/"), about[:]...) }
 func rowOffer(id api.Hash) []byte   { return append([]byte("offer/"), id[:]...) }
 func rowJudged(id api.Hash) []byte  { return append([]byte("judge/"), id[:]...) }
+func rowOver(id api.Hash) []byte    { return append([]byte("over/"), id[:]...) }
 
 // complaint is what the claimant's feed keeps of a dispute.
 type complaint struct {
@@ -231,6 +241,9 @@ func (f *fold) disputing() api.Outcome {
 	case kindJudge:
 		var j judgement
 		err, apply = decode(f.rec.Body, &j), func() api.Outcome { return f.judge(&j) }
+	case kindUphold:
+		var u upholding
+		err, apply = decode(f.rec.Body, &u), func() api.Outcome { return f.uphold(&u) }
 	}
 	if err != nil {
 		return malformed(err)
@@ -282,8 +295,11 @@ func (f *fold) say(s *saying) api.Outcome {
 	case s.What == sayAnswer && author != c.Against,
 		(s.What == sayEvidence || s.What == sayEscalate) && !c.side(author),
 		(s.What == sayMediate || s.What == sayRefuse) && c.side(author),
-		(s.What == sayWithdraw || s.What == sayWriteOff || s.What == saySettled) && author != c.Claimant:
+		s.ends() && author != c.Claimant:
 		return notYours
+	}
+	if s.ends() {
+		f.Put(rowOver(s.Dispute), nil)
 	}
 	f.said(s.Dispute, 0)
 	return api.Accepted

@@ -25,6 +25,7 @@ type DisputeNews struct {
 	Bound    bool     `json:"bound,omitempty" doc:"who agrees to the mediator is bound by what is awarded"`
 	Offer    api.Hash `json:"offer,omitzero" doc:"that is accepted"`
 	Amount   *int64   `json:"amount,omitempty" doc:"that is offered or awarded, minor units"`
+	Back     bool     `json:"back,omitempty" doc:"who has upheld the claim takes that back"`
 }
 
 // Redressed is the data of ledger.dispute-redressed.
@@ -34,7 +35,7 @@ type Redressed struct {
 	To       api.DID  `json:"to"`
 	Currency string   `json:"currency"`
 	Amount   int64    `json:"amount" doc:"minor units"`
-	Why      string   `json:"why" doc:"agreed or awarded"`
+	Why      string   `json:"why" doc:"agreed, awarded or upheld"`
 }
 
 // FreezeNoted is the data of ledger.freeze-noted.
@@ -81,6 +82,11 @@ func newsOf(rec *api.Record) *DisputeNews {
 		if decode(rec.Body, &b) == nil {
 			return &DisputeNews{Dispute: b.Dispute, Text: b.Reason, Amount: &b.Amount}
 		}
+	case kindUphold:
+		var b upholding
+		if decode(rec.Body, &b) == nil {
+			return &DisputeNews{Dispute: b.Dispute, Back: b.Back}
+		}
 	}
 	return nil
 }
@@ -104,6 +110,7 @@ func disputeEvents() []api.EventType {
 		api.Tell(of(fact.LedgerTopic, "dispute-offered", "An offer was made in a dispute", kindOffer), news),
 		api.Tell(of(fact.LedgerTopic, "dispute-accepted", "A side has accepted an offer", kindAccept), news),
 		api.Tell(of(fact.LedgerTopic, "dispute-awarded", "A mediator has awarded something", kindJudge), news),
+		api.Tell(of(fact.LedgerTopic, "dispute-upheld", "A member says that a claim is right, or takes that back", kindUphold), news),
 		api.Tell(of(fact.PostingsTopic, "freeze-noted", "The clerk says why an account is frozen, and until when", kindFreeze), func(_ api.Past, rec *api.Record) *FreezeNoted {
 			var x freezing
 			if decode(rec.Body, &x) != nil {

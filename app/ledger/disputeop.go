@@ -37,6 +37,7 @@ func (a *App) disputeOperations() []api.Operation {
 		api.Handle(write("offer", "Offer how much the claimant gets"), a.disputeOffer),
 		api.Handle(write("accept", "Accept an offer"), a.disputeAccept),
 		api.Handle(write("award", "Say, as its mediator, how much the claimant gets"), a.disputeAward),
+		api.Handle(write("uphold", "Say that a claim is right: once more than half of all members do, the payment is undone"), a.disputeUphold),
 		api.Handle(api.Operation{
 			Name: "ledger.dispute.list", Kind: api.List, Method: http.MethodGet, Path: "/ledger/disputes", CLI: "ledger dispute list", Scope: "ledger:read",
 			Summary: "List disputes, newest first, and what they have come to",
@@ -56,6 +57,7 @@ const (
 	disputeEscalated = "escalated"
 	disputeAgreed    = "agreed"
 	disputeAwarded   = "awarded"
+	disputeUpheld    = "upheld"
 	disputeDone      = "redressed"
 	disputeWithdrawn = "withdrawn"
 	disputeWritten   = "written-off"
@@ -63,8 +65,11 @@ const (
 )
 
 var disputeStates = []string{
-	disputeOpen, disputeOverdue, disputeAnswered, disputeEscalated, disputeAgreed, disputeAwarded, disputeDone, disputeWithdrawn, disputeWritten, disputeSettled,
+	disputeOpen, disputeOverdue, disputeAnswered, disputeEscalated, disputeAgreed, disputeAwarded, disputeUpheld, disputeDone, disputeWithdrawn, disputeWritten, disputeSettled,
 }
+
+// endings are the states in which there is no claim any more.
+var endings = []string{disputeWithdrawn, disputeWritten, disputeSettled}
 
 // Dispute is what somebody claims from somebody, and what has come of it. Amounts are minor units.
 type Dispute struct {
@@ -83,8 +88,10 @@ type Dispute struct {
 	Mediator api.DID    `json:"mediator,omitempty" doc:"on whom both sides agree, or whom the registrar has named"`
 	Mediates bool       `json:"mediates,omitempty" doc:"the mediator has said so"`
 	Bound    []api.DID  `json:"bound,omitempty" doc:"the sides that have bound themselves to what the mediator awards"`
-	State    string     `json:"state" doc:"open, unanswered (the deadline is past), answered, escalated, agreed or awarded (the clerk's node carries it out), awarded without both sides being bound (nobody is made to pay), redressed, withdrawn, written-off or settled"`
-	Comes    *int64     `json:"comes_to,omitempty" doc:"what the claimant gets, where that is agreed or awarded"`
+	State    string     `json:"state" doc:"open, unanswered (the deadline is past), answered, escalated, agreed, awarded or upheld (the clerk's node carries it out), awarded without both sides being bound (nobody is made to pay), redressed, withdrawn, written-off or settled"`
+	Upheld   []api.DID  `json:"upheld,omitempty" doc:"the members who say that the claim is right, at most 500; more than half of all members decide"`
+	Members  int        `json:"members,omitempty" doc:"how many members there are"`
+	Comes    *int64     `json:"comes_to,omitempty" doc:"what the claimant gets, where that is agreed, awarded or upheld"`
 	Binding  bool       `json:"binding,omitempty" doc:"it is carried out without anybody else's consent"`
 	By       api.Hash   `json:"by,omitzero" doc:"the record that has carried it out"`
 }
@@ -94,7 +101,7 @@ type DisputeSaid struct {
 	ID       api.Hash   `json:"id" doc:"of the record"`
 	Time     time.Time  `json:"time"`
 	By       api.DID    `json:"by"`
-	What     string     `json:"what" doc:"evidence, answer, escalate, mediate, refuse, withdraw, write-off, settled, mediator, bound, offer, accept, award or redress"`
+	What     string     `json:"what" doc:"evidence, answer, escalate, mediate, refuse, withdraw, write-off, settled, mediator, bound, offer, accept, award, uphold, take-back or redress"`
 	Text     string     `json:"text,omitempty"`
 	Evidence []api.Hash `json:"evidence,omitempty"`
 	Mediator api.DID    `json:"mediator,omitempty"`
@@ -147,7 +154,24 @@ func readDispute(r api.Reader, s *fact.Space, now time.Time, id api.Hash) (d Dis
 	if escrowed && e.Settlement != nil && d.Binding {
 		d.State, d.By = disputeDone, e.Settlement.ID
 	}
+	d.count(r, s, &c)
 	return d, said, true
+}
+
+// count says which members uphold the claim, and what it comes to where they are enough and nothing else has decided it.
+func (d *Dispute) count(r api.Reader, s *fact.Space, c *complaint) {
+	all := upholders(r, s, d.ID)
+	if len(all) == 0 {
+		return
+	}
+	members, _ := s.Headcount()
+	d.Upheld, d.Members = all[:min(len(all), maxSayings)], int(members)
+	if len(all) <= d.Members/2 || d.Binding || !d.By.IsZero() || notUpheld(r, s, c) != nil || slices.Contains(endings, d.State) {
+		return
+	}
+	paid, _, _ := r.Lookup(c.About)
+	n := max(0, c.upheld(d.ID, paidTo(paid, c.Against, c.Currency)-givenBack(r, s, paid, c.Against, c.Currency)).Amount)
+	d.State, d.Comes, d.Binding = disputeUpheld, &n, true
 }
 
 // readSaid reads one thing that was said.
@@ -181,6 +205,13 @@ func readSaid(r api.Reader, w word) (x DisputeSaid, ok bool) {
 		var b judgement
 		ok = decode(rec.Body, &b) == nil
 		x.What, x.Text = "award", b.Reason
+	case kindUphold:
+		var b upholding
+		ok = decode(rec.Body, &b) == nil
+		x.What, x.Amount = "uphold", nil
+		if b.Back {
+			x.What = "take-back"
+		}
 	case kindRedress:
 		x.What = "redress"
 	}
@@ -491,6 +522,31 @@ func (in *DisputeAcceptIn) Validate() error {
 
 func (a *App) disputeAccept(ctx context.Context, call *api.Call, in *DisputeAcceptIn) (*DisputeOut, error) {
 	return a.inTheDispute(ctx, call, "ledger.dispute.accept", in.Space, in.ID, in.Offer, kindAccept, &acceptance{Dispute: in.ID, Offer: in.Offer})
+}
+
+// DisputeUpholdIn is the input of ledger.dispute.uphold.
+type DisputeUpholdIn struct {
+	Space api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
+	ID    api.Hash `json:"id" doc:"Id of the dispute, about a payment of the claimant's: ledger.dispute.list lists them"`
+	Back  bool     `json:"back,omitempty" doc:"Take back what you have said before; it has no effect once enough were counted"`
+}
+
+// Validate implements api.Validator.
+func (in *DisputeUpholdIn) Validate() error { return checkID("id", in.ID) }
+
+func (a *App) disputeUphold(ctx context.Context, call *api.Call, in *DisputeUpholdIn) (*DisputeOut, error) {
+	const op = "ledger.dispute.uphold"
+	_, r, s, err := a.see(op, in.Space)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	if c, ok := readClaim(r, s, in.ID); ok {
+		if why := notUpheld(r, s, &c); why != nil {
+			return nil, api.Refusal(op, why)
+		}
+	}
+	return a.inTheDispute(ctx, call, op, in.Space, in.ID, api.Hash{}, kindUphold, &upholding{Dispute: in.ID, Back: in.Back})
 }
 
 // DisputesIn is the input of ledger.dispute.list.

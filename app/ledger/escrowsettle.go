@@ -47,6 +47,7 @@ const (
 	whyAgreed  = "agreed"
 	whyAwarded = "awarded"
 	whyExpired = "expired"
+	whyUpheld  = "upheld" // a dispute about a payment, by the members
 )
 
 func (s *settlement) check() error {
@@ -286,6 +287,13 @@ func notDue(h *deposit) api.Outcome {
 
 // settling folds a record of the clerk's about an escrow or a dispute.
 func (f *fold) settling() api.Outcome {
+	if f.rec.Kind == kindTally {
+		var t tally
+		if err := decode(f.rec.Body, &t); err != nil {
+			return malformed(err)
+		}
+		return f.tally(&t)
+	}
 	if f.rec.Kind == kindRedress {
 		var r redress
 		if err := decode(f.rec.Body, &r); err != nil {

@@ -65,7 +65,7 @@ func (a *App) settleIn(ctx context.Context, host api.Host, space api.Hash, now t
 			host.Log().Debug("an escrow or dispute is not settled yet", "space", space.Short(), "id", id.Short(), "err", err)
 		case err != nil:
 			return err
-		case draft.Kind != kindDue:
+		case draft.Kind != kindDue && draft.Kind != kindTally:
 			host.Log().Info("an escrow or dispute is settled", "space", space.Short(), "id", id.Short())
 		}
 		if n++; n == maxSettles {
@@ -103,6 +103,7 @@ func inDispute(r api.Reader, s *fact.Space) (all []api.Hash) {
 
 // next makes the clerk's next record about an escrow or a dispute, if there is one to make; over says that there never will be.
 func (d *desk) next(r api.Reader, s *fact.Space, id api.Hash, now time.Time) (draft api.Draft, ok, over bool) {
+	dispute := id
 	c, disputed := readClaim(r, s, id)
 	if disputed {
 		id = c.About
@@ -114,8 +115,11 @@ func (d *desk) next(r api.Reader, s *fact.Space, id api.Hash, now time.Time) (dr
 		draft, ok = d.settle(r, s, &e, now)
 		return draft, ok, false
 	}
-	draft, ok = d.redress(r, s, &c)
-	return draft, ok, false
+	if draft, ok = d.redress(r, s, &c); !ok {
+		draft, ok = d.uphold(r, s, dispute, &c)
+	}
+	_, _, done := r.Own(d.from, rowRedressed(c.About))
+	return draft, ok, done
 }
 
 // settle makes the clerk's next record about an escrow: the settlement, or that its date has come; false while there is nothing to say.
@@ -271,8 +275,13 @@ func saidAbout(rec *api.Record) api.Hash {
 		if decode(rec.Body, &b) == nil {
 			return b.Escrow
 		}
-	case kindBind, kindAccept, kindJudge:
+	case kindBind, kindAccept, kindJudge, kindUphold:
 		return disputeOf(rec)
+	case kindTally:
+		var b tally
+		if decode(rec.Body, &b) == nil {
+			return b.Dispute
+		}
 	}
 	return api.Hash{}
 }

@@ -220,7 +220,7 @@ func (f *fold) posting() api.Outcome {
 			return malformed(err)
 		}
 		return f.freezing(&x)
-	case kindDue, kindSettle, kindRedress:
+	case kindDue, kindSettle, kindRedress, kindTally:
 		return f.settling()
 	case kindImport:
 		var c imported

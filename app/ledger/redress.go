@@ -13,8 +13,8 @@ import (
 // kindRedress is the clerk's record, in the topic postings, that carries out what a dispute about a payment has come to.
 const kindRedress = "redress"
 
-// redress pays the claimant what both sides have agreed on, or what is awarded by whom both have bound themselves to follow. Nobody else's account can be
-// debited by it: without the consent of who pays there is none.
+// redress pays the claimant what both sides have agreed on, or what is awarded by whom both have bound themselves to follow; or it undoes a payment because
+// more than half of all members uphold the claim. Nobody else's account can be debited by it.
 type redress struct {
 	_        struct{} `cbor:",toarray"`
 	Dispute  api.Hash
@@ -22,7 +22,7 @@ type redress struct {
 	To       api.DID // the claimant
 	Currency string
 	Amount   int64  `say:"amount,currency"` // minor units, > 0
-	Why      string // agreed or awarded
+	Why      string // agreed, awarded or upheld
 }
 
 func (r *redress) check() error {
@@ -33,8 +33,8 @@ func (r *redress) check() error {
 		return fmt.Errorf("currency: want 1 to %d of a-z 0-9 -", maxCode)
 	case r.Amount <= 0:
 		return fmt.Errorf("amount %d: want more than 0", r.Amount)
-	case r.Why != whyAgreed && r.Why != whyAwarded:
-		return fmt.Errorf("why %q: want agreed or awarded", clip(r.Why))
+	case r.Why != whyAgreed && r.Why != whyAwarded && r.Why != whyUpheld:
+		return fmt.Errorf("why %q: want agreed, awarded or upheld", clip(r.Why))
 	}
 	return checkID("dispute", r.Dispute)
 }
@@ -69,6 +69,9 @@ func (f *fold) redress(r *redress) api.Outcome {
 	all := f.sure()
 	v := f.voiced(all, c.About, c.Claimant, c.Against)
 	a, ok := f.accord(all, &v, c.About, c.Claimant, c.Against)
+	if r.Why == whyUpheld {
+		a, ok = f.upheld(all, r.Dispute, &c)
+	}
 	if !ok || a.Dispute != r.Dispute {
 		return notAgreed
 	}
@@ -87,7 +90,7 @@ func (f *fold) redress(r *redress) api.Outcome {
 	return api.Accepted
 }
 
-var notAgreed = api.Voided(Domain, "not-decided", "neither have both sides accepted one offer, nor have they bound themselves to an award that is there, as far as the record shows it certain")
+var notAgreed = api.Voided(Domain, "not-decided", "neither have both sides accepted one offer, nor have they bound themselves to an award that is there, nor do more than half of all members uphold the claim, as far as the record shows it certain")
 
 // accordOf is what two sides have agreed on about a payment or escrow by what is certain here, and what to cite for it.
 func accordOf(r api.Reader, s *fact.Space, about api.Hash, one, other api.DID) (a accord, cites []api.Position, ok bool) {

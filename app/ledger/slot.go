@@ -223,18 +223,24 @@ func (f *fold) paidBy(l *leg, p *purpose) (int64, bool) {
 		if d.Feed == f.rec.Feed || !f.Within(at) {
 			continue
 		}
-		h, accepted := f.Dep(at)
-		if !accepted || h.Author != l.To {
-			return 0, false
-		}
-		row := rowPaid(at.Feed, f.rec.Author)
-		paid := of(getSums(f.At(at, row)), l.Currency)
-		if at.Seq > 1 {
-			paid -= of(getSums(f.At(api.Position{Feed: at.Feed, Seq: at.Seq - 1, ID: h.Prev}, row)), l.Currency)
-		}
+		paid := f.paidIn(at, l.To, f.rec.Author, l.Currency)
 		return paid, paid > 0
 	}
 	return 0, false
+}
+
+// paidIn returns how much the record at a position that is cited has paid of one to another; 0 where it is not of the one or has no effect.
+func (f *fold) paidIn(at api.Position, from, to api.DID, code string) int64 {
+	h, accepted := f.Dep(at)
+	if !accepted || h.Author != from {
+		return 0
+	}
+	row := rowPaid(at.Feed, to)
+	paid := of(getSums(f.At(at, row)), code)
+	if at.Seq > 1 {
+		paid -= of(getSums(f.At(api.Position{Feed: at.Feed, Seq: at.Seq - 1, ID: h.Prev}, row)), code)
+	}
+	return paid
 }
 
 var notAsked = api.Voided(Domain, "not-asked", "somebody else was asked to pay this")

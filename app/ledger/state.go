@@ -106,7 +106,7 @@ func (*App) Apply(tx api.Tx, rec *api.Record) api.Outcome {
 		return f.approve(&a)
 	case kindEscrow, kindRelease, kindEscrowBack, kindAward:
 		return f.holding()
-	case kindDispute, kindSay, kindBind, kindOffer, kindAccept, kindJudge:
+	case kindDispute, kindSay, kindBind, kindOffer, kindAccept, kindJudge, kindUphold:
 		return f.disputing()
 	case kindImportTake:
 		return f.takeOver()

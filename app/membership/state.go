@@ -15,6 +15,7 @@ import (
 //	invite/<key>     invite body
 //	used/<key>       how often it was used, 8 bytes
 //	number           of the last admission, 8 bytes
+//	heads            how many members there are, once somebody was admitted or removed, 8 bytes
 //	member/<did>     fact.Member: as admitted here, with the newest device, or removed
 //	office/<name>    fact.Office: who holds it
 //	had/<device>     nothing: a member acted with this device and got another one, or was removed
@@ -25,6 +26,7 @@ import (
 var (
 	rowCharter = []byte("charter")
 	rowNumber  = []byte("number")
+	rowHeads   = []byte("heads")
 	rowJoin    = []byte("join")
 )
 
@@ -106,6 +108,7 @@ func applyGenesis(tx api.Tx, rec *api.Record) api.Outcome {
 		putMember(tx, rec, m.DID, fact.Member{Device: m.Device, Number: uint64(i) + 1, Founder: true})
 	}
 	tx.Add(countMembers(rec.Topic.Space), int64(len(g.Founders)))
+	fact.PutHeadcount(tx, uint64(len(g.Founders)))
 	for _, o := range g.Offices {
 		f.Offices = append(f.Offices, o.Name)
 		putOffice(tx, o.Name, fact.Office{DID: o.DID, Device: o.Device, Number: 1})
@@ -278,8 +281,20 @@ func applyAdmit(tx api.Tx, rec *api.Record) api.Outcome {
 	m := fact.Member{Device: a.Device, Number: a.Number, Founder: before.Founder, Before: before.Before, Since: rec.Time.Millis()}
 	tx.Put(rowMember(a.DID), codec.MustMarshal(&m))
 	putMember(tx, rec, a.DID, m)
-	tx.Add(countMembers(rec.Topic.Space), 1)
+	c.count(tx, rec, 1)
 	return api.Accepted
+}
+
+// count adds to the number of members.
+func (c *charter) count(tx api.Tx, rec *api.Record, delta int64) {
+	n := int64(len(c.Founders))
+	if b, ok := tx.Own(rowHeads); ok {
+		n = int64(binary.BigEndian.Uint64(b))
+	}
+	n += delta
+	tx.Put(rowHeads, api.Seq8(uint64(n)))
+	fact.PutHeadcount(tx, uint64(n))
+	tx.Add(countMembers(rec.Topic.Space), delta)
 }
 
 // memberOf returns what the registrar's feed knows of a DID: a member, or one who was removed.
@@ -326,7 +341,7 @@ func applyRemove(tx api.Tx, rec *api.Record) api.Outcome {
 	tx.Put(rowMember(d.DID), codec.MustMarshal(&m))
 	fact.PutMember(tx, d.DID, m)
 	fact.PutRemoval(tx, d.DID, fact.Removal{Reason: d.Reason})
-	tx.Add(countMembers(rec.Topic.Space), -1)
+	c.count(tx, rec, -1)
 	return api.Accepted
 }
 

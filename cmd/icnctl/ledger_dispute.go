@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,7 +12,7 @@ import (
 
 func (c *ctl) ledgerDispute() *cobra.Command {
 	return group("dispute", "Disputes: what was paid and should not have been, or is in escrow",
-		c.disputeFile(), c.disputeSay(), c.disputeMediator(), c.disputeOffer(), c.disputeAccept(), c.disputeAward(), c.disputeList(), c.disputeShow())
+		c.disputeFile(), c.disputeSay(), c.disputeMediator(), c.disputeOffer(), c.disputeAccept(), c.disputeAward(), c.disputeUphold(), c.disputeList(), c.disputeShow())
 }
 
 // dispute shows a dispute.
@@ -26,6 +27,9 @@ func (c *ctl) dispute(d client.LedgerDispute) {
 	}
 	for _, did := range d.Bound {
 		facts = append(facts, "bound", string(did))
+	}
+	if len(d.Upheld) > 0 {
+		facts = append(facts, "upheld", fmt.Sprintf("by %d of %d members; more than half decide", len(d.Upheld), d.Members))
 	}
 	if d.Comes != nil {
 		says := amount(*d.Comes)
@@ -60,8 +64,8 @@ func (c *ctl) disputeFile() *cobra.Command {
 	var evidence []string
 	cmd := &cobra.Command{
 		Use: "file RECORD DID AMOUNT REASON", Short: "Dispute a payment or an escrow", Args: cobra.ExactArgs(4),
-		Long: "Claims AMOUNT of a payment or an escrow from the other side of it. Everybody in the space can read it. Nobody is made to pay without having agreed: to an offer, or " +
-			"to be bound by what a mediator awards.",
+		Long: "Claims AMOUNT of a payment or an escrow from the other side of it. Everybody in the space can read it. Nobody is made to pay without having agreed, to an offer or " +
+			"to be bound by what a mediator awards, unless more than half of all members say that your claim to a payment of yours is right: icnctl ledger dispute uphold.",
 		Example: "icnctl ledger dispute file 3f0c... did:icn:... 6 \"the boat leaks\" --deadline 2026-12-24",
 	}
 	space := spaceFlag(cmd)
@@ -238,6 +242,29 @@ func (c *ctl) disputeAward() *cobra.Command {
 			in.Text = args[2]
 		}
 		return write(c, cmd, "ledger.dispute.award", in, func(o *client.LedgerDisputeAwardOut) {
+			c.dispute(o.Dispute)
+			c.receipt(o.Receipt)
+		})
+	}
+	return cmd
+}
+
+func (c *ctl) disputeUphold() *cobra.Command {
+	var in client.LedgerDisputeUpholdIn
+	cmd := &cobra.Command{
+		Use: "uphold DISPUTE", Short: "Say that a claim is right: once more than half of all members do, the payment is undone", Args: cobra.ExactArgs(1),
+		Long: "Says that the claimant is right about a payment that they have made. Once more than half of all members say so, the clerk's node pays back what is claimed and was not given " +
+			"back yet, whether who was paid agrees or not; even where that leaves them owing more than their limit. Everybody can see who says so. --back takes it back, as long as not enough were counted.",
+		Example: "icnctl ledger dispute uphold 3f0c...",
+	}
+	space := spaceFlag(cmd)
+	cmd.Flags().BoolVar(&in.Back, "back", false, "take back what you have said")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var err error
+		if in.Space, in.ID, err = recordIn(*space, "DISPUTE", args[0]); err != nil {
+			return err
+		}
+		return write(c, cmd, "ledger.dispute.uphold", in, func(o *client.LedgerDisputeUpholdOut) {
 			c.dispute(o.Dispute)
 			c.receipt(o.Receipt)
 		})

@@ -1261,7 +1261,7 @@ export interface LedgerDispute {
   /** The record that has carried it out. */
   by?: Hash
   claimant: DID
-  /** What the claimant gets, where that is agreed or awarded. */
+  /** What the claimant gets, where that is agreed, awarded or upheld. */
   comes_to?: number
   currency: string
   /** Until when an answer is asked for; it decides nothing. */
@@ -1275,12 +1275,16 @@ export interface LedgerDispute {
   mediates?: boolean
   /** On whom both sides agree, or whom the registrar has named. */
   mediator?: DID
+  /** How many members there are. */
+  members?: number
   reason: string
   scale: number
-  /** Open, unanswered (the deadline is past), answered, escalated, agreed or awarded (the clerk's node carries it out), awarded without both sides being bound (nobody is made to pay), redressed, withdrawn, written-off or settled. */
+  /** Open, unanswered (the deadline is past), answered, escalated, agreed, awarded or upheld (the clerk's node carries it out), awarded without both sides being bound (nobody is made to pay), redressed, withdrawn, written-off or settled. */
   state: string
   /** By the claimant's clock. */
   time: string
+  /** The members who say that the claim is right, at most 500; more than half of all members decide. */
+  upheld?: DID[]
 }
 
 export interface LedgerDisputeAcceptIn {
@@ -1325,6 +1329,8 @@ export interface LedgerDisputeMediatorIn {
 export interface LedgerDisputeNews {
   /** That is offered or awarded, minor units. */
   amount?: number
+  /** Who has upheld the claim takes that back. */
+  back?: boolean
   /** Who agrees to the mediator is bound by what is awarded. */
   bound?: boolean
   dispute: Hash
@@ -1354,7 +1360,7 @@ export interface LedgerDisputeSaid {
   offer?: Hash
   text?: string
   time: string
-  /** Evidence, answer, escalate, mediate, refuse, withdraw, write-off, settled, mediator, bound, offer, accept, award or redress. */
+  /** Evidence, answer, escalate, mediate, refuse, withdraw, write-off, settled, mediator, bound, offer, accept, award, uphold, take-back or redress. */
   what: string
 }
 
@@ -1375,6 +1381,15 @@ export interface LedgerDisputeShowOut {
   dispute: LedgerDispute
   /** Oldest first, by the clocks of those who said it; at most 500. */
   said: LedgerDisputeSaid[] | null
+}
+
+export interface LedgerDisputeUpholdIn {
+  /** Take back what you have said before; it has no effect once enough were counted. */
+  back?: boolean
+  /** Id of the dispute, about a payment of the claimant's: ledger.dispute.list lists them. */
+  id: Hash
+  /** Id of the space; default: the only one this node follows. */
+  space?: Hash
 }
 
 export interface LedgerDisputeVerdictIn {
@@ -2343,7 +2358,7 @@ export interface LedgerRedressed {
   dispute: Hash
   from: DID
   to: DID
-  /** Agreed or awarded. */
+  /** Agreed, awarded or upheld. */
   why: string
 }
 
@@ -4697,6 +4712,7 @@ export const eventTypes = [
   'ledger.dispute-offered',
   'ledger.dispute-redressed',
   'ledger.dispute-said',
+  'ledger.dispute-upheld',
   'ledger.disputed',
   'ledger.escrow-awarded',
   'ledger.escrow-due',
@@ -4824,6 +4840,8 @@ export interface EventData {
   'ledger.dispute-redressed': LedgerRedressed
   /** Somebody has said something in a dispute. Scope ledger:read. */
   'ledger.dispute-said': LedgerDisputeNews
+  /** A member says that a claim is right, or takes that back. Scope ledger:read. */
+  'ledger.dispute-upheld': LedgerDisputeNews
   /** A member disputes a payment or an escrow. Scope ledger:read. */
   'ledger.disputed': LedgerDisputed
   /** An arbiter has awarded an escrow. Scope ledger:read. */
@@ -5048,6 +5066,8 @@ export interface Operations {
       say(input: LedgerDisputeSayIn, options?: WriteOptions): Promise<LedgerDisputeOut>
       /** Show a dispute and all that was said in it. Scope ledger:read. */
       show(input: LedgerDisputeShowInput, options?: CallOptions): Promise<LedgerDisputeShowOut>
+      /** Say that a claim is right: once more than half of all members do, the payment is undone. Scope ledger:write. */
+      uphold(input: LedgerDisputeUpholdIn, options?: WriteOptions): Promise<LedgerDisputeOut>
     }
     escrow: {
       /** Say, as its arbiter, how much of an escrow its payee gets. Scope ledger:write. */
@@ -5377,6 +5397,7 @@ export const table: Readonly<Record<string, readonly [method: string, path: stri
   'ledger.dispute.offer': ['POST', '/ledger/dispute/offer', 'w1'],
   'ledger.dispute.say': ['POST', '/ledger/dispute/say', 'w1'],
   'ledger.dispute.show': ['GET', '/ledger/disputes/{id}', ''],
+  'ledger.dispute.uphold': ['POST', '/ledger/dispute/uphold', 'w1'],
   'ledger.escrow.award': ['POST', '/ledger/escrow/award', 'w1'],
   'ledger.escrow.giveback': ['POST', '/ledger/escrow/giveback', 'w1'],
   'ledger.escrow.list': ['GET', '/ledger/escrows', 'l', 'escrows'],
