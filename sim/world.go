@@ -26,6 +26,8 @@ type Options struct {
 	Witnesses int
 	// Outsider adds a node that follows the space and belongs to nobody in it.
 	Outsider bool
+	// Hasty makes the space one for tests, in which what takes days takes seconds.
+	Hasty bool
 	// SlowDisks makes all disks sync a step late, until their node crashes.
 	SlowDisks bool
 	Plant     kerneltest.Plant
@@ -128,7 +130,7 @@ func (w *World) found() error {
 		return err
 	}
 	lim := limit
-	in := membership.CreateIn{Name: "Sim", Currency: Currency, DefaultLimit: &lim}
+	in := membership.CreateIn{Name: "Sim", Currency: Currency, DefaultLimit: &lim, Test: w.opt.Hasty}
 	nodes := []*kerneltest.Node{ann}
 	for i, name := range names[1:w.opt.Nodes] {
 		n, err := w.Add(name)

@@ -166,6 +166,11 @@ func (d *Dispute) count(r api.Reader, s *fact.Space, c *complaint) {
 	}
 	members, _ := s.Headcount()
 	d.Upheld, d.Members = all[:min(len(all), maxSayings)], int(members)
+	if desk, ok := deskOf(r, s, fact.Clerk, fact.PostingsTopic); ok {
+		if _, _, done := r.Own(desk.from, rowRedressed(c.About)); done { // by another dispute, else that is known
+			return
+		}
+	}
 	if len(all) <= d.Members/2 || d.Binding || !d.By.IsZero() || notUpheld(r, s, c) != nil || slices.Contains(endings, d.State) {
 		return
 	}
