@@ -112,7 +112,7 @@ func (f *fold) tally(t *tally) api.Outcome {
 	if f.over(all, t.Dispute, &c) {
 		return api.Voided(Domain, "no-claim", "the claimant has withdrawn, written off or settled the claim")
 	}
-	if n.Paid = f.disputed(all, &c, t.Place); n.Paid <= 0 {
+	if n.Paid = f.paidAbout(all, &c, t.Place); n.Paid <= 0 {
 		return api.Voided(Domain, "not-paid", "the claim is not of who has paid, about a payment, as far as the record shows it certain")
 	}
 	n.Members = members
@@ -154,8 +154,8 @@ func (f *fold) roll(views, cuts []api.Position) (at api.Position, members uint64
 	return at, 0, false
 }
 
-// disputed returns how much the payment that a claim is about has paid to whom it is against.
-func (f *fold) disputed(all []sure, c *complaint, place uint64) int64 {
+// paidAbout returns how much the payment that a claim is about has paid to whom it is against.
+func (f *fold) paidAbout(all []sure, c *complaint, place uint64) int64 {
 	for _, s := range all {
 		at := api.Position{Feed: s.at.Feed, Seq: place, ID: c.About}
 		if s.by == c.Claimant && place <= s.at.Seq && f.Within(at) {
@@ -287,7 +287,7 @@ func upholders(r api.Reader, s *fact.Space, id api.Hash) (all []api.DID) {
 			all = append(all, did)
 		}
 	}
-	return slices.Compact(all)
+	return all
 }
 
 // notUpheld says why members cannot uphold a claim, nil where they can.
