@@ -49,9 +49,9 @@ func VerifyAudit(ctx context.Context, src io.Reader, replay Replay) (_ *Audited,
 	if err != nil || string(sig) != hex.EncodeToString(raw)+"\n" || !record.Verify(m.Device, auditMessage(text), raw) {
 		return nil, badEnvelope(fileSignature, "the device %s did not sign this manifest", m.Device)
 	}
-	zone, err := time.LoadLocation(m.Zone)
-	if err != nil || m.Zone == "Local" {
-		return nil, badEnvelope(fileManifest, "zone %q is not known here", clip(m.Zone))
+	zone, err := loadZone(m.Zone)
+	if err != nil {
+		return nil, badEnvelope(fileManifest, "%w", err)
 	}
 	if len(m.Files) == 0 || m.Files[0].Name != fileRecords {
 		return nil, badEnvelope(fileManifest, "files: want %s first", fileRecords)

@@ -28,8 +28,8 @@ type ScheduleIn struct {
 
 // Validate implements api.Validator.
 func (in *ScheduleIn) Validate() error {
-	if _, err := time.LoadLocation(in.Zone); err != nil {
-		return badZone(in.Zone)
+	if _, err := loadZone(in.Zone); err != nil {
+		return err
 	}
 	s := in.body(time.Unix(0, 0))
 	s.Number = 1
@@ -43,8 +43,8 @@ func (in *ScheduleIn) body(now time.Time) *schedule {
 	if s.Zone == "" {
 		s.Zone = "UTC"
 	}
-	if loc, err := time.LoadLocation(s.Zone); s.First == "" && err == nil {
-		s.First = now.In(loc).Format(time.DateOnly)
+	if zone, err := loadZone(s.Zone); s.First == "" && err == nil {
+		s.First = now.In(zone).Format(time.DateOnly)
 	}
 	return s
 }
@@ -129,14 +129,14 @@ func (a *App) schedule(ctx context.Context, call *api.Call, in *ScheduleIn) (*Sc
 	if known && in.First == "" {
 		next.First = before.First
 	}
-	cal, err := newCalendar(next.First, next.Every, next.Zone)
+	cal, err := next.calendar()
 	switch {
 	case err != nil:
 		return nil, api.Errorf(op, api.Invalid, "%w", err)
 	case known && !next.follows(&before):
 		return nil, api.Errorf(op, api.Conflict, "schedule %s charges %s in %s every %s from %s (%s): only amount, rate, exempt and last can change; end it with last, and set another one",
 			in.Name, before.Charge, before.Currency, before.Every, before.First, before.Zone)
-	case !known && cal.start(1).Before(host.Now().Add(-maxBack)):
+	case !known && cal.begins(1).Before(host.Now().Add(-maxBack)):
 		return nil, api.Errorf(op, api.Invalid, "first %s: more than 31 days ago; nobody is charged for so long before", next.First)
 	}
 	if b, at, ok := r.Own(d.from, rowSched(in.Name)); ok {

@@ -113,9 +113,12 @@ func (p *period) due(s *schedule) time.Time {
 	return p.end
 }
 
+// calendar returns when the periods of a schedule begin.
+func (s *schedule) calendar() (*calendar, error) { return newCalendar(s.First, 1, s.Every, s.Zone) }
+
 // periods lists those that are due by now and not charged to everybody yet, at most so many, and says when the next one will be.
 func (s *schedule) periods(at reached, now time.Time, most int) (open []period, next time.Time, err error) {
-	cal, err := newCalendar(s.First, s.Every, s.Zone)
+	cal, err := s.calendar()
 	if err != nil {
 		return nil, next, err
 	}
@@ -129,8 +132,8 @@ func (s *schedule) periods(at reached, now time.Time, most int) (open []period, 
 	if at.Done {
 		n++
 	}
-	for ; n <= maxPeriod; n++ {
-		p := period{n, cal.start(n), cal.start(n + 1)}
+	for ; n <= maxPeriods; n++ {
+		p := period{n, cal.begins(int(n)), cal.begins(int(n) + 1)}
 		switch due := p.due(s); {
 		case !last.IsZero() && p.end.After(last):
 			return open, time.Time{}, nil

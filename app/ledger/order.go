@@ -2,7 +2,9 @@ package ledger
 
 import (
 	"fmt"
+	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/intercooperative/icn/codec"
@@ -27,6 +29,8 @@ type order struct {
 	Zone     string // IANA name of the time zone in which days begin
 }
 
+var orderUnits = []string{"days", "weeks", "months"}
+
 func (o *order) check() error {
 	if err := checkPayment(o.To, o.Currency, o.Amount, o.Memo, o.Category); err != nil {
 		return err
@@ -37,8 +41,8 @@ func (o *order) check() error {
 		return err
 	case o.Every < 1 || o.Every > maxEvery:
 		return fmt.Errorf("every %d: want 1 to %d", o.Every, maxEvery)
-	case o.Unit != unitDays && o.Unit != unitWeeks && o.Unit != unitMonths:
-		return fmt.Errorf("unit %q: want days, weeks or months", clip(o.Unit))
+	case !slices.Contains(orderUnits, o.Unit):
+		return fmt.Errorf("unit %q: want one of %v", clip(o.Unit), orderUnits)
 	case o.Count > maxPeriods:
 		return fmt.Errorf("count %d: at most %d", o.Count, maxPeriods)
 	case o.Zone == "" || len(o.Zone) > maxZone:
@@ -53,27 +57,22 @@ func (o *order) check() error {
 	return err
 }
 
-// timetable returns when the order's periods begin.
-func (o *order) timetable() (*timetable, error) {
-	zone, err := time.LoadLocation(o.Zone)
-	if err != nil || o.Zone == "Local" {
-		return nil, fmt.Errorf("zone %q: not known here; want UTC or a name such as Europe/Vienna", clip(o.Zone))
-	}
-	first, err := parseDate("first", o.First)
-	return &timetable{first: first, every: int(o.Every), unit: o.Unit, zone: zone}, err
+// calendar returns when the order's periods begin.
+func (o *order) calendar() (*calendar, error) {
+	return newCalendar(o.First, int(o.Every), strings.TrimSuffix(o.Unit, "s"), o.Zone)
 }
 
 // periods is how many of the order's periods have begun by now, as far as the order goes, and whether no more come.
-func (o *order) periods(s *timetable, now time.Time) (n int, last bool) {
+func (o *order) periods(c *calendar, now time.Time) (n int, last bool) {
 	most := maxPeriods
 	if o.Count > 0 {
 		most = int(o.Count)
 	}
 	if o.Last != "" {
 		end, _ := parseDate("last", o.Last)
-		most = min(most, sort.Search(maxPeriods, func(i int) bool { return s.date(i + 1).After(end) }))
+		most = min(most, sort.Search(maxPeriods, func(i int) bool { return c.date(i + 1).After(end) }))
 	}
-	n = min(s.due(now), most)
+	n = min(c.due(now), most)
 	return n, n == most
 }
 

@@ -62,7 +62,7 @@ func TestSchedule(t *testing.T) {
 		"years":  {order{First: "2028-02-29", Every: 12, Unit: "months"}, []string{"2028-02-29", "2029-02-28", "2030-02-28", "2031-02-28", "2032-02-29"}},
 	} {
 		tc.o.Zone = "UTC"
-		s, err := tc.o.timetable()
+		s, err := tc.o.calendar()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +86,7 @@ func TestScheduleWhenClocksChange(t *testing.T) {
 		{"Pacific/Kiritimati", "2026-01-01", "2025-12-31T10:00:00Z"},
 	} {
 		o := order{First: tc.first, Every: 1, Unit: "days", Zone: tc.zone}
-		s, err := o.timetable()
+		s, err := o.calendar()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +108,7 @@ func TestPeriodsFollow(t *testing.T) {
 			Unit: rapid.SampledFrom([]string{"days", "weeks", "months"}).Draw(rt, "unit"), Count: rapid.Uint64Range(0, 30).Draw(rt, "count"),
 			Zone: rapid.SampledFrom([]string{"UTC", "Europe/Vienna", "America/Sao_Paulo", "Australia/Lord_Howe"}).Draw(rt, "zone"),
 		}
-		s, err := o.timetable()
+		s, err := o.calendar()
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -299,5 +299,37 @@ func TestBadOrders(t *testing.T) {
 		if _, err := w.call("ann", "ledger.order.new", in); api.KindOf(err) != api.Invalid {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A day that has no midnight begins when the clocks have changed, for periods of all kinds.
+func TestDayWithoutMidnight(t *testing.T) {
+	const zone = "America/Sao_Paulo" // 4 November 2018 began at 1 o'clock
+	sched := &schedule{First: "2018-11-04", Every: everyDay, Zone: zone}
+	c, err := sched.calendar()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := c.after("2018-11-03")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := (&Period{From: "2018-11-04", To: "2018-11-04", Zone: zone}).span(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	begins, ends := time.Date(2018, 11, 4, 3, 0, 0, 0, time.UTC), time.Date(2018, 11, 5, 2, 0, 0, 0, time.UTC)
+	for _, got := range []time.Time{c.begins(1), before, s.from} {
+		if !got.Equal(begins) {
+			t.Errorf("the day begins at %s, want %s", got.UTC(), begins)
+		}
+	}
+	for _, got := range []time.Time{c.begins(2), nextDay(s.from), s.to} {
+		if !got.Equal(ends) {
+			t.Errorf("the day ends at %s, want %s", got.UTC(), ends)
+		}
+	}
+	if _, err := loadZone("Local"); err == nil {
+		t.Error("the zone of the machine is taken")
 	}
 }

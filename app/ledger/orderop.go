@@ -41,7 +41,7 @@ func (in *OrderIn) Validate() error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	_, err := o.timetable()
+	_, err := o.calendar()
 	return err
 }
 
@@ -200,7 +200,7 @@ func readOrder(r api.Reader, s *fact.Space, id api.Hash, now time.Time, tried ma
 		ID: id, Time: rec.Time.Time(), Payer: rec.Author, To: b.To, Currency: b.Currency, Scale: int(c.Scale), Amount: b.Amount, Memo: b.Memo, Category: b.Category,
 		Every: int(b.Every), Unit: b.Unit, First: b.First, Last: b.Last, Count: int(b.Count), Zone: b.Zone, State: orderActive, space: s.ID,
 	}
-	plan, err := b.timetable()
+	plan, err := b.calendar()
 	if err != nil { // another node knows the zone
 		return o, true
 	}

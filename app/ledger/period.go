@@ -32,14 +32,8 @@ func (p *Period) check() error {
 }
 
 func (p *Period) span(now time.Time) (s span, err error) {
-	if len(p.Zone) > 64 {
-		return s, fmt.Errorf("zone: %d bytes, want a name such as Europe/Madrid", len(p.Zone))
-	}
-	if p.Zone == "Local" { // of which machine?
-		return s, fmt.Errorf("zone %q: want a name such as Europe/Madrid", p.Zone)
-	}
-	if s.zone, err = time.LoadLocation(p.Zone); err != nil {
-		return s, fmt.Errorf("zone %q: want a name such as Europe/Madrid: %w", p.Zone, err)
+	if s.zone, err = loadZone(p.Zone); err != nil {
+		return s, err
 	}
 	if p.From != "" {
 		if s.from, err = s.day("from", p.From); err != nil {
@@ -54,7 +48,7 @@ func (p *Period) span(now time.Time) (s span, err error) {
 		s.to = nextDay(last)
 	} else {
 		y, m, d := now.In(s.zone).Date()
-		s.to = nextDay(time.Date(y, m, d, 0, 0, 0, 0, s.zone))
+		s.to = startOf(y, m, d+1, s.zone)
 	}
 	if p.To != "" && !s.from.Before(s.to) {
 		return s, fmt.Errorf("from %s: want a day that is not after %s", p.From, p.To)
@@ -66,17 +60,12 @@ func (p *Period) span(now time.Time) (s span, err error) {
 }
 
 func (s *span) day(field, text string) (time.Time, error) {
-	t, err := time.ParseInLocation(time.DateOnly, text, s.zone)
+	t, err := time.Parse(time.DateOnly, text)
 	if err != nil || t.Year() < firstYear || t.Year() > lastYear {
 		return t, fmt.Errorf("%s %q: want a day from %d to %d as YYYY-MM-DD", field, clip(text), firstYear, lastYear)
 	}
-	return t, nil
-}
-
-// nextDay is the beginning of the day after, which is not always 24 hours later.
-func nextDay(t time.Time) time.Time {
 	y, m, d := t.Date()
-	return time.Date(y, m, d+1, 0, 0, 0, 0, t.Location())
+	return startOf(y, m, d, s.zone), nil
 }
 
 // key is a time as it stands in the keys of history rows; what is before 1970 or nothing is the beginning.

@@ -69,8 +69,8 @@ func (s *schedule) check() error {
 		return fmt.Errorf("first %q: want a date such as 2026-11-01", clip(s.First))
 	case s.Last != "" && !isDay(s.Last):
 		return fmt.Errorf("last %q: want a date such as 2026-11-01, or nothing", clip(s.Last))
-	case len(s.Zone) == 0 || len(s.Zone) > 64:
-		return errors.New("zone: want the name of a time zone, at most 64 bytes")
+	case len(s.Zone) == 0 || len(s.Zone) > maxZone:
+		return fmt.Errorf("zone of %d bytes: want the name of a time zone, at most %d", len(s.Zone), maxZone)
 	}
 	return nil
 }
@@ -128,8 +128,8 @@ func (c *charge) check() error {
 	switch {
 	case !isCode(c.Schedule, maxCode):
 		return fmt.Errorf("schedule: want 1 to %d of a-z 0-9 -", maxCode)
-	case c.Period == 0 || c.Period > maxPeriod:
-		return fmt.Errorf("period %d: want 1 to %d", c.Period, maxPeriod)
+	case c.Period == 0 || c.Period > maxPeriods:
+		return fmt.Errorf("period %d: want 1 to %d", c.Period, maxPeriods)
 	case len(c.Legs) == 0 || len(c.Legs) > maxLegs:
 		return fmt.Errorf("%d legs: want 1 to %d", len(c.Legs), maxLegs)
 	}

@@ -127,7 +127,7 @@ func whatHappened(rec *api.Record, e *rehearsal.Event) {
 // rehearsed turns a schedule into what is rehearsed: those of its periods that are due between two times.
 func (s *schedule) rehearsed(from, to time.Time) (rehearsal.Charge, error) {
 	out := rehearsal.Charge{Name: s.Name, Of: s.Charge, Due: s.due}
-	cal, err := newCalendar(s.First, s.Every, s.Zone)
+	cal, err := s.calendar()
 	if err != nil {
 		return out, err
 	}
@@ -137,8 +137,8 @@ func (s *schedule) rehearsed(from, to time.Time) (rehearsal.Charge, error) {
 			return out, err
 		}
 	}
-	for n := uint64(1); n <= maxPeriod; n++ {
-		p := period{n, cal.start(n), cal.start(n + 1)}
+	for n := uint64(1); n <= maxPeriods; n++ {
+		p := period{n, cal.begins(int(n)), cal.begins(int(n) + 1)}
 		due := p.due(s)
 		if !p.start.Before(to) || due.After(to) || !last.IsZero() && p.end.After(last) {
 			break
