@@ -130,7 +130,7 @@ func (c *Cluster) EndFaults() error {
 	for _, n := range c.nodes {
 		n.disk.Arm(store.Faults{LoseUnsynced: true})
 		if n.k != nil {
-			n.probe()
+			n.Probe()
 		}
 		if n.k == nil {
 			if err := n.restart(); err != nil {
@@ -148,8 +148,11 @@ func (c *Cluster) EndFaults() error {
 	return nil
 }
 
-// probe stops a node whose store has failed without its having noticed yet.
-func (n *Node) probe() {
+// Probe stops a node whose store has failed without its having noticed yet; a daemon's store tells it.
+func (n *Node) Probe() {
+	if n.k == nil {
+		return
+	}
 	b := n.disk.NewBatch()
 	defer b.Close()
 	if err := n.disk.Commit(b, true); err != nil {
