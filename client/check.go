@@ -30,8 +30,12 @@ func knownKinds() ([]api.KindSpec, error) {
 	return out.Kinds, nil
 }
 
-// day is how far the time of a record may be from this machine's clock.
-const day = 24 * time.Hour
+// How far the time of a record may be from this machine's clock. Nodes take none that is dated ahead of theirs: a node that lies about the time, or whose clock
+// is wrong, would have the device's feed wait as long.
+const (
+	mostBehind = 24 * time.Hour
+	mostAhead  = time.Hour
+)
 
 // checkPlace reads prepared bytes, and refuses them unless they are a record of this device and DID, of now, in the space asked for, at the one place where
 // its next record goes. unasked names what of that nobody asked for.
@@ -55,7 +59,7 @@ func checkPlace(req *Request, s api.Signer, b *Book, unsigned []byte, now time.T
 		return nil, nil, mismatch(op, "a record by another key event log")
 	case !in.Space.IsZero() && (founds || r.Topic.Space != in.Space):
 		return nil, nil, mismatch(op, "a record in the space %s, not in %s", r.Topic.Space, in.Space)
-	case at.Sub(now).Abs() > day:
+	case at.Sub(now) > mostAhead || now.Sub(at) > mostBehind:
 		return nil, nil, mismatch(op, "a record of %s: that is not now, or this machine's clock is wrong", at.UTC().Format(time.RFC3339))
 	}
 	if in.Space.IsZero() && !b.only(r.Topic.Space) {

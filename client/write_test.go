@@ -202,6 +202,7 @@ func TestNothingElseIsSigned(t *testing.T) {
 		{"another time", "that is not now", func(r *api.Record, _ *payment) {
 			r.Time = api.Timestamp(time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli() << 16)
 		}, nil},
+		{"a time to come", "that is not now", func(r *api.Record, _ *payment) { r.Time += api.Timestamp((2 * time.Hour).Milliseconds() << 16) }, nil},
 		{"a body of another form", "do not sign it", func(r *api.Record, _ *payment) { r.Body = []byte{0x80} }, nil},
 		{"no record", "no record", nil, func([]byte) []byte { return []byte("ICN/1/login") }},
 		{"more bytes", "no record", nil, func(b []byte) []byte { return append(b, 0) }},

@@ -32,7 +32,7 @@ type elsewhere struct {
 	done   map[string]bool   // what was wanted and answered, by memo
 	open   string            // the payment whose answer was lost, which is asked for again
 	last   error             // what came of the newest payment
-	misled map[api.Hash]bool // what was signed and cites a record that does not exist
+	misled map[api.Hash]bool // what was signed and cites a record that does not exist, or is dated ahead and has to wait for its time
 	stale  *api.Record       // what was prepared once and not signed
 	bytes  []byte            // of it
 	newest []byte            // the envelope that was sent last
@@ -228,7 +228,7 @@ func (e *elsewhere) bend(out json.RawMessage) json.RawMessage {
 	}
 	before, _ := record.Parse(b)
 	b[e.w.Rand.IntN(len(b))] ^= 1 << e.w.Rand.IntN(8)
-	if after, err := record.Parse(b); err == nil && before != nil && !slices.Equal(before.Deps, after.Deps) {
+	if after, err := record.Parse(b); err == nil && before != nil && (!slices.Equal(before.Deps, after.Deps) || after.Time > before.Time) {
 		e.misled[after.ID] = true
 	}
 	p["bytes"], _ = json.Marshal(b)

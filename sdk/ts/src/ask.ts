@@ -12,7 +12,12 @@ export interface Request {
   input: Record<string, unknown>
 }
 
-const day = 24 * 60 * 60 * 1000
+/**
+ * How far the time of a record may be from this device's clock, in ms. Nodes take none that is dated ahead of theirs: a node that lies about the time, or whose
+ * clock is wrong, would have the device's feed wait as long.
+ */
+const mostBehind = 24 * 60 * 60 * 1000
+const mostAhead = 60 * 60 * 1000
 
 function mismatch(op: string, why: string): never {
   throw new ICNError('mismatch', `${op}: the node asks for a signature under something else: ${why}: nothing was signed`, { op })
@@ -35,7 +40,8 @@ export async function checkPlace(bytes: Uint8Array, req: Request, member: Member
   if (r.seq === 1n && !equal(r.auth, member.auth)) mismatch(op, 'another key event')
   const space = req.input.space
   if (typeof space === 'string' && space !== '' && (r.founds || r.space !== space)) mismatch(op, `a record in the space ${r.space}, not in ${space}`)
-  if (Math.abs(millis(r.time) - now) > day) mismatch(op, `a record of ${new Date(millis(r.time)).toISOString()}: that is not now, or this device's clock is wrong`)
+  const at = millis(r.time)
+  if (at - now > mostAhead || now - at > mostBehind) mismatch(op, `a record of ${new Date(at).toISOString()}: that is not now, or this device's clock is wrong`)
 
   const before = await last(r.feed)
   if (!before) {

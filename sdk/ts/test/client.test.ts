@@ -61,6 +61,7 @@ test('what a liar prepares is not signed', async (t) => {
     device: [(d) => Object.assign(d, { device: 'cc'.repeat(32), seq: 2n, prev: 'dd'.repeat(32) }), 'mismatch', /another device/],
     place: [(d) => Object.assign(d, { seq: 9n, prev: 'dd'.repeat(32) }), 'mismatch', /signed nothing/],
     time: [(d) => (d.time = 0n), 'mismatch', /not now/],
+    'a time to come': [(d) => (d.time += BigInt(2 * 60 * 60 * 1000) << 16n), 'mismatch', /not now/],
   }
   for (const [what, [lie, kind, words]] of Object.entries(lies)) {
     await t.test(what, async (t) => {
