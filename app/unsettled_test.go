@@ -4,7 +4,9 @@ import (
 	"context"
 	"testing"
 
+	"github.com/intercooperative/icn/app/fact"
 	"github.com/intercooperative/icn/app/ledger"
+	"github.com/intercooperative/icn/app/market"
 	"github.com/intercooperative/icn/kernel/api"
 )
 
@@ -48,6 +50,7 @@ func TestNothingIsBuiltOnWhatIsNotFinal(t *testing.T) {
 		"a refund":   {"ledger.transfer", "ledger.reverse", &ledger.TransferIn{To: carol.DID(), Currency: "hours", Amount: 30}, func(id api.Hash) any { return &ledger.ReverseIn{ID: id} }},
 		"an escrow":  {"ledger.escrow.new", "ledger.escrow.giveback", &ledger.EscrowIn{Payee: carol.DID(), Currency: "hours", Amount: 20, Expires: week}, func(id api.Hash) any { return &ledger.EscrowPartIn{ID: id, Amount: 20} }},
 		"a dispute":  {"ledger.dispute.file", "ledger.dispute.say", &ledger.DisputeFileIn{About: about, Against: carol.DID(), Currency: "hours", Amount: 30, Reason: "it leaks"}, func(id api.Hash) any { return &ledger.DisputeSayIn{ID: id, What: "answer", Text: "it does not"} }},
+		"a claim":    {"ledger.dispute.file", "ledger.dispute.uphold", &ledger.DisputeFileIn{About: about, Against: carol.DID(), Currency: "hours", Amount: 30, Reason: "it leaks"}, func(id api.Hash) any { return &ledger.DisputeUpholdIn{ID: id} }},
 		"a proposal": {"treasury.propose", "treasury.approve", &ledger.SpendIn{To: bob.DID(), Currency: "hours", Amount: 100, Purpose: "oven"}, func(id api.Hash) any { return &ledger.ConsentIn{Proposal: id} }},
 	} {
 		by := carol
@@ -65,5 +68,41 @@ func TestNothingIsBuiltOnWhatIsNotFinal(t *testing.T) {
 			t.Errorf("%s, once it is final: %v", name, err)
 		}
 		n.passes(0)
+	}
+}
+
+// Who hides an ad cites it as far as it is final: what its author does next, in two ways perhaps, has no hold on them. What is not final is hidden at once all the
+// same.
+func TestModeratorCitesWhatIsFinal(t *testing.T) {
+	n, bob, _ := bank(t)
+	writes := func(by api.Signer, name string, in any) { // before the witness has a say
+		t.Helper()
+		_, err := n.operations()[name].Do(context.Background(), &api.Call{Actor: by.DID(), Signer: by, Scopes: []string{"*"}}, in, nil)
+		must(t, err)
+	}
+	ad := func() (at api.Position) {
+		writes(bob, "market.post", &market.PostIn{Side: "offer", Title: "Bread", Category: "food"})
+		return last(n.m.Records(), bob, fact.MarketTopic, nil)
+	}
+	hidden := func(id api.Hash) api.Position {
+		t.Helper()
+		writes(n.self, "market.hide", &market.ActIn{Ad: id, Reason: "no bakery"})
+		recs := n.m.Records()
+		for _, d := range recs[len(recs)-1].Deps {
+			if d.Feed == last(recs, bob, fact.MarketTopic, nil).Feed {
+				return d
+			}
+		}
+		t.Fatal("the act does not cite the ad")
+		return api.Position{}
+	}
+	first := ad()
+	n.passes(0)
+	second := ad()
+	if got := hidden(first.ID); got != first {
+		t.Errorf("cited %v, want what is final, %v", got, first)
+	}
+	if got := hidden(second.ID); got != second {
+		t.Errorf("cited %v, want %v", got, second)
 	}
 }

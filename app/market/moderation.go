@@ -37,8 +37,7 @@ func (a *App) report(ctx context.Context, call *api.Call, in *ReportIn) (*Modera
 	if err != nil {
 		return nil, err
 	}
-	at, _ := v.Head(e.feed)
-	rc, err := v.write(ctx, op, call, kindReport, codec.MustMarshal(&report{Ad: e.id, Reason: in.Reason}), at)
+	rc, err := v.write(ctx, op, call, kindReport, codec.MustMarshal(&report{Ad: e.id, Reason: in.Reason}), v.stands(e))
 	if rc.Position.IsZero() {
 		return nil, err
 	}
@@ -101,8 +100,7 @@ func (a *App) act(ctx context.Context, op string, call *api.Call, in *ActIn, hid
 		if err != nil {
 			return nil, err
 		}
-		at, _ := v.Head(e.feed)
-		cites = append(cites, at)
+		cites = append(cites, v.stands(e))
 	}
 	kind := kindUnhide
 	if hide {
@@ -113,6 +111,17 @@ func (a *App) act(ctx context.Context, op string, call *api.Call, in *ActIn, hid
 		return nil, err
 	}
 	return &ModeratedOut{Ad: in.Ad, Receipt: rc}, err
+}
+
+// stands is where to cite that an ad stands: as far as its author's feed is final, or else at its end. Should the author fork it beyond that, what was said of
+// the ad stands; and what is bad about an ad does not have to wait.
+func (v *view) stands(e *entry) api.Position {
+	rec, _, ok := v.Lookup(e.id)
+	if final, is := v.Final(e.feed); ok && is && v.Before(rec.Position(), final) {
+		return final
+	}
+	at, _ := v.Head(e.feed)
+	return at
 }
 
 // shows returns the record that shows a signer to hold a moderating office.
