@@ -246,6 +246,51 @@ func TestCutOfAForkThatHidesWhatOneHolds(t *testing.T) {
 	}
 }
 
+// A bad witness shows its lock to one other alone, which holds what that makes enough, and goes another way for everybody else. The one shows what it holds by
+// the branch that only it was shown, for else it could promise nothing, and the feed could not be cut while the bad one is silent.
+func TestCutShowsWhatOneAloneWasShown(t *testing.T) {
+	for seed := range uint64(8) {
+		c := newCouncil(t, 4, 3, seed)
+		c.gather(c.nodes[0])
+		c.run(0, 1, 2, 3)
+		left := c.say(1, "mal", "say")
+		other := c.say(1, "eve", "say")
+		c.run(0, 1)
+		shown := c.all // w2 meets another branch of mal's
+		c.all = slices.DeleteFunc(slices.Clone(shown), func(r *api.Record) bool { return r.ID == left.ID })
+		c.sayAfter(2, "mal", "say", api.Position{})
+		if err := c.nodes[2].React(); err != nil {
+			t.Fatal(err)
+		}
+		c.gather(c.nodes[2])
+		c.all = append(c.all, shown[slices.IndexFunc(shown, func(r *api.Record) bool { return r.ID == left.ID })])
+		w3 := c.nodes[0].Signer("w3")
+		c.betray(w3, left)
+		alone := c.all[len(c.all)-1]
+		c.all = c.all[:len(c.all)-1]
+		c.betray(w3, other)
+		if seed%2 == 0 { // which of the two comes first
+			c.deliver(c.nodes[1], true)
+		}
+		if _, err := c.nodes[1].Deliver(alone); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.nodes[1].React(); err != nil {
+			t.Fatal(err)
+		}
+		c.deliver(c.nodes[1], true)
+		c.gather(c.nodes[1])
+		feed := c.cutFeed("mal", fact.CutRequest{})
+		c.run(0, 1, 2)
+		c.all = append(c.all, alone) // with what cites it
+		c.run(0, 1, 2)
+		if _, at, n := c.cutAt(0, feed); n != 1 || at != left {
+			t.Fatalf("seed %d: %d final cuts, at %v; want one at %v", seed, n, at, left)
+		}
+		c.same(0, 1, 2)
+	}
+}
+
 // Scenario 9, removed-but-acked: half the witnesses know of the removal while carol cites a later record of bob's. She is held no longer than
 // delivery takes, whatever becomes of his record; his feed has ended for good, and nothing of it counts any more, also not what cites the cut.
 func TestScenario9_RemovedButAcked(t *testing.T) {

@@ -235,6 +235,35 @@ func TestAtMostOneBranchIsFinal(t *testing.T) {
 	}
 }
 
+// A witness that has locked the branch which did not become final locks what others build on the one that did.
+func TestWhatIsFinalIsBuiltOn(t *testing.T) {
+	for seed := range uint64(6) {
+		c := newCouncil(t, 4, 3, seed)
+		c.gather(c.nodes[0])
+		c.run(0, 1, 2, 3)
+		root := c.say(0, "mal", "say")
+		c.run(0, 1, 2, 3)
+		// w3 is bad, and signs for the left branch alone; then it is silent. w2 meets the right one first.
+		left := c.sayAfter(0, "mal", "say", root)
+		c.run(0, 1)
+		shown := c.all
+		c.all = slices.DeleteFunc(slices.Clone(shown), func(r *api.Record) bool { return r.ID == left.ID })
+		right := c.sayAfter(2, "mal", "say", root)
+		if err := c.nodes[2].React(); err != nil {
+			t.Fatal(err)
+		}
+		c.gather(c.nodes[2])
+		c.all = append(c.all, shown[slices.IndexFunc(shown, func(r *api.Record) bool { return r.ID == left.ID })])
+		c.betray(c.nodes[0].Signer("w3"), left)
+		c.run(0, 1, 2)
+		c.wantFinal(left, true, 0, 1, 2)
+		c.wantFinal(right, false, 0, 1, 2)
+		on := c.say(0, "carol", "say", left)
+		c.run(0, 1, 2)
+		c.wantFinal(on, true, 0, 1, 2)
+	}
+}
+
 // betray makes a witness lock and hold p in a branch of its own feed.
 func (c *council) betray(w api.Signer, p api.Position) {
 	m := c.nodes[3]
