@@ -3,8 +3,6 @@ package sim_test
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -65,43 +63,42 @@ func (s *script) deal(verb string, n *kerneltest.Node, args []string) (string, e
 
 // deals says what has become of the escrow and the dispute of the script, once for all nodes that see the same.
 func (s *script) deals() string {
-	views := map[string][]string{}
-	for _, n := range s.w.Honest() {
-		if !n.Up() || n.Outsider {
-			continue
-		}
-		var b strings.Builder
+	return s.views(func(b *strings.Builder, n *kerneltest.Node) {
 		if !s.escrow.IsZero() {
-			if out, err := n.Ask("ledger.escrow.show", ledger.EscrowShowIn{Space: s.w.Space, ID: s.escrow}); err != nil {
-				fmt.Fprintf(&b, "  escrow: %s\n", why(err))
-			} else {
-				e := out.(*ledger.EscrowShowOut).Escrow
-				fmt.Fprintf(&b, "  escrow of %d: %s", e.Amount, e.State)
-				if e.Settlement != nil {
-					fmt.Fprintf(&b, ", %s, %d paid, %d back", e.Settlement.Why, e.Settlement.Paid, e.Settlement.Back)
-				}
-				b.WriteByte('\n')
-			}
+			s.showEscrow(b, n)
 		}
 		if !s.dispute.IsZero() {
-			if out, err := n.Ask("ledger.dispute.show", ledger.DisputeShowIn{Space: s.w.Space, ID: s.dispute}); err != nil {
-				fmt.Fprintf(&b, "  dispute: %s\n", why(err))
-			} else {
-				show := out.(*ledger.DisputeShowOut)
-				d, done := show.Dispute, 0
-				for _, x := range show.Said {
-					if x.What == "redress" {
-						done++
-					}
-				}
-				fmt.Fprintf(&b, "  dispute about %d: %s, upheld by %d of %d, redressed %d times\n", d.Amount, d.State, len(d.Upheld), d.Members, done)
-			}
+			s.showDispute(b, n)
 		}
-		views[b.String()] = append(views[b.String()], n.Name)
+	})
+}
+
+func (s *script) showEscrow(b *strings.Builder, n *kerneltest.Node) {
+	out, err := n.Ask("ledger.escrow.show", ledger.EscrowShowIn{Space: s.w.Space, ID: s.escrow})
+	if err != nil {
+		fmt.Fprintf(b, "  escrow: %s\n", why(err))
+		return
 	}
-	var out strings.Builder
-	for _, v := range slices.SortedFunc(maps.Keys(views), func(a, b string) int { return strings.Compare(views[a][0], views[b][0]) }) {
-		fmt.Fprintf(&out, "%s:\n%s", strings.Join(views[v], ", "), v)
+	e := out.(*ledger.EscrowShowOut).Escrow
+	fmt.Fprintf(b, "  escrow of %d: %s", e.Amount, e.State)
+	if e.Settlement != nil {
+		fmt.Fprintf(b, ", %s, %d paid, %d back", e.Settlement.Why, e.Settlement.Paid, e.Settlement.Back)
 	}
-	return out.String()
+	b.WriteByte('\n')
+}
+
+func (s *script) showDispute(b *strings.Builder, n *kerneltest.Node) {
+	out, err := n.Ask("ledger.dispute.show", ledger.DisputeShowIn{Space: s.w.Space, ID: s.dispute})
+	if err != nil {
+		fmt.Fprintf(b, "  dispute: %s\n", why(err))
+		return
+	}
+	show := out.(*ledger.DisputeShowOut)
+	d, done := show.Dispute, 0
+	for _, x := range show.Said {
+		if x.What == "redress" {
+			done++
+		}
+	}
+	fmt.Fprintf(b, "  dispute about %d: %s, upheld by %d of %d, redressed %d times\n", d.Amount, d.State, len(d.Upheld), d.Members, done)
 }

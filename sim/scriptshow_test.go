@@ -128,29 +128,36 @@ func why(err error) string {
 
 // books describes balances and payment feeds, once for all nodes that see the same.
 func (s *script) books() string {
-	views := map[string][]string{}
-	for _, n := range s.w.Honest() {
-		if !n.Up() || n.Outsider {
-			continue
-		}
-		var b strings.Builder
+	return s.views(func(b *strings.Builder, n *kerneltest.Node) {
 		for _, m := range s.w.Nodes() {
 			if m.Outsider {
 				continue
 			}
 			out, err := n.Ask("ledger.balance", ledger.BalanceIn{Space: s.w.Space, DID: m.Member().DID()})
 			if err != nil {
-				fmt.Fprintf(&b, "  %s: %s\n", m.Name, why(err))
+				fmt.Fprintf(b, "  %s: %s\n", m.Name, why(err))
 				continue
 			}
 			x := out.(*ledger.BalanceOut).Balances[0]
-			fmt.Fprintf(&b, "  %s: balance %d, may spend %d", m.Name, x.Balance, x.Available)
+			fmt.Fprintf(b, "  %s: balance %d, may spend %d", m.Name, x.Balance, x.Available)
 			if x.SetAside > 0 {
-				fmt.Fprintf(&b, ", set aside %d", x.SetAside)
+				fmt.Fprintf(b, ", set aside %d", x.SetAside)
 			}
-			s.feed(&b, n, m)
+			s.feed(b, n, m)
 			b.WriteByte('\n')
 		}
+	})
+}
+
+// views writes what the running honest nodes see, once for all nodes that see the same.
+func (s *script) views(write func(*strings.Builder, *kerneltest.Node)) string {
+	views := map[string][]string{}
+	for _, n := range s.w.Honest() {
+		if !n.Up() || n.Outsider {
+			continue
+		}
+		var b strings.Builder
+		write(&b, n)
 		views[b.String()] = append(views[b.String()], n.Name)
 	}
 	var out strings.Builder
