@@ -167,7 +167,7 @@ func (d *inline) failed(part string, err error) {
 // Load is how much an inline kernel holds in memory for later; the numbers are bounded, which a simulation checks.
 type Load struct {
 	RoomRecords, RoomBytes int            // records that wait for others
-	Offered                int            // records that wait for Step
+	Offered                int            // units of records that wait for Step
 	Inbox                  int            // frames and commits that wait for gossip, and messages of nodes
 	Missing                []api.Position // what records in the room wait for and nobody has brought
 }

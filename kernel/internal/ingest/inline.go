@@ -16,6 +16,7 @@ import (
 type Inline struct {
 	s       *Service
 	offered []Item
+	units   int // in which they came
 	later   chan flushed
 	err     error // of the store: nothing is acknowledged any more
 }
@@ -27,14 +28,14 @@ func NewInline(e *Engine) *Inline {
 	return r
 }
 
-// Offered returns how many records wait for Step.
-func (r *Inline) Offered() int { return len(r.offered) }
+// Offered returns how many units of records wait for Step.
+func (r *Inline) Offered() int { return r.units }
 
 // Step takes what was offered along the road. With sync set, all of it is on disk when it returns; without, the newest commits may wait for the
 // next Sync. An error is the store's, and the last: the node has to stop.
 func (r *Inline) Step(sync bool) error {
 	items := r.offered
-	r.offered = nil
+	r.offered, r.units = nil, 0
 	if err := r.process(items); err != nil || !sync {
 		return err
 	}
@@ -89,11 +90,13 @@ func (r *Inline) fatal(err error) error {
 	return err
 }
 
-// Offer is Service.Offer. The queue is as long as a Service's, counted in records.
+// Offer is Service.Offer. The queue is as long as a Service's, in units: counted in records, it would be too short for what several peers answer at once, and what is
+// refused for that may be what the rest waits for, again and again.
 func (r *Inline) Offer(raws [][]byte, origin Origin, done func(i int, r Result)) bool {
 	items := r.s.decode(raws, origin, done)
-	if r.err == nil && len(r.offered)+len(items) <= queueUnits {
+	if r.err == nil && r.units < queueUnits {
 		r.offered = append(r.offered, items...)
+		r.units++
 		return true
 	}
 	r.s.e.Count(Busy, len(items))
