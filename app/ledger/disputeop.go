@@ -158,27 +158,6 @@ func readDispute(r api.Reader, s *fact.Space, now time.Time, id api.Hash) (d Dis
 	return d, said, true
 }
 
-// count says which members uphold the claim, and what it comes to where they are enough and nothing else has decided it.
-func (d *Dispute) count(r api.Reader, s *fact.Space, c *complaint) {
-	all := upholders(r, s, d.ID)
-	if len(all) == 0 {
-		return
-	}
-	members, _ := s.Headcount()
-	d.Upheld, d.Members = all[:min(len(all), maxSayings)], int(members)
-	if desk, ok := deskOf(r, s, fact.Clerk, fact.PostingsTopic); ok {
-		if _, _, done := r.Own(desk.from, rowRedressed(c.About)); done { // by another dispute, else that is known
-			return
-		}
-	}
-	if len(all) <= d.Members/2 || d.Binding || !d.By.IsZero() || notUpheld(r, s, c) != nil || slices.Contains(endings, d.State) {
-		return
-	}
-	paid, _, _ := r.Lookup(c.About)
-	n := max(0, c.upheld(d.ID, paidTo(paid, c.Against, c.Currency)-givenBack(r, s, paid, c.Against, c.Currency)).Amount)
-	d.State, d.Comes, d.Binding = disputeUpheld, &n, true
-}
-
 // readSaid reads one thing that was said.
 func readSaid(r api.Reader, w word) (x DisputeSaid, ok bool) {
 	rec, v, ok := r.Lookup(w.ID)
@@ -527,31 +506,6 @@ func (in *DisputeAcceptIn) Validate() error {
 
 func (a *App) disputeAccept(ctx context.Context, call *api.Call, in *DisputeAcceptIn) (*DisputeOut, error) {
 	return a.inTheDispute(ctx, call, "ledger.dispute.accept", in.Space, in.ID, in.Offer, kindAccept, &acceptance{Dispute: in.ID, Offer: in.Offer})
-}
-
-// DisputeUpholdIn is the input of ledger.dispute.uphold.
-type DisputeUpholdIn struct {
-	Space api.Hash `json:"space,omitzero" doc:"Id of the space; default: the only one this node follows"`
-	ID    api.Hash `json:"id" doc:"Id of the dispute, about a payment of the claimant's: ledger.dispute.list lists them"`
-	Back  bool     `json:"back,omitempty" doc:"Take back what you have said before; it has no effect once enough were counted"`
-}
-
-// Validate implements api.Validator.
-func (in *DisputeUpholdIn) Validate() error { return checkID("id", in.ID) }
-
-func (a *App) disputeUphold(ctx context.Context, call *api.Call, in *DisputeUpholdIn) (*DisputeOut, error) {
-	const op = "ledger.dispute.uphold"
-	_, r, s, err := a.see(op, in.Space)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	if c, ok := readClaim(r, s, in.ID); ok {
-		if why := notUpheld(r, s, &c); why != nil {
-			return nil, api.Refusal(op, why)
-		}
-	}
-	return a.inTheDispute(ctx, call, op, in.Space, in.ID, api.Hash{}, kindUphold, &upholding{Dispute: in.ID, Back: in.Back})
 }
 
 // DisputesIn is the input of ledger.dispute.list.

@@ -67,10 +67,12 @@ func (f *fold) redress(r *redress) api.Outcome {
 		}
 	}
 	all := f.sure()
-	v := f.voiced(all, c.About, c.Claimant, c.Against)
-	a, ok := f.accord(all, &v, c.About, c.Claimant, c.Against)
+	var a accord
 	if r.Why == whyUpheld {
 		a, ok = f.upheld(all, r.Dispute, &c)
+	} else {
+		v := f.voiced(all, c.About, c.Claimant, c.Against)
+		a, ok = f.accord(all, &v, c.About, c.Claimant, c.Against)
 	}
 	if !ok || a.Dispute != r.Dispute {
 		return notAgreed

@@ -216,8 +216,8 @@ func (c *complaint) upheld(id api.Hash, left int64) accord {
 
 // uphold makes the clerk's next record about a dispute that more than half of all members uphold; false while they do not.
 func (d *desk) uphold(r api.Reader, s *fact.Space, id api.Hash, c *complaint) (draft api.Draft, ok bool) {
-	paid, v, ok := r.Lookup(c.About)
-	if _, _, done := r.Own(d.from, rowRedressed(c.About)); done || !ok || !v.Accepted || v.Held || paid.Author != c.Claimant || paidTo(paid, c.Against, c.Currency) == 0 {
+	paid, ok := c.payment(r, s)
+	if _, _, done := r.Own(d.from, rowRedressed(c.About)); done || !ok {
 		return draft, false
 	}
 	members, by := s.Headcount()
@@ -246,7 +246,7 @@ func (d *desk) uphold(r api.Reader, s *fact.Space, id api.Hash, c *complaint) (d
 		body, due := a.redress()
 		return on.draft(s, kindRedress, &body, ""), due
 	}
-	say := n.Upheld
+	then := tallied{Upheld: n.Upheld, Members: members} // with those who are to be counted
 	sh, ok := certain(r, s, paid.Feed)
 	if !ok || sh.at.Seq < paid.Seq {
 		return draft, false
@@ -260,11 +260,11 @@ func (d *desk) uphold(r api.Reader, s *fact.Space, id api.Hash, c *complaint) (d
 		if !ok || !upholds(row(rowUpheld(id))) {
 			continue
 		}
-		if say++; say-n.Upheld <= maxCounted {
+		if then.Upheld++; then.Upheld-n.Upheld <= maxCounted {
 			on.deps = append(on.deps, cites...)
 		}
 	}
-	if say <= members/2 {
+	if !then.decided() {
 		return draft, false
 	}
 	return on.draft(s, kindTally, &tally{Dispute: id, Place: paid.Seq}, ""), true
@@ -290,12 +290,14 @@ func upholders(r api.Reader, s *fact.Space, id api.Hash) (all []api.DID) {
 	return all
 }
 
-// notUpheld says why members cannot uphold a claim, nil where they can.
-func notUpheld(r api.Reader, s *fact.Space, c *complaint) *api.Reason {
+// payment returns the payment that a claim is about; false where it is about something else, or no payment of the claimant's.
+func (c *complaint) payment(r api.Reader, s *fact.Space) (*api.Record, bool) {
 	rec, v, ok := r.Lookup(c.About)
-	if ok && v.Accepted && !v.Held && rec.Topic.Space == s.ID && rec.Author == c.Claimant && paidTo(rec, c.Against, c.Currency) > 0 {
-		return nil
-	}
+	return rec, ok && v.Accepted && !v.Held && rec.Topic.Space == s.ID && rec.Author == c.Claimant && paidTo(rec, c.Against, c.Currency) > 0
+}
+
+// notUpheld says why members cannot uphold a claim that is about something else.
+func notUpheld(c *complaint) *api.Reason {
 	return &api.Reason{
 		Domain: Domain, Rule: "not-paid", Text: "members can have a payment undone that the claimant has made; this dispute is about something else",
 		Inputs: map[string]string{"about": c.About.String(), "claimant": string(c.Claimant), "amount": strconv.FormatInt(c.Amount, 10)},
